@@ -1,0 +1,41 @@
+# make app    make .venv, install, start the demo on 127.0.0.1:7860
+# make test   make .venv, install what the tests need, run ruff, mypy and every test
+# make bench  the same installation, then the benchmarks
+PYTHON ?= python3
+VENV   := .venv
+PIP    := $(VENV)/bin/python -m pip
+PORT   ?= 7860
+
+.PHONY: app test lint bench clean
+
+app: $(VENV)/.app
+	$(VENV)/bin/python app.py --port $(PORT)
+
+test: lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.test
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+
+bench: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks
+
+# Stamps: a second make goes straight to work, until the list of requirements changes.
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "minidiff needs Python 3.10 or newer; name one with: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "python3 -m venv failed; on Debian and Ubuntu install python3-venv first." >&2; exit 1; }
+	touch $@
+
+$(VENV)/.app: pyproject.toml constraints.txt | $(VENV)/.venv
+	$(PIP) install -c constraints.txt -e ".[app]"
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.venv
+	$(PIP) install -c constraints.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

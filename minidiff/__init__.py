@@ -1,0 +1,38 @@
+"""minidiff: text-to-image diffusion, small enough to read, in Vietnamese and English.
+
+    from minidiff import generate_image
+    generate_image(prompt="a big red star", seed=42)[0].save("star.png")
+
+The names below are fetched when first used, so that `import minidiff` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minidiff.pipeline import TextToImage, generate_image, load_pipeline
+    from minidiff.request import Request
+    from minidiff.samplers import sample
+
+__version__ = "0.1.0"
+__all__ = ["Request", "TextToImage", "__version__", "generate_image", "load_pipeline", "sample"]
+
+_HOMES = {
+    "Request": "minidiff.request",
+    "TextToImage": "minidiff.pipeline",
+    "generate_image": "minidiff.pipeline",
+    "load_pipeline": "minidiff.pipeline",
+    "sample": "minidiff.samplers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minidiff' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

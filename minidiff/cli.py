@@ -1,0 +1,269 @@
+"""The `minidiff` command. Each subcommand is a dataclass turned into options by tyro.
+
+What it is not: a place for work. It finds the function that does it, and turns errors into one line and an exit code:
+0 done, 2 bad input, 130 stopped with Ctrl-C. Nothing heavy is imported before it is known which command runs, so that
+`minidiff --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import tyro
+
+Config = TypeVar("Config")
+
+# What can be trained or measured: name -> (summary, module, configuration, function of that configuration).
+TRAIN = {
+    "world-vae": ("picture to latent and back", "minidiff.train.vae", "VAERun", "train"),
+    "world-clip": ("the bilingual text encoder", "minidiff.train.clip", "CLIPRun", "train"),
+    "world-dit": ("the diffusion transformer", "minidiff.train.dit", "DiTRun", "train"),
+    "world-judge": ("the judge of prompt following", "minidiff.train.judge", "JudgeRun", "train"),
+}
+EVALUATE = {
+    "prompts": (
+        "does the picture show what the prompt says, per language",
+        "minidiff.evaluate.prompts",
+        "PromptsRun",
+        "evaluate",
+    ),
+    "images": (
+        "FD-mini and KID-mini of samples, with floor and ceilings",
+        "minidiff.evaluate.images",
+        "ImagesRun",
+        "evaluate",
+    ),
+}
+
+
+class UsageError(Exception):
+    """A command line that makes no sense; the text is one sentence for the person who typed it."""
+
+
+Number = Annotated[int | float, tyro.conf.arg(metavar="NUMBER")]  # Request says which numbers are allowed, and why
+
+
+@dataclass
+class SampleOptions:
+    """Draw pictures from a sentence in English or Vietnamese and save them as PNG."""
+
+    prompt: tyro.conf.Positional[str]
+    """What to draw, up to 200 characters."""
+    negative_prompt: str = ""
+    """What to keep away from, up to 200 characters."""
+    sampler: str = "dpmpp"
+    """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde."""
+    steps: Number = 20
+    """Number of steps, 1 to 100."""
+    guidance_scale: Number = 5.0
+    """How strongly to follow the prompt, 0 to 15; 1 turns guidance off."""
+    seed: Number = 42
+    """0 to 2147483647; the same seed gives the same picture."""
+    num_images: Number = 1
+    """1 to 9; picture i is drawn from seed + i."""
+    eta: Number = 0.0
+    """0 to 1: fresh noise in each step (ddim only)."""
+    out: Path = Path("output.png")
+    """Where the PNG goes; several pictures become output-1.png, output-2.png, ..."""
+    model: str = "world-dit"
+    """A name that `minidiff zoo` lists."""
+    device: str | None = None
+    """cpu, cuda, mps; the best there is when not given."""
+    dtype: str | None = None
+    """float32 or bfloat16; what is fastest on the device when not given."""
+
+
+@dataclass
+class ZooOptions:
+    """List the shipped weights and verify their size and hash."""
+
+    root: Path | None = None
+    """Another zoo directory; the shipped one when not given."""
+
+
+@dataclass
+class AppOptions:
+    """Start the web demo."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 127.0.0.1 is this machine only."""
+    port: int = 7860
+    """Port to listen on."""
+    model: str = "world-dit"
+    """A name that `minidiff zoo` lists."""
+    lang: str = "en"
+    """Language of the page when it opens: en or vi."""
+
+
+def parse(config: type[Config], argv: Sequence[str], prog: str, examples: str = "") -> Config:
+    """Options to dataclass. tyro's framed error becomes the one sentence it holds.
+
+    Raises:
+        UsageError: an option is unknown, missing or not of its type.
+    """
+    description = (config.__doc__ or "").strip() + (f"\n\nexamples:\n{examples}" if examples else "")
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(config, prog=prog, args=list(argv), description=description)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UsageError(f"{_sentence(errors.getvalue())} (see {prog} --help)") from None
+
+
+def _sentence(box: str) -> str:
+    """The message inside a frame: its lines up to the first rule or empty line, joined."""
+    lines = [line.strip("│╭╮╰╯ \n") for line in box.splitlines()]
+    kept: list[str] = []
+    for line in lines[1:]:
+        if not line.strip("─"):
+            break
+        kept.append(line)
+    return " ".join(" ".join(kept).split()) or "the command line was not understood"
+
+
+def run_sample(argv: Sequence[str]) -> None:
+    examples = (
+        '  minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png\n'
+        '  minidiff sample "hai con cá màu vàng dưới biển" --num-images 4 --sampler euler_a'
+    )
+    options = parse(SampleOptions, argv, "minidiff sample", examples)
+    from minidiff.request import Request
+
+    request = Request(
+        prompt=options.prompt,
+        negative_prompt=options.negative_prompt,
+        sampler=options.sampler,
+        steps=options.steps,  # type: ignore[arg-type]
+        guidance_scale=options.guidance_scale,
+        seed=options.seed,  # type: ignore[arg-type]
+        num_images=options.num_images,  # type: ignore[arg-type]
+        eta=options.eta,
+    )
+    _check_out(options.out)
+    from minidiff.pipeline import load_pipeline
+    from minidiff.png import save_images
+
+    pipeline = load_pipeline(options.model, device=options.device, dtype=options.dtype)
+    images = pipeline(request, progress=None)
+    for path in save_images(images, options.out, request, pipeline.model, pipeline.model_hash):
+        print(path)
+
+
+def _check_out(out: Path) -> None:
+    """Raises before the drawing, not after it, when the result could not be saved."""
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out} is not a .png: pictures are saved as PNG, which carries their parameters.")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {out}: the directory {out.parent} does not exist; make it first.")
+
+
+def run_zoo(argv: Sequence[str]) -> None:
+    options = parse(ZooOptions, argv, "minidiff zoo", "  minidiff zoo")
+    from minidiff import zoo
+
+    text, healthy = zoo.table(options.root)
+    print(text)
+    if not healthy:
+        raise UsageError("some weights are missing or damaged; fetch the files again (git checkout minidiff/zoo).")
+
+
+def run_app(argv: Sequence[str]) -> None:
+    examples = "  minidiff app\n  minidiff app --port 8000 --lang vi"
+    options = parse(AppOptions, argv, "minidiff app", examples)
+    if options.lang not in ("en", "vi"):
+        raise UsageError(f"there is no language {options.lang!r}: choose --lang en or --lang vi.")
+    try:
+        from minidiff.studio.app import serve
+    except ImportError as error:
+        raise UsageError(f"the demo needs gradio ({error}); install it with: pip install 'minidiff[app]'") from None
+
+    serve(host=options.host, port=options.port, model=options.model, lang=options.lang)
+
+
+def run_train(argv: Sequence[str]) -> None:
+    _run_from("train", TRAIN, argv)
+
+
+def run_evaluate(argv: Sequence[str]) -> None:
+    _run_from("evaluate", EVALUATE, argv)
+
+
+def _run_from(command: str, table: dict[str, tuple[str, str, str, str]], argv: Sequence[str]) -> None:
+    """`minidiff train world-vae ...`: the second word picks a configuration and a function of it."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_listing(f"minidiff {command} <name> [options]", {name: row[0] for name, row in table.items()}))
+        print(f"\nexample:\n  minidiff {command} {next(iter(table))} --help")
+        return
+    if argv[0] not in table:
+        raise UsageError(f"there is nothing to {command} called {argv[0]!r}: choose one of {', '.join(table)}.")
+    _, module, config_name, function = table[argv[0]]
+    try:
+        room = import_module(module)
+    except ModuleNotFoundError as missing:
+        raise UsageError(f"minidiff {command} {argv[0]} needs the module {missing.name}, which is not here.") from None
+    config: type[Any] = getattr(room, config_name)
+    getattr(room, function)(parse(config, argv[1:], f"minidiff {command} {argv[0]}"))
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "sample": ("draw pictures from a sentence", run_sample),
+    "train": ("train a model from nothing, or go on after a stop", run_train),
+    "evaluate": ("measure a model", run_evaluate),
+    "zoo": ("list and verify the shipped weights", run_zoo),
+    "app": ("start the web demo", run_app),
+}
+
+
+def _listing(usage: str, rows: dict[str, str]) -> str:
+    width = max(map(len, rows))
+    return "\n".join([f"usage: {usage}", "", *(f"  {name:<{width}}  {text}" for name, text in rows.items())])
+
+
+def _help() -> str:
+    return (
+        "Text-to-image diffusion in Vietnamese and English.\n\n"
+        + _listing("minidiff <command> [options]", {name: row[0] for name, row in COMMANDS.items()})
+        + "\n\nexamples:\n"
+        '  minidiff sample "a big red star left of a small blue house at night" --out star.png\n'
+        "  minidiff train world-dit --help\n"
+        "  minidiff evaluate prompts --json out.json\n"
+        "\nminidiff <command> --help says more."
+    )
+
+
+def _dispatch(argv: Sequence[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+    elif argv[0] in ("-V", "--version"):
+        from minidiff import __version__
+
+        print(f"minidiff {__version__}")
+    elif argv[0] in COMMANDS:
+        COMMANDS[argv[0]][1](argv[1:])
+    else:
+        raise UsageError(f"there is no command {argv[0]!r}: choose one of {', '.join(COMMANDS)}.")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits: 0 done, 2 bad input (one line on stderr), 130 stopped with Ctrl-C."""
+    try:
+        _dispatch(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        print("minidiff: stopped", file=sys.stderr)
+        sys.exit(130)
+    except (UsageError, ValueError, OSError) as error:
+        if os.environ.get("MINIDIFF_TRACEBACK"):  # for whoever looks for the cause in the code
+            raise
+        print(f"minidiff: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)

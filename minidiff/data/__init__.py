@@ -1,0 +1,1 @@
+"""What the models learn from: the drawn world, its captions, and the caches that feed training."""

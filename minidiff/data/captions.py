@@ -1,0 +1,205 @@
+"""What people say of a drawn scene, in English, in Vietnamese, and in Vietnamese typed without accents.
+
+`drop_details` turns a scene into a claim (a scene with some fields None: left unsaid), `phrase` puts a claim into words,
+and `describe` does both. Several phrasings and synonyms for everything, chosen by the given random generator; the same
+claim in two languages says the same. Grammar lives in tables of words and a few short functions, not in templates.
+"""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from dataclasses import replace
+
+from minidiff.data.scenes import Group, Scene
+
+LANGS = ("en", "vi", "vi_unaccented")
+
+# English: singular and plural of each kind. Vietnamese: noun with its classifier, the same for any number.
+KINDS_EN: dict[str, tuple[tuple[str, str], ...]] = {
+    "circle": (("circle", "circles"), ("disc", "discs")),
+    "square": (("square", "squares"),),
+    "triangle": (("triangle", "triangles"),),
+    "star": (("star", "stars"),),
+    "heart": (("heart", "hearts"),),
+    "diamond": (("diamond", "diamonds"), ("rhombus", "rhombuses")),
+    "house": (("house", "houses"), ("cottage", "cottages")),
+    "tree": (("tree", "trees"),),
+    "car": (("car", "cars"),),
+    "boat": (("boat", "boats"), ("sailing boat", "sailing boats"), ("sailboat", "sailboats")),
+    "fish": (("fish", "fish"),),
+    "bird": (("bird", "birds"),),
+    "cat": (("cat", "cats"), ("kitten", "kittens")),
+    "flower": (("flower", "flowers"),),
+    "moon": (("moon", "moons"), ("crescent moon", "crescent moons")),
+    "cloud": (("cloud", "clouds"),),
+    "balloon": (("balloon", "balloons"),),
+    "umbrella": (("umbrella", "umbrellas"),),
+}
+KINDS_VI: dict[str, tuple[str, ...]] = {
+    "circle": ("hình tròn",),
+    "square": ("hình vuông",),
+    "triangle": ("hình tam giác", "tam giác"),
+    "star": ("ngôi sao",),
+    "heart": ("trái tim", "hình trái tim"),
+    "diamond": ("hình thoi",),
+    "house": ("ngôi nhà", "căn nhà"),
+    "tree": ("cái cây", "cây"),  # never "cây xanh", which would name a colour
+    "car": ("chiếc xe hơi", "chiếc ô tô", "xe ô tô"),
+    "boat": ("chiếc thuyền", "chiếc thuyền buồm", "con thuyền"),
+    "fish": ("con cá",),
+    "bird": ("con chim", "chú chim"),
+    "cat": ("con mèo", "chú mèo"),
+    "flower": ("bông hoa", "đóa hoa"),
+    "moon": ("mặt trăng", "vầng trăng"),
+    "cloud": ("đám mây",),
+    "balloon": ("quả bóng bay", "bóng bay"),
+    "umbrella": ("chiếc ô", "cái ô", "chiếc dù"),
+}
+COLOURS_VI: dict[str, tuple[str, ...]] = {
+    "red": ("đỏ",),
+    "orange": ("cam",),
+    "yellow": ("vàng",),
+    "green": ("xanh lá", "xanh lá cây", "xanh lục"),
+    "blue": ("xanh dương", "xanh da trời", "xanh lam"),
+    "purple": ("tím",),
+    "pink": ("hồng",),
+    "brown": ("nâu",),
+    "black": ("đen",),
+    "white": ("trắng",),
+}
+SIZES_EN = {"small": ("small", "little", "tiny"), "big": ("big", "large")}
+SIZES_VI = {"small": ("nhỏ", "bé"), "big": ("to", "lớn")}
+COUNTS_EN = {1: ("a", "a", "a", "one"), 2: ("two", "two", "2"), 3: ("three", "three", "3"), 4: ("four", "four", "4")}
+COUNTS_VI = {1: ("một",), 2: ("hai", "hai", "2"), 3: ("ba", "ba", "3"), 4: ("bốn", "bốn", "4")}
+
+SETTINGS_EN = {
+    "plain": ("on a plain background", "on a simple background"),
+    "day": ("in the daytime", "by day", "in the day sky"),
+    "night": ("at night", "in the night", "under a starry night sky"),
+    "sea": ("at sea", "by the sea", "on the sea"),
+    "meadow": ("in a meadow", "on a meadow", "on the grass"),
+    "sunset": ("at sunset", "at sunset over the mountains"),
+    "room": ("in a room", "inside a room", "indoors"),
+}
+SETTINGS_VI = {
+    "plain": ("trên nền trơn", "trên nền đơn giản"),
+    "day": ("vào ban ngày", "giữa ban ngày", "trên bầu trời ban ngày"),
+    "night": ("vào ban đêm", "trong đêm", "dưới bầu trời đêm"),
+    "sea": ("trên biển", "bên bờ biển", "ngoài biển"),
+    "meadow": ("trên đồng cỏ", "trên bãi cỏ"),
+    "sunset": ("lúc hoàng hôn", "lúc hoàng hôn trên núi"),
+    "room": ("trong phòng", "trong một căn phòng"),
+}
+PLACES_EN = {
+    "left": ("on the left", "on the left side"),
+    "right": ("on the right", "on the right side"),
+    "top": ("at the top",),
+    "bottom": ("at the bottom",),
+    "middle": ("in the middle", "in the centre", "in the center"),
+}
+PLACES_VI = {
+    "left": ("ở bên trái", "ở phía bên trái"),
+    "right": ("ở bên phải", "ở phía bên phải"),
+    "top": ("ở phía trên", "ở trên cùng"),
+    "bottom": ("ở phía dưới", "ở dưới cùng"),
+    "middle": ("ở giữa", "ở chính giữa"),
+}
+RELATIONS_EN = {
+    "left": ("to the left of", "left of", "on the left of"),
+    "right": ("to the right of", "right of", "on the right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under", "beneath"),
+}
+RELATIONS_VI = {
+    "left": ("ở bên trái", "bên trái", "nằm bên trái"),
+    "right": ("ở bên phải", "bên phải", "nằm bên phải"),
+    "above": ("ở phía trên", "phía trên", "ở trên"),
+    "below": ("ở phía dưới", "phía dưới", "ở dưới"),
+}
+OPENINGS_EN = ("a picture of", "a drawing of", "an image of")
+OPENINGS_VI = ("bức tranh vẽ", "hình ảnh", "tranh vẽ")
+
+
+def drop_details(scene: Scene, rng: random.Random) -> Scene:
+    """The claim that a speaker makes of a scene: kinds and numbers always; colours, sizes, places, the relation and the
+    setting only sometimes. Two groups of one kind keep their colours, else nobody could tell them apart."""
+    kinds = [group.kind for group in scene.groups]
+    groups = []
+    for group in scene.groups:
+        keep_colour = kinds.count(group.kind) > 1 or rng.random() < 0.88
+        groups.append(
+            replace(
+                group,
+                colour=group.colour if keep_colour else None,
+                size=group.size if rng.random() < 0.5 else None,
+                place=group.place if rng.random() < 0.85 else None,
+            )
+        )
+    relation = scene.relation if rng.random() < 0.9 else None
+    return replace(scene, setting=scene.setting if rng.random() < 0.7 else None, groups=tuple(groups), relation=relation)
+
+
+def describe(scene: Scene, lang: str, rng: random.Random) -> str:
+    """A caption of a scene, with detail dropped at random. lang: "en", "vi" or "vi_unaccented"."""
+    return phrase(drop_details(scene, rng), lang, rng)
+
+
+def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
+    """A claim in words. Raises ValueError for a language that is not in LANGS."""
+    if lang not in LANGS:
+        raise ValueError(f"Captions are written in {', '.join(LANGS)}; {lang!r} is none of them.")
+    if lang == "en":
+        return _sentence(claim, rng, _group_en, RELATIONS_EN, PLACES_EN, SETTINGS_EN, OPENINGS_EN, "and", ("between", "in between"))
+    text = _sentence(claim, rng, _group_vi, RELATIONS_VI, PLACES_VI, SETTINGS_VI, OPENINGS_VI, "và", ("ở giữa", "nằm giữa"))
+    return text if lang == "vi" else strip_accents(text)
+
+
+def _sentence(claim, rng, group, relations, places, settings, openings, conjunction, between) -> str:  # type: ignore[no-untyped-def]
+    """The order of words is the same in both languages; only the tables and the noun phrases differ."""
+    things = [group(g, rng) for g in claim.groups]
+    if claim.relation == "between" and len(things) == 3:
+        text = f"{things[0]} {rng.choice(between)} {things[1]} {conjunction} {things[2]}"
+    elif claim.relation in relations and len(things) == 2:
+        text = f"{things[0]} {rng.choice(relations[claim.relation])} {things[1]}"
+    elif len(things) == 3:
+        text = f"{things[0]}, {things[1]} {conjunction} {things[2]}"
+    else:
+        text = f" {conjunction} ".join(things)
+    if claim.groups[0].place:
+        text += " " + rng.choice(places[claim.groups[0].place])
+    opened = rng.random() < 0.12
+    if opened:
+        text = f"{rng.choice(openings)} {text}"
+    if claim.setting:
+        where = rng.choice(settings[claim.setting])
+        text = f"{where}, {text}" if not opened and rng.random() < 0.15 else f"{text} {where}"
+    return text
+
+
+def _group_en(group: Group, rng: random.Random) -> str:
+    singular, plural = rng.choice(KINDS_EN[group.kind])
+    words = [rng.choice(SIZES_EN[group.size])] if group.size else []
+    words += [group.colour] if group.colour else []
+    words.append(singular if group.count == 1 else plural)
+    number = rng.choice(COUNTS_EN[group.count])
+    if number == "a" and words[0][0] in "aeiou":
+        number = "an"
+    return " ".join([number, *words])
+
+
+def _group_vi(group: Group, rng: random.Random) -> str:
+    """Number, noun with classifier, then size and colour in either order ("màu" before the colour, most of the time)."""
+    after = [rng.choice(SIZES_VI[group.size])] if group.size else []
+    if group.colour:
+        colour = rng.choice(COLOURS_VI[group.colour])
+        after.append(f"màu {colour}" if rng.random() < 0.7 else colour)
+    if len(after) == 2 and rng.random() < 0.3:
+        after.reverse()
+    return " ".join([rng.choice(COUNTS_VI[group.count]), rng.choice(KINDS_VI[group.kind]), *after])
+
+
+def strip_accents(text: str) -> str:
+    """Vietnamese as it is typed without a Vietnamese keyboard: "đỏ" becomes "do"."""
+    plain = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
+    return "".join(c for c in plain if not unicodedata.combining(c))

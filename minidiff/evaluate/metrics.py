@@ -1,0 +1,181 @@
+"""The small picture metrics, written out: PSNR, SSIM, Frechet distance, KID, precision and recall, perceptual distance.
+
+What it is not: a feature extractor. FD, KID, precision and recall compare rows of features, whoever made them; with
+our own extractor the results are called FD-mini, KID-mini and PD-mini, never FID or LPIPS: those name fixed weights.
+Each function is proven equal to torchmetrics, scikit-image or torch-fidelity in tests/test_metrics.py.
+Taught in the lesson on measuring.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _same_shape(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape or a.ndim != 4:
+        raise ValueError(
+            f"Two batches of equal shape (B, C, H, W) are needed, not {tuple(a.shape)} and {tuple(b.shape)}: "
+            "resize one of them or add a batch axis."
+        )
+
+
+def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
+    """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), per picture. a, b (B, C, H, W); returns (B,).
+
+    Equal pictures give infinity. Raises ValueError when the shapes differ.
+    """
+    _same_shape(a, b)
+    error = (a.double() - b.double()).pow(2).mean(dim=(1, 2, 3))                           # (B,)
+    return (10 * torch.log10(data_range**2 / error)).float()
+
+
+def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
+    """A 1-D Gaussian that sums to 1, (size,). A 2-D one is its outer product, so pictures are blurred axis by axis."""
+    x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    weights = torch.exp(-(x**2) / (2 * sigma**2))
+    return weights / weights.sum()
+
+
+def _blur(x: Tensor, window: Tensor) -> Tensor:
+    """Weighted mean around each pixel whose window fits: (B, C, H, W) to (B, C, H - size + 1, W - size + 1)."""
+    channels = x.shape[1]
+    w = window.to(x).expand(channels, 1, 1, -1)
+    x = F.conv2d(x, w, groups=channels)
+    return F.conv2d(x, w.transpose(-1, -2), groups=channels)
+
+
+def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
+    """Structural similarity (Wang et al. 2004, eq. 13) with the 11-pixel, sigma 1.5 Gaussian window; mean of channels.
+
+    a, b (B, C, H, W) in a range of width `data_range`, sides at least 11; returns (B,). Only windows that lie inside
+    the picture count, so no padding is invented. Raises ValueError when shapes differ or a picture is too small.
+    """
+    _same_shape(a, b)
+    window = gaussian_window()
+    if min(a.shape[-2:]) < len(window):
+        raise ValueError(f"SSIM needs sides of at least {len(window)} pixels, not {tuple(a.shape[-2:])}.")
+    a, b = a.double(), b.double()
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mean_a, mean_b = _blur(a, window), _blur(b, window)
+    var_a = _blur(a * a, window) - mean_a**2
+    var_b = _blur(b * b, window) - mean_b**2
+    cov = _blur(a * b, window) - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    structure = (2 * cov + c2) / (var_a + var_b + c2)
+    return (luminance * structure).mean(dim=(1, 2, 3)).float()
+
+
+def _two_sets(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    """Check two feature sets (N, D), (M, D) and give them in float64, which the differences below need."""
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise ValueError(f"Features must be (N, D) and (M, D), not {tuple(real.shape)} and {tuple(fake.shape)}.")
+    if min(len(real), len(fake)) < least:
+        raise ValueError(f"At least {least} rows are needed in each set, not {len(real)} and {len(fake)}.")
+    return real.double(), fake.double()
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """Frechet distance of two Gaussians fitted to features (Heusel et al. 2017, eq. 6):
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). real (N, D), fake (M, D).
+
+    The root's trace is taken as that of sqrt(C1^(1/2) C2 C1^(1/2)), which is symmetric, so `eigvalsh` serves and no
+    complex numbers appear. Below about 10 D rows the estimate is biased upwards: print N beside it.
+    """
+    real, fake = _two_sets(real, fake, least=2)
+    shift = (real.mean(0) - fake.mean(0)).square().sum()
+    c1, c2 = torch.cov(real.T).reshape(real.shape[1], -1), torch.cov(fake.T).reshape(real.shape[1], -1)  # (D, D)
+    values, vectors = torch.linalg.eigh(c1)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T                                # C1^(1/2)
+    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp(min=0).sqrt().sum()
+    return float(shift + c1.trace() + c2.trace() - 2 * cross)
+
+
+def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
+    """(x y^T / D + 1)^3, the kernel of KID (Binkowski et al. 2018, section 4). x (N, D), y (M, D); returns (N, M)."""
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def mmd2(x: Tensor, y: Tensor) -> Tensor:
+    """Unbiased squared maximum mean discrepancy of two sets of n rows (Gretton et al. 2012, eq. 3), a scalar that may
+    be slightly negative: the mean similarity within each set, a row never with itself, less that across the sets."""
+    n = len(x)
+    xx, yy, xy = polynomial_kernel(x, x), polynomial_kernel(y, y), polynomial_kernel(x, y)
+    within = (xx.sum() - xx.trace() + yy.sum() - yy.trace()) / (n * (n - 1))
+    return within - 2 * xy.mean()
+
+
+def kid(
+    real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Kernel distance: mean and standard deviation of `mmd2` over random subsets drawn without replacement.
+
+    real (N, D), fake (M, D). `subset_size` is lowered to the smaller set's size when that is less. The deviation says
+    how far two subsets of these same rows differ; it is not the error of the mean.
+    """
+    real, fake = _two_sets(real, fake, least=2)
+    size = min(subset_size, len(real), len(fake))
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.stack([
+        mmd2(
+            real[torch.randperm(len(real), generator=generator)[:size]],
+            fake[torch.randperm(len(fake), generator=generator)[:size]],
+        )
+        for _ in range(subsets)
+    ])
+    return float(values.mean()), float(values.std(correction=0))
+
+
+def _radii(x: Tensor, k: int) -> Tensor:
+    """Distance of each row to its k-th nearest other row, (N,). Its own distance, 0, is the first of the k + 1."""
+    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(k + 1).values
+
+
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+    """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1-3), each in 0..1.
+
+    Precision: the share of fakes that fall into a ball around some real row reaching to its k-th neighbour, so pictures
+    that could be real. Recall: the share of reals inside such a ball of a fake, so how much of the world is covered.
+    """
+    real, fake = _two_sets(real, fake, least=k + 1)
+    distance = torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist")        # (M, N)
+    precision = (distance <= _radii(real, k)).any(dim=1).double().mean()
+    recall = (distance.T <= _radii(fake, k)).any(dim=1).double().mean()
+    return float(precision), float(recall)
+
+
+def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Distance of two batches seen through feature maps (Zhang et al. 2018, eq. 1, with all channel weights 1), (B,).
+
+    a, b: for each layer, (B, C, H, W). Each position's features are scaled to length 1, so the kind of thing counts and
+    not the contrast; squared differences are summed over channels, averaged over positions and summed over layers.
+    """
+    if len(a) != len(b) or not a:
+        raise ValueError(f"Both need the same number of layers, at least one, not {len(a)} and {len(b)}.")
+    total = torch.zeros(len(a[0]), dtype=a[0].dtype, device=a[0].device)
+    for x, y in zip(a, b, strict=True):
+        _same_shape(x, y)
+        total = total + (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean(dim=(1, 2))
+    return total
+
+
+def bootstrap_interval(
+    values: Tensor | Sequence[float], level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a mean (Efron 1979): what the mean would be had other prompts been drawn.
+
+    values (N,), numbers or truth values; returns (low, high), or (nan, nan) when there are none.
+    """
+    x = torch.as_tensor(values, dtype=torch.float64)
+    if not len(x):
+        return math.nan, math.nan
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(x), (resamples, len(x)), generator=generator)
+    means = x[rows].mean(dim=1)
+    tail = (1 - level) / 2
+    low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return low, high

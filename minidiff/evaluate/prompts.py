@@ -1,0 +1,258 @@
+"""Does the picture show what the prompt says? `minidiff evaluate prompts --json out.json` measures it in three
+languages on compositions that training never showed, by the judge, beside the judge's own accuracy and two controls.
+
+What it is not: the judge (`judge`), its rules (`verdict`) or the prompts (`suites`). A trainer that wants to watch
+obedience grow calls `accuracy` with its own way of drawing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from minidiff.data.scenes import WORLD_VERSION, Scene, complete
+from minidiff.evaluate.judge import Judge, Seen, load_judge, look, to_batch
+from minidiff.evaluate.metrics import bootstrap_interval
+from minidiff.evaluate.reliability import reliability, rendered
+from minidiff.evaluate.report import contact_sheet, percent, reliability_table, save_json, table
+from minidiff.evaluate.suites import CATEGORIES, LANGS, PER_CATEGORY, Prompt, suite
+from minidiff.evaluate.verdict import Verdict
+from minidiff.evaluate.verdict import judge as give_verdict
+
+if TYPE_CHECKING:
+    from minidiff.pipeline import TextToImage
+
+Generate = Callable[[list[str]], Any]
+"""Texts to pictures, in order: any form that `judge.to_batch` takes, such as floats (B, 3, H, W) in 0..1."""
+
+
+@dataclass
+class PromptsRun:
+    """Measure how well pictures follow prompts, per language and category, on held-out compositions."""
+
+    json: Path = Path("prompts.json")
+    """Where the figures go; a sheet of pictures is saved beside it as PNG."""
+    model: str = "world-dit"
+    per_category: int = PER_CATEGORY
+    """Prompts in each of the six categories."""
+    sampler: str = "dpmpp"
+    steps: int = 20
+    guidance_scale: float | None = None
+    """The model's own when not given."""
+    seeds: int = 1
+    """Pictures per prompt and language, each from another seed."""
+    seed: int = 0
+    """First seed; the prompts themselves do not depend on it."""
+    seen: bool = False
+    """Also measure prompts whose compositions were all in training (English)."""
+    batch: int = 16
+    judged: int = 1000
+    """Fresh renders on which the judge itself is measured."""
+    device: str | None = None
+    dtype: str | None = None
+
+
+@dataclass
+class Results:
+    """Verdicts on some prompts, in order, with what was seen and the pictures (uint8) that it was seen in."""
+
+    prompts: list[Prompt]
+    verdicts: list[Verdict] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """overall and each category: share of pictures in which everything is right, with bootstrap intervals;
+        attributes: share in which that attribute is right, among the prompts that speak of it."""
+        right: dict[str, list[float]] = defaultdict(list)
+        attributes: dict[str, list[float]] = defaultdict(list)
+        for prompt, verdict in zip(self.prompts, self.verdicts, strict=True):
+            for name in ("overall", prompt.category):
+                right[name].append(float(verdict.right))
+            for name, value in verdict.attributes.items():
+                attributes[name].append(float(value))
+        shares: dict[str, Any] = {name: sum(values) / len(values) for name, values in right.items()}
+        shares["intervals"] = {name: bootstrap_interval(values) for name, values in right.items()}
+        shares["attributes"] = {name: sum(values) / len(values) for name, values in attributes.items()}
+        return shares
+
+    def extend(self, other: Results) -> None:
+        """Append another set of results."""
+        for name in ("prompts", "verdicts", "seen", "pictures"):
+            getattr(self, name).extend(getattr(other, name))
+
+
+def assess(
+    generate: Generate, prompts: Sequence[Prompt], judge: Judge, lang: str = "en", batch: int = 16, quiet: bool = True
+) -> Results:
+    """Draw each prompt's text in `lang`, look at the picture and compare it with the claim."""
+    results = Results(list(prompts))
+    for start in tqdm(range(0, len(prompts), batch), desc=f"prompts: {lang}", unit="batch", disable=quiet, leave=False):
+        part = prompts[start : start + batch]
+        pictures = to_batch(generate([prompt.texts[lang] for prompt in part]), judge.config.image_size)
+        results.extend(_judged(part, pictures, judge))
+    return results
+
+
+def _judged(prompts: Sequence[Prompt], pictures: Tensor, judge: Judge) -> Results:
+    seen = look(judge, pictures)
+    verdicts = [give_verdict(prompt.claim, s) for prompt, s in zip(prompts, seen, strict=True)]
+    images = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return Results(list(prompts), verdicts, seen, list(images))
+
+
+def accuracy(
+    generate: Generate,
+    prompts: Sequence[Prompt] | None = None,
+    judge: Judge | None = None,
+    langs: Sequence[str] = ("en",),
+    batch: int = 16,
+) -> dict[str, float]:
+    """For a trainer: {"en": 0.8, "en_object": 0.9, ...}, overall and by category, for each language in `langs`.
+
+    Args:
+        generate: texts to pictures; it must draw the i-th text it is ever given from noise of its own that is the same
+            in every call of `accuracy`, or figures of two moments differ by luck too.
+        prompts: `suites.suite(...)`; by default 10 of each category.
+        judge: by default the shipped one.
+    """
+    prompts = prompts if prompts is not None else suite(10)
+    judge = judge or load_judge()
+    figures = {}
+    for lang in langs:
+        results = assess(generate, prompts, judge, lang, batch).figures()
+        figures[lang] = results["overall"]
+        figures.update({f"{lang}_{name}": results[name] for name in CATEGORIES if name in results})
+    return figures
+
+
+def real_pictures(prompts: Sequence[Prompt], judge: Judge, seed: int = 0) -> Results:
+    """Control, the ceiling: drawings by the world itself of which each claim is true."""
+    results = Results([])
+    for start in range(0, len(prompts), 64):
+        part = prompts[start : start + 64]
+        scenes: list[Scene] = [complete(p.claim, random.Random(seed + start + k)) for k, p in enumerate(part)]
+        results.extend(_judged(part, rendered(scenes, judge.config.image_size), judge))
+    return results
+
+
+def shuffled(results: Results) -> Results:
+    """Control, the floor: each picture held against another prompt of its category."""
+    prompts, verdicts = [], []
+    for k, prompt in enumerate(results.prompts):
+        others = [p for p in results.prompts if p.category == prompt.category and p.claim != prompt.claim] or [prompt]
+        other = others[(k * 7 + 3) % len(others)]
+        prompts.append(other)
+        verdicts.append(give_verdict(other.claim, results.seen[k]))
+    return Results(prompts, verdicts, results.seen, results.pictures)
+
+
+def pipeline_generator(pipeline: TextToImage, run: PromptsRun, first_seed: int) -> Generate:
+    """Draws by the pipeline, many prompts at a time; the k-th text it is given starts from seed `first_seed` + k."""
+    seeds = itertools.count(first_seed)
+    scale = pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale
+
+    @torch.inference_mode()
+    def generate(texts: list[str]) -> Tensor:
+        own = list(itertools.islice(seeds, len(texts)))
+        *_, (_, latents, _) = pipeline.sample(texts, own, [""] * len(texts), run.sampler, run.steps, scale)
+        return (pipeline.pixels(latents).float().clamp(-1, 1).cpu() + 1) / 2
+
+    return generate
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def evaluate(run: PromptsRun) -> dict[str, Any]:
+    """Measure, print tables, write the JSON and the sheet of pictures; returns what the JSON holds.
+
+    Raises ValueError (ZooError) when the model or the judge is not there.
+    """
+    from minidiff.pipeline import load_pipeline
+
+    pipeline = load_pipeline(run.model, run.device, run.dtype, batch=run.batch)
+    judge = load_judge()
+    prompts = suite(run.per_category)
+    began = time.perf_counter()
+    by_lang = {lang: _over_seeds(pipeline, run, prompts, judge, lang) for lang in LANGS}
+    seconds = time.perf_counter() - began
+    figures: dict[str, Any] = {lang: results.figures() for lang, results in by_lang.items()}
+    figures["gap"] = abs(figures["en"]["overall"] - figures["vi"]["overall"])
+    if run.seen:
+        figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, held_out=False), judge, "en").figures()
+    figures["controls"] = {
+        "real renders": real_pictures(prompts, judge).figures(),
+        "shuffled prompts": shuffled(by_lang["en"]).figures(),
+    }
+    trust = reliability(judge, run.judged, quiet=False)
+    figures |= {"judge": trust["real"], "judge_details": trust, "n": len(prompts)}
+    figures["run"] = _about(run, pipeline, seconds)
+    _print(figures, run.judged)
+    save_json(figures, run.json)
+    sheet = run.json.with_suffix(".png")
+    failures_and_successes(by_lang).save(sheet)
+    print(f"\n{run.json} holds the figures, {sheet} shows failures and successes of each category.")
+    return figures
+
+
+def _over_seeds(pipeline: TextToImage, run: PromptsRun, prompts: Sequence[Prompt], judge: Judge, lang: str) -> Results:
+    results = Results([])
+    for k in range(run.seeds):
+        generate = pipeline_generator(pipeline, run, run.seed + k * len(prompts))
+        results.extend(assess(generate, prompts, judge, lang, run.batch, quiet=False))
+    return results
+
+
+def _about(run: PromptsRun, pipeline: TextToImage, seconds: float) -> dict[str, Any]:
+    """What one needs to know to get these figures again."""
+    return {
+        "model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
+        "sampler": run.sampler, "steps": run.steps, "seed": run.seed, "seeds": run.seeds,
+        "guidance_scale": pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale,
+        "dtype": str(pipeline.dtype).removeprefix("torch."), "device": str(pipeline.device),
+        "pictures": 3 * run.seeds * run.per_category * len(CATEGORIES), "seconds": round(seconds, 1),
+    }  # fmt: skip
+
+
+def _print(figures: dict[str, Any], judged: int) -> None:
+    named = {lang: figures[lang] for lang in LANGS}
+    named |= {"en, seen compositions": figures["seen_en"]} if "seen_en" in figures else {}
+    rows = []
+    for name, row in (named | figures["controls"]).items():
+        low, high = row["intervals"]["overall"]
+        rows.append([name, percent(row["overall"]), f"{100 * low:.1f} to {100 * high:.1f}",
+                     *(percent(row.get(c)) for c in CATEGORIES)])  # fmt: skip
+    print(f"\nEverything right, {figures['n']} prompts per language, all on held-out compositions")
+    print(table(["", "overall", "95 % interval", *CATEGORIES], rows))
+    print(f"gap between English and Vietnamese: {figures['gap']:.3f}\n")
+    print(reliability_table(figures["judge_details"], judged))
+
+
+def failures_and_successes(by_lang: dict[str, Results], each: int = 3) -> Any:
+    """A sheet with a row per category: the first `each` failures, then as many successes, in English and Vietnamese."""
+    chosen: list[tuple[np.ndarray, str, bool | None]] = []
+    blank = np.full((128, 128, 3), 255, np.uint8)
+    for category in CATEGORIES:
+        for right in (False, True):
+            found = [
+                (results.pictures[k], f"{prompt.texts[lang]} | {results.seen[k].words() if not right else ''}", right)
+                for lang, results in by_lang.items()
+                for k, prompt in enumerate(results.prompts)
+                if prompt.category == category and results.verdicts[k].right == right
+            ]
+            picked = found[:: max(1, len(found) // each)][:each]
+            chosen += [*picked, *[(blank, "", None)] * (each - len(picked))]
+    pictures, texts, marks = zip(*chosen, strict=True)
+    return contact_sheet(pictures, texts, marks, columns=2 * each)

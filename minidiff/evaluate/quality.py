@@ -1,0 +1,191 @@
+"""How far generated pictures are from the world's own: `minidiff evaluate quality --json quality.json`.
+
+FD-mini, KID-mini, precision and recall of the judge's features, beside a floor (real against other real pictures), what
+the VAE alone costs, and ceilings (blur, noise, mode collapse); and the nearest training pictures, for memorisation.
+What it is not: FID. The features are our own small judge's, so the figures compare only with others made the same way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from minidiff.data import captions
+from minidiff.data.scenes import WORLD_VERSION, render, scene_at
+from minidiff.evaluate.corruptions import grain
+from minidiff.evaluate.judge import Judge, features, load_judge, to_batch
+from minidiff.evaluate.metrics import frechet_distance, gaussian_window, kid, precision_recall
+from minidiff.evaluate.prompts import PromptsRun, pipeline_generator
+from minidiff.evaluate.report import contact_sheet, save_json, table
+
+if TYPE_CHECKING:
+    from minidiff.pipeline import TextToImage
+
+
+@dataclass
+class QualityRun:
+    """Measure how far generated pictures are from the drawn world, with floors and ceilings."""
+
+    json: Path = Path("quality.json")
+    """Where the figures go; nearest training pictures are saved beside it as PNG."""
+    model: str = "world-dit"
+    samples: int = 2000
+    training: int = 10_000
+    """Training pictures among which nearest neighbours are sought."""
+    sampler: str = "dpmpp"
+    steps: int = 20
+    guidance_scale: float | None = None
+    """The model's own when not given."""
+    seed: int = 0
+    batch: int = 16
+    device: str | None = None
+    dtype: str | None = None
+
+
+def renders(first: int, count: int, split: str, size: int = 128) -> np.ndarray:
+    """Drawings number `first` and on of a split, (count, size, size, 3) uint8."""
+    return np.stack([render(scene_at(k, split), size).image for k in range(first, first + count)])
+
+
+def seen_features(judge: Judge, make: Callable[[int, int], Any], count: int, name: str, batch: int = 64) -> Tensor:
+    """Features (count, D) of pictures that `make(first, how many)` gives, a batch at a time, with a progress bar."""
+    starts = tqdm(range(0, count, batch), desc=name, unit="batch", leave=False)
+    return torch.cat([features(judge, make(k, min(batch, count - k))) for k in starts])
+
+
+def compare(real: Tensor, other: Tensor) -> dict[str, float]:
+    """FD-mini, KID-mini (mean and deviation over 100 subsets, times 1000), precision and recall (k = 3)."""
+    mean, deviation = kid(real, other)
+    precision, recall = precision_recall(real, other)
+    return {
+        "fd": frechet_distance(real, other), "kid": 1000 * mean, "kid_deviation": 1000 * deviation,
+        "precision": precision, "recall": recall, "n": len(other),
+    }  # fmt: skip
+
+
+def soften(x: Tensor, sigma: float = 2.0) -> Tensor:
+    """Gaussian blur of sigma pixels. x (B, 3, H, W)."""
+    kernel = gaussian_window(13, sigma).to(x).expand(3, 1, 1, -1)
+    x = F.conv2d(F.pad(x, (6, 6, 6, 6), mode="replicate"), kernel, groups=3)
+    return F.conv2d(x, kernel.transpose(-1, -2), groups=3)
+
+
+def controls(judge: Judge, real: Tensor, samples: int, seed: int = 0) -> dict[str, dict[str, float]]:
+    """The floor (other real pictures) and three ceilings, each a row as `compare` gives it."""
+
+    def other(first: int, count: int) -> Tensor:
+        return to_batch(renders(samples + first, count, "test"))
+
+    def noisy(first: int, count: int) -> Tensor:
+        return grain(other(first, count), torch.Generator().manual_seed(seed + first), most=0.3)
+
+    fresh = seen_features(judge, other, samples, "real pictures, once more")
+    few = fresh[: max(4, samples // 100)]
+    collapsed = few.repeat(-(-samples // len(few)), 1)[:samples]
+    return {
+        "real against real (floor)": compare(real, fresh),
+        "blurred, sigma 2": compare(real, seen_features(judge, lambda k, n: soften(other(k, n)), samples, "blurred")),
+        "noise up to 0.3": compare(real, seen_features(judge, noisy, samples, "noisy")),
+        f"mode collapse to {len(few)} pictures": compare(real, collapsed),
+    }
+
+
+def nearest(features_of: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row (N, D) the distance (N,) and the index (N,) of the closest training row (M, D)."""
+    least, index = zip(*(torch.cdist(part, training).min(dim=1) for part in features_of.split(512)), strict=True)
+    return torch.cat(least), torch.cat(index)
+
+
+def captions_of(first: int, count: int) -> list[str]:
+    """English captions of test scenes: what generated pictures are asked for."""
+    scenes = [scene_at(k, "test") for k in range(first, first + count)]
+    return [captions.describe(scene, "en", random.Random(first + k)) for k, scene in enumerate(scenes)]
+
+
+def generated(pipeline: TextToImage, run: QualityRun) -> np.ndarray:
+    """`run.samples` pictures (N, H, W, 3) uint8 for captions of test scenes."""
+    how = PromptsRun(sampler=run.sampler, steps=run.steps, guidance_scale=run.guidance_scale)
+    generate = pipeline_generator(pipeline, how, run.seed)
+    pictures = []
+    for k in tqdm(range(0, run.samples, run.batch), desc="samples", unit="batch", leave=False):
+        made = generate(captions_of(k, min(run.batch, run.samples - k)))
+        pictures.append((made * 255).round().byte().permute(0, 2, 3, 1).numpy())
+    return np.concatenate(pictures)
+
+
+@torch.inference_mode()
+def through_vae(pipeline: TextToImage, pictures: np.ndarray) -> Tensor:
+    """Encoded and decoded, (B, 3, H, W) in 0..1: the best that a generator in this latent space can look."""
+    x = to_batch(pictures).to(pipeline.device) * 2 - 1
+    mean, _ = pipeline.vae.encode(x)
+    return (pipeline.vae.decode(mean).float().clamp(-1, 1) + 1).cpu() / 2
+
+
+def evaluate(run: QualityRun) -> dict[str, Any]:
+    """Measure, print a table, write the JSON and the sheet of neighbours; returns what the JSON holds.
+
+    Raises ValueError (ZooError) when the model or the judge is not there.
+    """
+    from minidiff.pipeline import load_pipeline
+
+    pipeline, judge = load_pipeline(run.model, run.device, run.dtype, batch=run.batch), load_judge()
+    real = seen_features(judge, lambda k, n: renders(k, n, "test"), run.samples, "real pictures")
+    pictures = generated(pipeline, run)
+    made = features(judge, pictures)
+    rows = {"generated": compare(real, made)}
+    decoded = seen_features(
+        judge, lambda k, n: through_vae(pipeline, renders(run.samples + k, n, "test")), run.samples, "through the VAE"
+    )
+    rows |= {"real through the VAE": compare(real, decoded)} | controls(judge, real, run.samples, run.seed)
+    memory = neighbours(judge, pictures, made, real, run)
+    about = {"model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
+             "features": judge.config.channels, "sampler": run.sampler, "steps": run.steps}  # fmt: skip
+    figures = {"rows": rows, "memorisation": memory, "n": run.samples, "run": about}
+    _print(figures)
+    save_json(figures, run.json)
+    print(f"\n{run.json} holds the figures, {run.json.with_suffix('.png')} the nearest training pictures.")
+    return figures
+
+
+def neighbours(judge: Judge, pictures: np.ndarray, made: Tensor, real: Tensor, run: QualityRun) -> dict[str, float]:
+    """Distances to the nearest training picture, of generated and of real test pictures, and a sheet of the eight
+    generated pictures that come closest to one, each above its neighbour.
+
+    A generator that repeats its training set has distances far below those of fresh real pictures."""
+    training = seen_features(judge, lambda k, n: renders(k, n, "train"), run.training, "training pictures")
+    distance, index = nearest(made, training)
+    fresh, _ = nearest(real, training)
+    closest = distance.argsort()[:8].tolist()
+    twins = [renders(int(index[k]), 1, "train")[0] for k in closest]
+    words = [f"generated, distance {distance[k]:.2f}" for k in closest] + ["nearest in training"] * len(twins)
+    sheet = contact_sheet([*(pictures[k] for k in closest), *twins], words, [None] * (2 * len(twins)), columns=8)
+    run.json.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(run.json.with_suffix(".png"))
+    return {
+        "generated_median": float(distance.median()), "real_median": float(fresh.median()),
+        "generated_least": float(distance.min()), "real_least": float(fresh.min()), "training": run.training,
+    }  # fmt: skip
+
+
+def _print(figures: dict[str, Any]) -> None:
+    width, count = figures["run"]["features"], figures["n"]
+    print(f"\n{count} pictures against {count} real ones, {width} features of the judge (KID x 1000)")
+    rows = []
+    for name, r in figures["rows"].items():
+        spread = f"{r['kid']:.2f} ± {r['kid_deviation']:.2f}"
+        rows.append([name, f"{r['fd']:.3f}", spread, f"{r['precision']:.2f}", f"{r['recall']:.2f}"])
+    print(table(["", "FD-mini", "KID-mini", "precision", "recall"], rows))
+    if count < 10 * width:
+        print(f"These are fewer than {10 * width} pictures, ten per feature: FD-mini is biased upwards.")
+    m = figures["memorisation"]
+    made, real = (f"{m[who + '_median']:.2f} (least {m[who + '_least']:.2f})" for who in ("generated", "real"))
+    print(f"\nnearest of {m['training']} training pictures: generated {made}, fresh real pictures {real}")

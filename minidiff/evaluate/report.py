@@ -1,0 +1,92 @@
+"""Turning figures into what is printed and saved: plain tables and contact sheets. Nothing is measured here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from minidiff.evaluate.verdict import ATTRIBUTES
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table in Markdown, numbers to the right, which also reads well in a terminal."""
+    cells = [[str(c) for c in row] for row in (header, *rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        first, *rest = (c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if k == 0 else "-" * (w + 1) + ":" for k, w in enumerate(widths)) + "|"
+    return "\n".join([line(cells[0]), rule, *(line(row) for row in cells[1:])])
+
+
+def percent(share: float | None) -> str:
+    """0.9934 as "99.3 %"; None as an empty cell."""
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def reliability_table(figures: Mapping[str, Mapping[str, float]], count: int) -> str:
+    """The judge's own accuracy: a row per condition, a column per attribute."""
+    columns = [*ATTRIBUTES, "overall"]
+    rows = [[name, *(percent(row.get(c)) for c in columns)] for name, row in figures.items()]
+    return f"The judge on {count} fresh renders\n" + table(["", *columns], rows)
+
+
+def save_json(figures: Mapping[str, Any], path: Path) -> None:
+    """Write JSON beside the target and rename, so that nobody reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def contact_sheet(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], marks: Sequence[bool | None], columns: int = 6
+) -> Image.Image:
+    """Pictures (H, W, 3) uint8 with wrapped captions below; a green or red frame where a mark is True or False."""
+    font = readable_font(11)
+    side, text = pictures[0].shape[0], 58
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * (side + 10) + 6, rows * (side + text + 8) + 6), (250, 250, 250))
+    draw = ImageDraw.Draw(sheet)
+    for k, (picture, caption, mark) in enumerate(zip(pictures, captions, marks, strict=True)):
+        x, y = 6 + (k % columns) * (side + 10), 6 + (k // columns) * (side + text + 8)
+        colour = (205, 205, 205) if mark is None else (60, 160, 80) if mark else (205, 60, 60)
+        draw.rectangle((x - 3, y - 3, x + side + 2, y + side + 2), outline=colour, width=3)
+        sheet.paste(Image.fromarray(picture), (x, y))
+        draw.multiline_text((x, y + side + 5), wrap(caption, side + 6, font), fill=(40, 40, 40), font=font, spacing=1)
+    return sheet
+
+
+def readable_font(size: int) -> Any:
+    """A font with Vietnamese letters where one is found (matplotlib brings one), else Pillow's own."""
+    places = ["DejaVuSans.ttf"]
+    with contextlib.suppress(ImportError):
+        import matplotlib
+
+        places.append(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"))
+    for place in places:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(place, size)
+    return ImageFont.load_default(size=size)
+
+
+def wrap(text: str, width: int, font: Any, lines: int = 4) -> str:
+    """Break text so that no line is wider than `width` pixels; what does not fit in `lines` is cut."""
+    done, current = [], ""
+    for word in text.split():
+        longer = f"{current} {word}".strip()
+        if current and font.getlength(longer) > width:
+            done.append(current)
+            current = word
+        else:
+            current = longer
+    return "\n".join([*done, current][:lines])

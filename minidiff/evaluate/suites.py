@@ -1,0 +1,131 @@
+"""The prompt suite: claims about the drawn world in six categories, each said in English, Vietnamese and Vietnamese
+without accents. Every claim holds a composition that no generator's training set shows (`scenes.is_held_out`).
+
+Nothing is stored: the suite is a function of its seed, so it can be read, enlarged and drawn again. The three texts of
+a prompt come from one claim, so a difference between languages is not a difference between prompts.
+PartiPrompts and DrawBench are about the real world; they are not shipped (licences) and not used here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from minidiff.data import captions
+from minidiff.data.scenes import Group, Scene, is_held_out, sample_scene
+
+LANGS = ("en", "vi", "vi_unaccented")
+PER_CATEGORY = 55
+LONGEST = 200  # characters; what a request may hold
+
+Chance = Callable[[float], bool]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One claim, its category, and its text in each language."""
+
+    category: str
+    claim: Scene
+    texts: dict[str, str]
+
+
+def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0) -> list[Prompt]:
+    """`per_category` prompts of each category, all different; always the same ones for the same arguments.
+
+    held_out True: each claim holds a composition that training never shows; False: none does.
+    """
+    prompts, known = [], set()
+    for category in CATEGORIES:
+        rng = random.Random(f"{seed} {category} {held_out}")
+        wanted = len(prompts) + per_category
+        while len(prompts) < wanted:
+            claim = claim_of(category, rng)
+            if claim is None or is_held_out(claim) != held_out or claim in known:
+                continue
+            texts = phrase(claim, rng.getrandbits(32))
+            if max(map(len, texts.values())) <= LONGEST:
+                known.add(claim)
+                prompts.append(Prompt(category, claim, texts))
+    return prompts
+
+
+def phrase(claim: Scene, seed: int) -> dict[str, str]:
+    """The claim in every language. All draw the same lots, so the two Vietnamese texts differ by accents only."""
+    return {lang: captions.phrase(claim, lang, random.Random(seed)) for lang in LANGS}
+
+
+def claim_of(category: str, rng: random.Random) -> Scene | None:
+    """A random claim of a category, or None when this throw does not suit it. Its seed is 0: a claim has no picture."""
+    scene = sample_scene(rng, held_out=None)
+    claim = CATEGORIES[category](scene, lambda share: rng.random() < share)
+    return None if claim is None else replace(claim, seed=0)
+
+
+def _said(group: Group, colour: bool, size: bool) -> Group:
+    return replace(group, colour=group.colour if colour else None, size=group.size if size else None)
+
+
+def _kinds_differ(scene: Scene) -> bool:
+    return len({group.kind for group in scene.groups}) == len(scene.groups)
+
+
+def _object(scene: Scene, chance: Chance) -> Scene | None:
+    """Two or three different things, not more than one of them with its colour: are all of them there?"""
+    if len(scene.groups) < 2 or any(group.count > 1 for group in scene.groups) or not _kinds_differ(scene):
+        return None
+    coloured = chance(0.5)
+    groups = tuple(_said(group, coloured and k == 0, False) for k, group in enumerate(scene.groups))
+    return Scene(scene.setting if not coloured or chance(0.3) else None, groups)
+
+
+def _count(scene: Scene, chance: Chance) -> Scene | None:
+    """Two to four of a kind, now and then beside something else."""
+    counts = [group.count for group in scene.groups]
+    if max(counts) == 1 or not _kinds_differ(scene) or (len(counts) > 1 and chance(0.5)):
+        return None
+    groups = tuple(_said(group, chance(0.6), chance(0.2)) for group in scene.groups)
+    return Scene(scene.setting if chance(0.4) else None, groups)
+
+
+def _colour(scene: Scene, chance: Chance) -> Scene | None:
+    """One thing in its colour."""
+    if len(scene.groups) > 1 or scene.groups[0].count > 1:
+        return None
+    group = replace(_said(scene.groups[0], True, chance(0.4)), place=None)
+    return Scene(scene.setting if chance(0.4) else None, (group,))
+
+
+def _position(scene: Scene, chance: Chance) -> Scene | None:
+    """Where something stands in the picture, or on which side of another thing, or between two."""
+    alone = scene.groups[0].place is not None
+    if not alone and (scene.relation is None or not _kinds_differ(scene)):
+        return None
+    groups = tuple(_said(group, chance(0.4), chance(0.2)) for group in scene.groups)
+    return Scene(scene.setting if chance(0.3) else None, groups, scene.relation)
+
+
+def _binding(scene: Scene, chance: Chance) -> Scene | None:
+    """Two or three things, each in a colour of its own: does each have its own?"""
+    colours = {group.colour for group in scene.groups}
+    if len(scene.groups) < 2 or len(colours) < len(scene.groups):
+        return None
+    groups = tuple(_said(group, True, chance(0.3)) for group in scene.groups)
+    return Scene(scene.setting if chance(0.3) else None, groups, scene.relation)
+
+
+def _setting(scene: Scene, chance: Chance) -> Scene | None:
+    """A thing, now and then two, somewhere."""
+    if len(scene.groups) > 2 or any(group.count > 1 for group in scene.groups) or not _kinds_differ(scene):
+        return None
+    if len(scene.groups) == 2 and chance(0.7):
+        return None
+    groups = tuple(replace(_said(group, chance(0.5), False), place=None) for group in scene.groups)
+    return Scene(scene.setting, groups)
+
+
+CATEGORIES: dict[str, Callable[[Scene, Chance], Scene | None]] = {
+    "object": _object, "count": _count, "colour": _colour, "position": _position, "binding": _binding,
+    "setting": _setting,
+}  # fmt: skip

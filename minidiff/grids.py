@@ -1,0 +1,99 @@
+"""Grids: the times a sampler visits, from noise down to data.
+
+A grid of n steps is a float64 tensor of n + 1 falling times on the CPU, which begins at 1 or a little below
+and ends at 0. Each function takes (path, n); `GRIDS` is the table of them. Not here: what is done at those
+times (samplers.py).
+
+`leading`, `trailing` and `linspace` are the three spacings of a 1000-entry table with which published models
+are sampled (Lin et al. 2024, table 2). Entry i is time (i + 1) / 1000, so trailing is `uniform`, rounded to
+entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from minidiff.paths import TABLE_LENGTH, Path
+
+EDM_SIGMA_MAX = 80.0    # Karras et al. 2022, table 1
+
+
+def check_steps(n: int) -> None:
+    """Raises ValueError unless n is a whole number from 1 to 1000."""
+    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= TABLE_LENGTH:
+        raise ValueError(f"Steps is {n!r}, but it must be a whole number from 1 to {TABLE_LENGTH}.")
+
+
+def uniform(path: Path, n: int) -> Tensor:
+    """1, 1 - 1/n, ..., 1/n, 0."""
+    check_steps(n)
+    return torch.arange(n, -1, -1, dtype=torch.float64) / n                     # (n + 1,)
+
+
+def _from_entries(entries: Tensor) -> Tensor:
+    """Falling indices (n,) of a 1000-entry table as times (n + 1,), of which the last is 0."""
+    return torch.cat([(entries + 1) / TABLE_LENGTH, torch.zeros(1, dtype=torch.float64)])
+
+
+def leading(path: Path, n: int, offset: int = 0) -> Tensor:
+    """Every (1000 // n)-th entry from entry 0 up. Its first time is below 1, where the network expects a
+    trace of the picture and is given pure noise; kept because DDIM and Stable Diffusion (offset 1) were
+    published with it."""
+    check_steps(n)
+    return _from_entries(torch.arange(n - 1, -1, -1, dtype=torch.float64) * (TABLE_LENGTH // n) + offset)
+
+
+def trailing(path: Path, n: int) -> Tensor:
+    """Every (1000 / n)-th entry counted down from the last, rounded: begins at t = 1."""
+    check_steps(n)
+    return _from_entries((torch.arange(n, 0, -1, dtype=torch.float64) * (TABLE_LENGTH / n)).round() - 1)
+
+
+def linspace(path: Path, n: int) -> Tensor:
+    """n entries from the last to the first, both included; one step alone takes the last entry."""
+    check_steps(n)
+    return _from_entries(torch.linspace(TABLE_LENGTH - 1, 0, n, dtype=torch.float64).round())
+
+
+def karras(path: Path, n: int, rho: float = 7.0) -> Tensor:
+    """Even steps in (sigma / alpha)^(1 / rho), which visits low noise often (Karras et al. 2022, eq. 5): from
+    the path's largest sigma / alpha, or 80 as in the paper where there is no largest, to the one of table
+    entry 0.
+    """
+    check_steps(n)
+    ends = path.log_snr_half(torch.tensor([1.0, 1 / TABLE_LENGTH], dtype=torch.float64))
+    largest, smallest = torch.exp(-ends)
+    largest = torch.where(largest.isfinite(), largest, EDM_SIGMA_MAX)
+    ramp = torch.linspace(0, 1, n, dtype=torch.float64)
+    sigmas = (largest ** (1 / rho) * (1 - ramp) + smallest ** (1 / rho) * ramp) ** rho      # (n,)
+    return torch.cat([path.time(-sigmas.log()), torch.zeros(1, dtype=torch.float64)])
+
+
+def flow_shift(path: Path, n: int, shift: float = 3.0) -> Tensor:
+    """`uniform`, pushed towards the noise: t becomes shift t / (1 + (shift - 1) t). For flows of many pixels,
+    where it takes more noise to hide as much (Esser et al. 2024, eq. 23). Raises ValueError unless shift is
+    above 0."""
+    if not shift > 0:
+        raise ValueError(f"The shift of a grid is {shift}, but it must be above 0; 1 changes nothing.")
+    t = uniform(path, n)
+    return shift * t / (1 + (shift - 1) * t)
+
+
+GRIDS: dict[str, Callable[[Path, int], Tensor]] = {
+    "uniform": uniform,
+    "leading": leading,
+    "trailing": trailing,
+    "linspace": linspace,
+    "karras": karras,
+    "flow_shift": flow_shift,
+}
+
+
+def get_grid(name: str) -> Callable[[Path, int], Tensor]:
+    """The grid function of that name. Raises ValueError, naming the grids there are."""
+    if name not in GRIDS:
+        raise ValueError(f"There is no grid called {name!r}. Choose one of: {', '.join(GRIDS)}.")
+    return GRIDS[name]

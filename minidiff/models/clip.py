@@ -1,0 +1,311 @@
+"""CLIP (Radford et al. 2021): a text tower and a picture tower whose outputs agree when caption and picture belong together.
+
+The text tower alone (`TextEncoder`) is what a diffusion model reads prompts with. Parameter names are transformers'
+(`CLIPModel`, `CLIPTextModelWithProjection`), so published weights load as they are.
+What it is not: SigLIP, nor a classifier. Taught in the lesson on text encoders.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidiff.nn.attention import attend, merge_heads, split_heads
+from minidiff.nn.embeddings import project_patches
+
+MAX_LOGIT_SCALE = math.log(100)     # Radford et al. 2021, section 2.5: hotter than this, training becomes unstable
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """The sigmoid approximation of GELU that OpenAI's weights were trained with (Hendrycks & Gimpel 2016, section 2)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerConfig:
+    """What both towers have in common. `projection_dim` is the width of the space in which they meet."""
+
+    hidden_size: int = 256
+    layers: int = 4
+    heads: int = 4
+    intermediate: int = 1024
+    activation: str = "gelu"
+    projection_dim: int = 256
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; it must be one of {', '.join(ACTIVATIONS)}.")
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of the number of heads, {self.heads}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(TowerConfig):
+    """The text tower. `causal`: each token sees only those before it (published CLIP does); ours sees the whole text, so
+    that "red" in "red star" may already know about the star. `eos_id`: the token at which the text is summed up."""
+
+    vocab_size: int = 2048
+    max_length: int = 64
+    causal: bool = False
+    eos_id: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig(TowerConfig):
+    """The picture tower: a ViT (Dosovitskiy et al. 2021) with a class token."""
+
+    image_size: int = 128
+    patch_size: int = 16
+    channels: int = 3
+
+    @property
+    def patches(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
+
+
+class TowerOutput(NamedTuple):
+    """sequence (B, L, D): one vector a token. pooled (B, D): one vector for all, before projection."""
+
+    sequence: Tensor
+    pooled: Tensor
+
+
+TextOutput = TowerOutput
+
+
+class SelfAttention(nn.Module):
+    """The attention of nn/attention.py under transformers' names."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, L, D); mask broadcastable to (B, heads, L, L), added to the logits. Returns (B, L, D)."""
+        query, key, value = (split_heads(proj(x), self.heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        return self.out_proj(merge_heads(attend(query, key, value, mask)))
+
+
+class MLP(nn.Module):
+    def __init__(self, width: int, intermediate: int, activation: str) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.fc1 = nn.Linear(width, intermediate)
+        self.fc2 = nn.Linear(intermediate, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))
+
+
+class Layer(nn.Module):
+    """One pre-norm transformer layer: attention, then MLP, each added to what was there."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(config.hidden_size, config.heads)
+        self.layer_norm1 = nn.LayerNorm(config.hidden_size)
+        self.mlp = MLP(config.hidden_size, config.intermediate, config.activation)
+        self.layer_norm2 = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x), mask)
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+
+class TextEmbeddings(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = nn.Embedding(config.max_length, config.hidden_size)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]      # (B, L, D)
+
+
+class TextTransformer(nn.Module):
+    """Token ids to one vector a token and one for the text. Usually reached through TextEncoder or CLIP."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = TextEmbeddings(config)
+        self.encoder = Encoder(config)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> TextOutput:
+        """ids (B, L) int64; mask (B, L) bool, True for tokens, or None when nothing is padding."""
+        if ids.ndim != 2 or ids.shape[1] > self.config.max_length:
+            raise ValueError(
+                f"ids have shape {tuple(ids.shape)}; they must be (B, L) with L at most {self.config.max_length}: "
+                "cut longer texts when tokenising."
+            )
+        x = self.embeddings(ids)
+        x = self.final_layer_norm(self.encoder(x, attention_bias(mask, ids.shape[1], self.config.causal, x)))
+        first_eos = (ids == self.config.eos_id).int().argmax(dim=1)                             # (B,)
+        return TextOutput(x, x[torch.arange(len(x), device=x.device), first_eos])
+
+
+def attention_bias(mask: Tensor | None, length: int, causal: bool, like: Tensor) -> Tensor | None:
+    """What is added to the logits, 0 or -inf, (B or 1, 1, L or 1, L) in the dtype of `like`; None when all is visible.
+
+    Every row of `mask` needs a True (the tokenizer's <bos> is one): a softmax over nothing is NaN.
+    """
+    seen = None if mask is None else mask[:, None, None, :]                                     # (B, 1, 1, L)
+    if causal:
+        before = torch.ones(length, length, dtype=torch.bool, device=like.device).tril()
+        seen = before[None, None] if seen is None else seen & before                            # (B or 1, 1, L, L)
+    if seen is None:
+        return None
+    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, -torch.inf)
+
+
+class VisionEmbeddings(nn.Module):
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.class_embedding = nn.Parameter(torch.empty(config.hidden_size))
+        self.patch_embedding = nn.Conv2d(
+            config.channels, config.hidden_size, config.patch_size, stride=config.patch_size, bias=False
+        )
+        self.position_embedding = nn.Embedding(config.patches + 1, config.hidden_size)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        patches = project_patches(self.patch_embedding, pixels)                                 # (B, N, D)
+        summary = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)            # (B, 1, D)
+        return torch.cat([summary, patches], dim=1) + self.position_embedding.weight            # (B, 1 + N, D)
+
+
+class VisionTransformer(nn.Module):
+    """Pictures to one vector a patch (and the class token's) and one for the picture."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = VisionEmbeddings(config)
+        self.pre_layrnorm = nn.LayerNorm(config.hidden_size)        # the spelling of every published weight file
+        self.encoder = Encoder(config)
+        self.post_layernorm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, pixels: Tensor) -> TowerOutput:
+        """pixels (B, channels, image_size, image_size), in the range the weights were trained on (ours: -1 to 1)."""
+        expected = (self.config.channels, self.config.image_size, self.config.image_size)
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
+            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; this tower takes (B, {expected[0]}, "
+                             f"{expected[1]}, {expected[2]}): resize first.")
+        x = self.encoder(self.pre_layrnorm(self.embeddings(pixels)))
+        return TowerOutput(x, self.post_layernorm(x[:, 0]))
+
+
+class TextEncoder(nn.Module):
+    """The text tower with its projection: transformers' CLIPTextModelWithProjection."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.text_model = TextTransformer(config)
+        self.text_projection = nn.Linear(config.hidden_size, config.projection_dim, bias=False)
+        initialise(self)
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> TextOutput:
+        """ids (B, L) int64 with an eos token in every row, mask (B, L) bool (True: token) or None. Returns sequence
+        (B, L, D), final norm applied, for cross-attention, and pooled (B, D), the sequence at each row's first eos.
+        What stands in the sequence at padding means nothing: pass the mask on. ValueError for texts too long."""
+        return self.text_model(ids, mask)
+
+    def embed(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The text's place in the common space, (B, projection_dim), of length 1."""
+        return F.normalize(self.text_projection(self.text_model(ids, mask).pooled), dim=-1)
+
+
+class CLIP(nn.Module):
+    """Both towers, their projections into one space, and the learnt temperature: transformers' CLIPModel."""
+
+    def __init__(self, text: TextConfig, vision: VisionConfig) -> None:
+        super().__init__()
+        if text.projection_dim != vision.projection_dim:
+            raise ValueError(f"The towers cannot meet: projection_dim is {text.projection_dim} for text and "
+                             f"{vision.projection_dim} for pictures; make them equal.")
+        self.text_model = TextTransformer(text)
+        self.vision_model = VisionTransformer(vision)
+        self.visual_projection = nn.Linear(vision.hidden_size, vision.projection_dim, bias=False)
+        self.text_projection = nn.Linear(text.hidden_size, text.projection_dim, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        initialise(self)
+
+    def embed_text(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """ids, mask (B, L) to (B, projection_dim) of length 1."""
+        return F.normalize(self.text_projection(self.text_model(ids, mask).pooled), dim=-1)
+
+    def embed_image(self, pixels: Tensor) -> Tensor:
+        """pixels (B, channels, H, W) to (B, projection_dim) of length 1."""
+        return F.normalize(self.visual_projection(self.vision_model(pixels).pooled), dim=-1)
+
+    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Embeddings of pictures and of texts, each (B, projection_dim) of length 1: what `clip_loss` takes."""
+        return self.embed_image(pixels), self.embed_text(ids, mask)
+
+    def text_encoder(self) -> TextEncoder:
+        """The text tower on its own; it shares this model's parameters, it does not copy them."""
+        encoder = TextEncoder(self.text_model.config)
+        encoder.text_model, encoder.text_projection = self.text_model, self.text_projection
+        return encoder
+
+
+def clip_loss(image_emb: Tensor, text_emb: Tensor, logit_scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy over all pairs of a batch (Radford et al. 2021, figure 3): picture i belongs to text i.
+
+    image_emb, text_emb (B, P) of length 1; logit_scale the learnt logarithm of 1 / temperature, held at ln 100. Scalar.
+    """
+    scale = logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
+    logits = scale * image_emb.float() @ text_emb.float().T                                     # (B, B)
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def initialise(model: TextEncoder | CLIP) -> None:
+    """CLIP's initial weights: what a layer adds shrinks with the number of layers, so that depth does not blow up."""
+    for module in model.modules():
+        if isinstance(module, TextTransformer | VisionTransformer):
+            _initialise_tower(module)
+    for name in ("text_projection", "visual_projection"):
+        if hasattr(model, name):
+            projection = getattr(model, name)
+            nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
+
+
+def _initialise_tower(tower: TextTransformer | VisionTransformer) -> None:
+    config = tower.config
+    width, depth = config.hidden_size**-0.5, (2 * config.layers) ** -0.5
+    stds = {"q_proj": width * depth, "k_proj": width * depth, "v_proj": width * depth, "out_proj": width,
+            "fc1": (2 * config.hidden_size) ** -0.5, "fc2": width * depth}
+    for name, module in tower.named_modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=stds[name.rsplit(".", 1)[-1]])
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding | nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.02)
+    if isinstance(tower, VisionTransformer):
+        nn.init.normal_(tower.embeddings.class_embedding, std=width)

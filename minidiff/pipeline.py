@@ -1,0 +1,317 @@
+"""From a sentence to pictures: text to vectors, noise to latent along a sampler's grid, latent to pixels.
+
+What it is not: training, or editing of a given picture (`edit.py`). The step itself is in `samplers.py`, the checking
+of what is asked in `request.py`, the text inside the PNG in `png.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path as FilePath
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minidiff import guidance, paths, samplers, zoo
+from minidiff.models.clip import TextConfig, TextEncoder
+from minidiff.models.dit import DiT, DiTConfig
+from minidiff.models.vae import VAE, VAEConfig
+from minidiff.request import Request
+from minidiff.text.tokenizer import Tokenizer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MAX_TOKENS = 64
+TOKEN_BUCKET = 8  # texts are padded to a multiple of this, so that few shapes occur and each is planned once
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A moment of the drawing.
+
+    index: steps done, 1..n. latents: x_t after that step, (B, C, h, w). x0: the prediction it used, same shape.
+    images: None, except in the last one.
+    """
+
+    index: int
+    n: int
+    latents: Tensor
+    x0: Tensor
+    images: list[Image.Image] | None = None
+
+
+class TextToImage:
+    """The models and what connects them.
+
+    Args:
+        tokenizer, text_encoder, dit, vae: the parts; modules are moved to `device` and put in `eval` mode.
+        path, kind: how the DiT was trained, names of `paths.PATHS` and `paths.KINDS`.
+        latent_mean, latent_std: one number per latent channel; the DiT works on (latent - mean) / std.
+        dtype: of the networks' matrix products; latents between steps are float32 always.
+        batch: pictures per call of the DiT. 1 makes a picture the same to the last bit whatever else is drawn with it,
+            since a matrix product may round otherwise when it has more rows. None: 1 on a CPU, all at once elsewhere.
+        model, model_hash: name and hash of the weights, for the PNG's text.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        text_encoder: TextEncoder,
+        dit: DiT,
+        vae: VAE,
+        *,
+        path: str = "cosine",
+        kind: str = "v",
+        latent_mean: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        latent_std: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        batch: int | None = None,
+        guidance_scale: float = 5.0,
+        model: str = "unnamed",
+        model_hash: str = "",
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.tokenizer = tokenizer
+        self.text_encoder = _ready(text_encoder, self.device, torch.float32)
+        self.dit = _ready(dit, self.device, dtype)
+        self.vae = _ready(vae, self.device, torch.float32).to(memory_format=torch.channels_last)
+        self.path, self.kind = paths.get_path(path), kind
+        self.latent_mean = torch.tensor(latent_mean, device=self.device).view(1, -1, 1, 1)
+        self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
+        self.batch = batch or (1 if self.device.type == "cpu" else None)
+        self.guidance_scale = guidance_scale
+        self.model, self.model_hash = model, model_hash
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of one latent."""
+        config = self.dit.config
+        return config.in_channels, config.sample_size, config.sample_size
+
+    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Prompts to the DiT's context: vectors (B, L, D) and mask (B, L), True where a token is; L a multiple of 8."""
+        ids, mask = self.tokenizer.encode(list(prompts), max_length=MAX_TOKENS)
+        padding = -ids.shape[1] % TOKEN_BUCKET
+        ids = nn.functional.pad(ids, (0, padding), value=self.tokenizer.pad_id).to(self.device)
+        mask = nn.functional.pad(mask, (0, padding), value=False).to(self.device)
+        return self.text_encoder(ids, mask).sequence, mask
+
+    @torch.inference_mode()
+    def stream(self, request: Request) -> Iterator[Preview]:
+        """Draws, and yields a Preview after every step; the last one holds the pictures."""
+        prompts = [request.prompt] * request.num_images
+        states = self.sample(
+            prompts, request.seeds, [request.negative_prompt] * len(prompts), request.sampler, request.steps,
+            request.guidance_scale, request.eta,
+        )
+        for index, (n, x, x0) in enumerate(states, start=1):
+            yield Preview(index, n, x, x0, self.decode(x) if index == n else None)
+
+    def __call__(self, request: Request, progress: bool | None = False) -> list[Image.Image]:
+        """Draws to the end. `progress` True shows a bar on stderr, None only if that is a terminal."""
+        images: list[Image.Image] = []
+        hidden = None if progress is None else not progress
+        for preview in tqdm(self.stream(request), total=request.steps, unit="step", disable=hidden, leave=False):
+            images = preview.images or []
+        return images
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        negative_prompts: Sequence[str],
+        sampler: str = "dpmpp_2m",
+        steps: int = 20,
+        guidance_scale: float = 5.0,
+        eta: float = 0.0,
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Latents of many prompts at once, each from its own seed. Yields (n, x, x0) after every step, x and x0
+        (B, C, h, w), normalised as the DiT sees them."""
+        size = self.batch or len(prompts)
+        groups = [slice(i, i + size) for i in range(0, len(prompts), size)]
+        runs = [
+            self._run(prompts[g], seeds[g], negative_prompts[g], sampler, steps, guidance_scale, eta) for g in groups
+        ]
+        for states in zip(*runs, strict=True):  # all groups advance together, so that previews show every picture
+            yield states[0].n, torch.cat([s.x for s in states]), torch.cat([s.x0 for s in states])
+
+    def _run(
+        self, prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str], sampler: str, steps: int,
+        scale: float, eta: float,
+    ) -> Iterator[samplers.State]:
+        """The sampler's own generator for one group of pictures."""
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+        def noise(_: int = 0) -> Tensor:
+            return torch.stack([torch.randn(self.latent_shape, generator=g) for g in generators]).to(self.device)
+
+        denoiser = self.denoiser(prompts, negative, scale)
+        return samplers.run(sampler, denoiser, noise(), self.path, steps, noise=noise, eta=eta or None)
+
+    def denoiser(self, prompts: Sequence[str], negative: Sequence[str], scale: float) -> paths.Denoiser:
+        """What the sampler asks: (x, t) -> (x0, eps), guided, for B prompts and their B negative ones. The text's keys
+        and values in every block are computed here, once for all steps."""
+        texts = [*prompts, *negative] if scale != 1 else list(prompts)
+        vectors, mask = self.encode(texts)
+        context = self.dit.context_keys(vectors.to(self.dtype), mask)
+
+        def network(x: Tensor, timestep: Tensor) -> Tensor:
+            # guidance asks about each picture twice, and all pictures share one time: the DiT works out once what is equal
+            return self.dit(x[: len(prompts)].to(self.dtype), timestep[:1], context).float()
+
+        return guidance.cfg(paths.denoiser(network, self.path, self.kind), scale)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> list[Image.Image]:
+        """Normalised latents (B, C, h, w) to pictures, one by one for the same reason as `batch`."""
+        return [picture(self.pixels(latent[None])[0]) for latent in latents]
+
+    @torch.inference_mode()
+    def pixels(self, latents: Tensor) -> Tensor:
+        """Normalised latents (B, C, h, w) to pixels (B, 3, H, W), about -1..1."""
+        z = latents * self.latent_std + self.latent_mean
+        return self.vae.decode(z.contiguous(memory_format=torch.channels_last))
+
+    @torch.inference_mode()
+    def preview(self, latents: Tensor) -> list[Image.Image]:
+        """Normalised latents (B, C, h, w) as pictures of h x w rough colours, in no time: noise stays visible as noise."""
+        colours = torch.einsum("bchw,cr->brhw", latents.float(), self.colours[:-1]) + self.colours[-1].view(1, 3, 1, 1)
+        return [picture(one) for one in colours]
+
+    @cached_property
+    def colours(self) -> Tensor:
+        """(C + 1, 3): the linear map from a latent (and a constant 1) to red, green and blue that comes nearest, in least
+        squares, to what the VAE makes of random patches."""
+        channels, height, width = self.latent_shape
+        generator = torch.Generator().manual_seed(0)
+        patches = torch.randn(16, channels, height // 2, width // 2, generator=generator).to(self.device)
+        z = nn.functional.interpolate(patches, scale_factor=2)
+        pixels = nn.functional.adaptive_avg_pool2d(self.pixels(z).float().clamp(-1, 1), (height // 2 * 2, width // 2 * 2))
+        features = nn.functional.pad(z.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)         # (n, C + 1)
+        answer = torch.linalg.lstsq(features.cpu(), pixels.movedim(1, -1).flatten(0, 2).cpu()).solution
+        return answer.to(self.device)
+
+
+def picture(pixels: Tensor) -> Image.Image:
+    """(3, H, W) in -1..1 to a PIL image."""
+    array = (pixels.float().clamp(-1, 1) * 127.5 + 127.5).round().byte().permute(1, 2, 0).cpu().contiguous()
+    return Image.fromarray(array.numpy())
+
+
+def _ready(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def best_device() -> str:
+    """cuda, else mps, else cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check_device(device: str | None) -> str:
+    """A device that is there, `best_device()` for None. Raises ValueError that names those that are."""
+    if device is None:
+        return best_device()
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if best_device() == "mps" else [])]
+    if str(device).split(":")[0] not in there:
+        raise ValueError(f"There is no device {device!r} here: choose one of {', '.join(there)}.")
+    return str(device)
+
+
+def fastest_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the machine multiplies matrices in it natively (about 4 times faster with AMX), else float32."""
+    if device.startswith("cuda"):
+        native = torch.cuda.is_bf16_supported()
+    else:
+        probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+        native = device == "cpu" and any(probe() for probe in probes if probe)
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_pipeline(
+    name: str = "world-dit",
+    device: str | None = None,
+    dtype: str | None = None,
+    root: FilePath | str | None = None,
+    batch: int | None = None,
+) -> TextToImage:
+    """The shipped model of that name, kept in memory for the next call with the same arguments.
+
+    Args:
+        name: a row of the zoo that holds a DiT.
+        device: "cpu", "cuda", "mps"; None: the best there is.
+        dtype: "float32" or "bfloat16"; None: the fastest on the device.
+        root: a zoo directory; None: MINIDIFF_ZOO, or the shipped one.
+        batch: pictures per call of the network, see TextToImage.
+
+    Raises:
+        ValueError: there is no such model, device or dtype, or the files are damaged (ZooError).
+    """
+    where = check_device(device)
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"There is no dtype {dtype!r}: choose one of {', '.join(DTYPES)}, or none for the fastest.")
+    return _load(name, where, DTYPES[dtype] if dtype else fastest_dtype(where), zoo.zoo_root(root), batch)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, device: str, dtype: torch.dtype, root: FilePath, batch: int | None) -> TextToImage:
+    config, state = zoo.load(name, root)
+    if "dit" not in config:
+        raise ValueError(f"{name!r} holds no DiT and cannot draw by itself: `minidiff zoo` lists what there is.")
+    vae_config, vae_state = zoo.load(config["vae"], root)
+    models: dict[str, nn.Module] = {
+        "dit": DiT(DiTConfig(**config["dit"])), "text": TextEncoder(TextConfig(**config["text"]))
+    }
+    for part, model in models.items():
+        prefix = f"{part}."
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    vae = VAE(VAEConfig(**vae_config["vae"]))
+    vae.load_state_dict(vae_state)
+    return TextToImage(
+        Tokenizer.load(zoo.path(config["tokenizer"], root)),
+        models["text"],  # type: ignore[arg-type]
+        models["dit"],  # type: ignore[arg-type]
+        vae,
+        path=config["path"],
+        kind=config["kind"],
+        latent_mean=vae_config["latent_mean"],
+        latent_std=vae_config["latent_std"],
+        device=device,
+        dtype=dtype,
+        batch=batch,
+        guidance_scale=config.get("guidance", 5.0),
+        model=name,
+        model_hash=zoo.entry(name, root)["sha256"],
+    )
+
+
+def generate_image(
+    prompt: str,
+    negative_prompt: str = "",
+    sampler: str = "dpmpp",
+    steps: int = 20,
+    guidance_scale: float = 5.0,
+    seed: int = 42,
+    num_images: int = 1,
+    device: str | None = None,
+    *,
+    eta: float = 0.0,
+    model: str = "world-dit",
+    dtype: str | None = None,
+    progress: bool | None = False,
+) -> list[Image.Image]:
+    """Draws a sentence in English or Vietnamese. The same seed gives the same picture, whatever the batch.
+
+    Arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; picture i is drawn from seed + i.
+    Raises ValueError that says what is allowed.
+    """
+    request = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta)
+    return load_pipeline(model, device, dtype)(request, progress)

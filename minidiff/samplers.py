@@ -1,0 +1,241 @@
+"""Samplers: from noise to data along a grid of times. All but one are the same step with different settings.
+
+`step` is the formula, `sample` repeats it, and `SAMPLERS` is the table of settings with well-known names:
+
+    eta = 0             DDIM, Euler on the probability-flow ODE, flow-matching Euler, DPM-Solver++ of order 1
+    eta = 1             DDPM, Euler ancestral, SDE-DPM-Solver++ of order 1
+    order = 2           DPM-Solver++ 2M, and with eta = 1 its SDE
+    eta = infinity      all noise drawn anew, as consistency models and LCM do
+
+Heun is the one sampler that needs a loop of its own. Not here: the network and guidance, which are behind the
+denoiser (paths.py, guidance.py), and the spacing of the times (grids.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from minidiff.grids import get_grid
+from minidiff.paths import Denoiser, Path, per_example, to_x0_eps
+
+Noise = Callable[[int], Tensor]     # index of the step -> standard normal noise like x
+
+
+@dataclass(frozen=True)
+class State:
+    """Where sampling stands after a step."""
+
+    index: int      # of the step just made, from 0
+    n: int          # number of steps in all
+    t: float        # time at which the step began
+    s: float        # time at which it ended, s < t
+    x: Tensor       # (B, ...) at time s
+    x0: Tensor      # (B, ...) what the denoiser predicted at time t
+
+
+def step_weights(path: Path, t: Tensor, s: Tensor, eta: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """How much of x0, of eps and of fresh noise makes x at time s, coming from time t > s; each of t's shape.
+
+    x at time s needs alpha_s of data and sigma_s of noise. Of that noise a share c^2 of the variance is fresh
+    and the rest is the old eps, so the variance is right whatever eta is (Song et al. 2021, eq. 12 and 16).
+    With eta = 1 this is the reverse of the noising process (Ho et al. 2020, eq. 7).
+    """
+    check_eta(eta)
+    alpha_t, sigma_t, alpha_s, sigma_s = path.alpha(t), path.sigma(t), path.alpha(s), path.sigma(s)
+    r = sigma_s * alpha_t / (alpha_s * sigma_t)         # noise to signal at s, over that at t: below 1
+    c = (eta * (1 - r**2).clamp(min=0).sqrt()).clamp(max=1)
+    return alpha_s, sigma_s * (1 - c**2).sqrt(), sigma_s * c
+
+
+def step(
+    path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float = 0.0, noise: Tensor | None = None
+) -> Tensor:
+    """One step, from time t to time s < t:   x_s = alpha_s x0 + sigma_s (sqrt(1 - c^2) eps + c noise),
+    where c = eta sqrt(1 - r^2), at most 1, and r = (sigma_s / alpha_s) / (sigma_t / alpha_t).
+
+    x_t itself does not appear: x0 and eps are what it is made of.
+
+    Args:
+        x0, eps: (B, ...) what the denoiser said about x_t.
+        t, s: () or (B,) float times.
+        eta: how much of the noise is drawn anew, 0 (none) or more.
+        noise: (B, ...) standard normal; needed when eta is above 0.
+
+    Returns: x_s (B, ...).
+    """
+    to_x0, to_eps, to_noise = (per_example(weight, x0) for weight in step_weights(path, t, s, eta))
+    x = to_x0 * x0 + to_eps * eps
+    if eta == 0:
+        return x
+    if noise is None:
+        raise ValueError(f"A step with eta = {eta} adds noise: pass `noise`, standard normal and like x0.")
+    return x + to_noise * noise
+
+
+def lookaheads(path: Path, grid: Tensor) -> list[float]:
+    """h / (2 h_prev) for each step of a grid (n + 1,), where h is its length in log(alpha / sigma).
+
+    It is 0, no correction, for the first step, which has no previous one, and where a length is infinite:
+    after a step out of pure noise (alpha 0), and for a step into clean data (sigma 0).
+    """
+    h = path.log_snr_half(grid).diff()                  # (n,)
+    ratio = h[1:] / (2 * h[:-1])                        # (n - 1,)
+    return [0.0, *torch.where(ratio.isfinite(), ratio, 0).tolist()]
+
+
+def extrapolate(
+    x0: Tensor, eps: Tensor, x0_prev: Tensor, ahead: float, alpha_over_sigma: float
+) -> tuple[Tensor, Tensor]:
+    """(x0, eps) as they will be half a step on, going by how x0 has changed since the previous step: all that
+    DPM-Solver++ 2M and its SDE add to `step` (Lu et al. 2022b, algorithm 2; `ahead` is 1 / (2 r) there).
+
+    eps gives way to the change of x0, so that alpha x0 + sigma eps is still x.
+    """
+    change = ahead * (x0 - x0_prev)
+    return x0 + change, eps - alpha_over_sigma * change
+
+
+def sample(
+    denoiser: Denoiser,
+    x: Tensor,
+    path: Path,
+    grid: Tensor,
+    *,
+    eta: float = 0.0,
+    order: int = 1,
+    noise: Noise | None = None,
+) -> Iterator[State]:
+    """Step along the grid and yield the state after each step. Nothing in the loop waits for the accelerator.
+
+    Args:
+        denoiser: (x, t) -> (x0, eps).
+        x: (B, ...) at time grid[0]: standard normal noise where that is 1.
+        grid: (n + 1,) falling times.
+        eta: 0 adds no noise, so that x decides everything; 1 is the reverse of the noising process.
+        order: 1, or 2 to extrapolate from the previous prediction.
+        noise: the fresh noise of each step; by default drawn from torch's global generator.
+    """
+    if order not in (1, 2):
+        raise ValueError(f"The order is {order!r}, but it must be 1 or 2.")
+    grid = check_grid(grid)
+    weights = torch.stack(step_weights(path, grid[:-1], grid[1:], eta), dim=1).tolist()     # n rows of 3
+    ahead = lookaheads(path, grid) if order == 2 else [0.0] * len(weights)
+    alpha_over_sigma = path.log_snr_half(grid).exp().tolist()
+    times = grid.tolist()
+    x0_prev = x
+    for i, (to_x0, to_eps, to_noise) in enumerate(weights):
+        x0, eps = denoiser(x, grid[i])
+        aim = x0
+        if ahead[i]:
+            aim, eps = extrapolate(x0, eps, x0_prev, ahead[i], alpha_over_sigma[i])
+        x = to_x0 * aim + to_eps * eps                  # the rest is `step`, its weights known already
+        if to_noise:
+            x = x + to_noise * (noise(i) if noise else torch.randn_like(x))
+        x0_prev = x0
+        yield State(i, len(weights), times[i], times[i + 1], x, x0)
+
+
+def heun(denoiser: Denoiser, x: Tensor, path: Path, grid: Tensor) -> Iterator[State]:
+    """Heun's second-order method on the probability-flow ODE (Karras et al. 2022, algorithm 1): make the step,
+    ask for the noise at its end too, and make it again with the mean of the two. Arguments as in `sample`.
+
+    A step out of pure noise (alpha 0) or into clean data (sigma 0) is not corrected: in the former the noise
+    says nothing about x0, in the latter there is none to ask for. So n steps cost up to 2 n - 1 evaluations.
+    """
+    grid = check_grid(grid)
+    times = grid.tolist()
+    correct = ((path.alpha(grid[:-1]) > 0) & (path.sigma(grid[1:]) > 0)).tolist()
+    for i, (t, s) in enumerate(pairwise(grid)):
+        x0, eps = denoiser(x, t)
+        x_ahead = step(path, x0, eps, t, s)
+        if correct[i]:
+            _, eps_ahead = denoiser(x_ahead, s)
+            x_ahead = step(path, *to_x0_eps(path, "eps", (eps + eps_ahead) / 2, x, t), t, s)
+        x = x_ahead
+        yield State(i, len(correct), times[i], times[i + 1], x, x0)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A row of settings with a name. `method` says whose loop reads them: `sample`'s (step) or `heun`'s."""
+
+    label: str
+    grid: str = "uniform"
+    eta: float = 0.0
+    order: int = 1
+    method: Literal["step", "heun"] = "step"
+
+
+# DDIM and Euler are one and the same, and so are DDPM and Euler ancestral: elsewhere they differ in the grid
+# and in how x is scaled, neither of which belongs to the method.
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": Sampler("DDPM", eta=1.0),
+    "ddim": Sampler("DDIM"),
+    "euler": Sampler("Euler"),
+    "euler_a": Sampler("Euler ancestral", eta=1.0),
+    "heun": Sampler("Heun", order=2, method="heun"),
+    "dpmpp_2m": Sampler("DPM++ 2M", order=2),
+    "dpmpp_2m_sde": Sampler("DPM++ 2M SDE", eta=1.0, order=2),
+}
+ALIASES = {"dpmpp": "dpmpp_2m", "dpmpp_sde": "dpmpp_2m_sde", "euler_ancestral": "euler_a"}
+
+
+def get_sampler(name: str) -> Sampler:
+    """The row of that name or alias. Raises ValueError, naming the samplers there are."""
+    name = ALIASES.get(name, name)
+    if name not in SAMPLERS:
+        names = ", ".join([*SAMPLERS, *ALIASES])
+        raise ValueError(f"There is no sampler called {name!r}. Choose one of: {names}.")
+    return SAMPLERS[name]
+
+
+def run(
+    name: str,
+    denoiser: Denoiser,
+    x: Tensor,
+    path: Path,
+    steps: int,
+    *,
+    noise: Noise | None = None,
+    eta: float | None = None,
+    grid: str | Tensor | None = None,
+) -> Iterator[State]:
+    """Sample by name: with a row of `SAMPLERS`, whose eta and grid are used unless others are given.
+
+    Raises ValueError at once, before the first step: on an unknown name, a number of steps that is not a
+    whole number from 1 to 1000 or that the given grid does not have, a negative eta, or eta above 0 for Heun.
+    """
+    sampler = get_sampler(name)
+    eta = sampler.eta if eta is None else eta
+    check_eta(eta)
+    if not isinstance(grid, Tensor):
+        grid = get_grid(grid or sampler.grid)(path, steps)
+    grid = check_grid(grid)
+    if len(grid) != steps + 1:
+        raise ValueError(f"The grid has {len(grid) - 1} steps, but steps is {steps}: make them agree.")
+    if sampler.method == "step":
+        return sample(denoiser, x, path, grid, eta=eta, order=sampler.order, noise=noise)
+    if eta > 0:
+        raise ValueError(f"{sampler.label} adds no noise, so eta must be 0, but it is {eta}.")
+    return heun(denoiser, x, path, grid)
+
+
+def check_eta(eta: float) -> None:
+    """Raises ValueError unless eta is a number from 0 up; infinity will do."""
+    if not eta >= 0:
+        raise ValueError(f"eta is {eta}, but it must be 0 (no fresh noise) or more.")
+
+
+def check_grid(grid: Tensor) -> Tensor:
+    """The grid, float64 on the CPU. Raises ValueError unless it is two or more falling times in [0, 1]."""
+    grid = grid.detach().to("cpu", torch.float64)
+    falling = grid.ndim == 1 and len(grid) >= 2 and bool((grid.diff() < 0).all())
+    if not falling or grid[0] > 1 or grid[-1] < 0:
+        raise ValueError(f"A grid must be two or more falling times from 1 to 0, but it is {grid.tolist()}.")
+    return grid

@@ -1,0 +1,146 @@
+"""The page, its one public function for programs, and the server that shows it.
+
+What it is not: a tab; each has a file of its own.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing is reported to anybody
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from minidiff.messages import LANGS
+from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.request import Request, RequestError
+from minidiff.studio import callbacks, create, html, security
+from minidiff.studio.labels import EXAMPLES, label
+from minidiff.studio.theme import css, head, theme
+
+NAMES = {"en": "English", "vi": "Tiếng Việt"}
+
+
+def build(pipeline: TextToImage, lang: str = "en") -> gr.Blocks:
+    """The whole page, ready for `launch`."""
+    bucket = security.TokenBucket(burst=12, rate=0.5)
+    blocks = gr.Blocks(title=label("title", lang), analytics_enabled=False, delete_cache=(3600, 3600))
+    with blocks:
+        with gr.Row(elem_id="top"):
+            gr.HTML(html.header(), apply_default_css=False)
+            language = gr.Radio(
+                [(name, code) for code, name in NAMES.items()], value=lang, label=label("language", lang),
+                show_label=False, container=False, elem_id="language", scale=0, min_width=200,
+            )
+        with gr.Tab(label("create", lang), id="create", visible=True) as tab:
+            controls = create.build(pipeline, lang)
+        create.wire(controls, pipeline, bucket)
+        _wire_language(language, controls, tab)
+        _wire_load(blocks, controls, language, pipeline, lang)
+        _public_function(pipeline, bucket)
+    blocks.queue(max_size=16, default_concurrency_limit=4)
+    return blocks
+
+
+def _wire_language(language: gr.Radio, controls: create.Controls, tab: gr.Tab) -> None:
+    names = list(create.relabel("en"))
+
+    def switch(lang: str) -> list[Any]:
+        lang = lang if lang in LANGS else "en"
+        relabelled = create.relabel(lang)
+        return [*(relabelled[name] for name in names), gr.update(label=label("create", lang))]
+
+    language.change(
+        switch, language, [*(getattr(controls, name) for name in names), tab], queue=False,
+        js="(lang) => window.minidiff.speak(lang)", **create.QUIET,
+    )
+
+
+def _wire_load(
+    blocks: gr.Blocks, controls: create.Controls, language: gr.Radio, pipeline: TextToImage, lang: str
+) -> None:
+    """When the page opens: the settings that its link carries, the language, and the note under the prompt."""
+
+    def restore(request: gr.Request, prompt: str) -> list[Any]:
+        query = dict(request.query_params)
+        asked, notice = callbacks.from_link(query, pipeline.guidance_scale)
+        spoken = callbacks.link_language(query, lang)
+        values = create.control_values(asked)
+        if asked is None and spoken != lang:
+            values[0] = create.first_example(spoken)
+        return [*values, notice, callbacks.describe(pipeline, asked.prompt if asked else prompt), spoken]
+
+    outputs = [*controls.values, controls.notice, controls.note, language]
+    blocks.load(restore, controls.prompt, outputs, queue=False, **create.QUIET)
+
+
+def _public_function(pipeline: TextToImage, bucket: security.TokenBucket) -> None:
+    """`/generate`, the one thing a program may call: pictures as data URIs of PNG files."""
+
+    def generate(
+        prompt: str,
+        negative_prompt: str = "",
+        sampler: str = "dpmpp",
+        steps: int = 20,
+        guidance_scale: float = 5.0,
+        seed: int = 42,
+        num_images: int = 1,
+        eta: float = 0.0,
+        request: gr.Request | None = None,
+    ) -> list[str]:
+        client = request.client.host if request is not None and request.client else ""
+        try:
+            asked = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta)
+        except RequestError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        seconds = bucket.wait(client)
+        if seconds:
+            raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
+        return [html.data_uri(png) for png in callbacks.pngs(pipeline, asked, pipeline(asked))]
+
+    gr.api(generate, api_name="generate", concurrency_limit=1, concurrency_id="model")
+
+
+def launch(blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = True) -> str:
+    """Starts the server with every door closed that can be; returns the address. `block` False returns at once."""
+    security.harden_pillow()
+    _, address, _ = blocks.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        show_error=False,
+        allowed_paths=[],
+        blocked_paths=[str(Path.cwd())],
+        max_file_size=security.MAX_UPLOAD,
+        enable_monitoring=False,
+        run_history=False,
+        mcp_server=False,
+        pwa=False,
+        ssr_mode=False,
+        footer_links=[],
+        state_session_capacity=500,
+        theme=theme(),
+        css=css(),
+        head=head(lang),
+        app_kwargs={"middleware": [Middleware(security.Guard)], "docs_url": None, "redoc_url": None},  # type: ignore
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    if block:
+        print(f"minidiff studio: {address} (Ctrl-C stops it)", flush=True)
+        blocks.block_thread()
+    return address
+
+
+def serve(host: str = "127.0.0.1", port: int = 7860, model: str = "world-dit", lang: str = "en") -> None:
+    """Loads the model, starts the page and stays until Ctrl-C.
+
+    Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
+    """
+    pipeline = load_pipeline(model)
+    pipeline(Request(EXAMPLES[0], steps=2))  # the first drawing plans its kernels: not while somebody waits
+    launch(build(pipeline, lang), host, port, lang)

@@ -1,0 +1,187 @@
+"""What the buttons do, as plain functions: values in, a `View` out. No gradio in here, so that tests need no browser.
+
+What it is not: the layout and the wiring (`create.py`).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from PIL import Image
+
+from minidiff.messages import LANGS
+from minidiff.pipeline import Preview, TextToImage
+from minidiff.png import each, png_info, read_png
+from minidiff.request import MAX_SEED, Request, RequestError
+from minidiff.studio import html
+from minidiff.studio.labels import label
+from minidiff.studio.security import TokenBucket
+
+MAX_SECONDS = 120.0  # for one drawing
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class View:
+    """What changes on the page; None leaves a part as it is."""
+
+    stage: str | None = None
+    results: str | None = None
+    notice: str | None = None
+    seed: int | None = None
+    running: bool = False
+
+
+def describe(pipeline: TextToImage, prompt: object) -> str:
+    """The line under the prompt: tokens, and words the model has never seen. Also for a prompt that is too long."""
+    text = str(prompt or "")[:400]
+    tokens = len(pipeline.tokenizer.tokens(text)) if text.strip() else 0
+    return html.note(tokens, pipeline.tokenizer.unknown_words(text)[:12])
+
+
+def new_seed() -> int:
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+def make_request(
+    prompt: Any, negative: Any, sampler: Any, steps: Any, guidance: Any, seed: Any, images: Any, eta: Any
+) -> Request:
+    """The controls' values as a Request. Browsers send 20.0 for 20, so whole floats become integers; nothing else is
+    forgiven. Raises RequestError."""
+    used_eta = eta if sampler == "ddim" else 0.0  # the slider keeps its value while another sampler is chosen
+    return Request(
+        prompt, negative or "", sampler, _whole(steps), guidance, _whole(seed), _whole(images), used_eta
+    )
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def draw(
+    pipeline: TextToImage,
+    values: tuple[Any, ...],
+    randomise: bool = False,
+    client: str = "",
+    bucket: TokenBucket | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[View]:
+    """Draws and yields what the page shows after each step, whatever happens on the way.
+
+    values: prompt, negative prompt, sampler, steps, guidance, seed, images, eta.
+    """
+    if randomise:
+        values = (*values[:5], new_seed(), *values[6:])
+    try:
+        request = make_request(*values)
+    except RequestError as error:
+        yield View(notice=html.notice(html.refusal(error), "bad"))
+        return
+    seconds = bucket.wait(client) if bucket else 0.0
+    if seconds:
+        words = html.both("too_often", seconds=math.ceil(seconds))
+        yield View(notice=html.notice(words, "bad"), stage=html.stage())
+        return
+    try:
+        yield from _draw(pipeline, request, clock)
+    except Exception:  # a visitor is told that it failed, the log why
+        log.exception("drawing failed")
+        yield View(notice=html.notice(html.both("broken"), "bad"), stage=html.stage())
+
+
+def _draw(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -> Iterator[View]:
+    start, spent = clock(), 0.0  # spent: in the model, without the sending of previews
+    yield View(stage=html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
+    previews = pipeline.stream(request)
+    while True:
+        before = clock()
+        preview = next(previews, None)
+        spent += clock() - before
+        if preview is None:
+            return
+        if preview.images is not None:
+            break
+        if clock() - start > MAX_SECONDS:
+            words = html.both("too_long", seconds=round(MAX_SECONDS))
+            yield View(notice=html.notice(words, "bad"), stage=render(pipeline, preview))
+            return
+        yield View(stage=render(pipeline, preview), running=True)
+    yield View(
+        stage=render(pipeline, preview),
+        results=html.results(pngs(pipeline, request, preview.images), request.prompt, request.seeds),
+        notice=html.notice(html.both("done", seconds=f"{spent:.2f}", seed=request.seed), "good"),
+        seed=request.seed,
+    )
+
+
+def render(pipeline: TextToImage, preview: Preview) -> str:
+    """A step as HTML: the noisy latents in rough colour, the prediction decoded."""
+    noisy = html.contact_sheet(pipeline.preview(preview.latents))
+    predicted = html.contact_sheet(preview.images or pipeline.decode(preview.x0))
+    return html.stage(noisy, predicted, preview.index, preview.n)
+
+
+def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
+    """The pictures as files that say how they were made."""
+    files = []
+    for image, one in zip(images, each(request), strict=True):
+        file = io.BytesIO()
+        image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size))
+        files.append(file.getvalue())
+    return files
+
+
+def from_image(path: str | None) -> tuple[Request | None, str]:
+    """(the request that drew a PNG, a notice); no request when the file does not hold a valid one."""
+    if not path:
+        return None, html.notice()
+    try:
+        values = read_png(path)
+        request = Request(**{f.name: values[f.name] for f in fields(Request) if f.name in values})
+    except (TypeError, ValueError):  # RequestError is a ValueError
+        return None, html.notice(html.both("not_ours"), "bad")
+    return request, html.notice(html.both("restored"), "good")
+
+
+QUERY = {  # name in a link -> (field, type)
+    "prompt": ("prompt", str),
+    "negative": ("negative_prompt", str),
+    "sampler": ("sampler", str),
+    "steps": ("steps", int),
+    "guidance": ("guidance_scale", float),
+    "seed": ("seed", int),
+    "images": ("num_images", int),
+    "eta": ("eta", float),
+}
+
+
+def from_link(query: Mapping[str, str], guidance: float) -> tuple[Request | None, str]:
+    """(the request a link carries, a notice); no request when it carries none or one that is not allowed."""
+    if not query.get("prompt"):
+        return None, html.notice()
+    try:
+        given = {field: kind(query[name]) for name, (field, kind) in QUERY.items() if query.get(name)}
+        if given.get("sampler") != "ddim":
+            given.pop("eta", None)
+        return Request(**{"guidance_scale": guidance, **given}), html.notice()
+    except RequestError as error:
+        words = "".join(
+            f'<span lang="{lang}">{html.escape(label("bad_link", lang, reason=error.text(lang)))}</span>'
+            for lang in LANGS
+        )
+    except ValueError:
+        words = html.both("bad_link", reason="")
+    return None, html.notice(words, "bad")
+
+
+def link_language(query: Mapping[str, str], default: str) -> str:
+    """The language a link asks for, if it is one of ours."""
+    asked = query.get("lang", "")
+    return asked if asked in LANGS else default

@@ -1,0 +1,226 @@
+"""The tab Create: a sentence in, pictures out, and every step of the way between.
+
+What it is not: what the buttons do (`callbacks.py`) or how results look (`html.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from minidiff.pipeline import TextToImage
+from minidiff.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
+from minidiff.studio import callbacks, html
+from minidiff.studio.callbacks import View
+from minidiff.studio.labels import EXAMPLES, SAMPLER_LABELS, label
+from minidiff.studio.security import TokenBucket
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass
+class Controls:
+    """The parts of the tab, by name, so that wiring and relabelling can find them."""
+
+    prompt: gr.Textbox
+    note: gr.HTML
+    draw: gr.Button
+    stop: gr.Button
+    notice: gr.HTML
+    settings: gr.Accordion
+    negative: gr.Textbox
+    sampler: gr.Dropdown
+    steps: gr.Slider
+    guidance: gr.Slider
+    seed: gr.Number
+    dice: gr.Button
+    recycle: gr.Button
+    randomise: gr.Checkbox
+    images: gr.Slider
+    eta: gr.Slider
+    load_image: gr.UploadButton
+    copy_link: gr.Button
+    examples: list[gr.Button]
+    stage: gr.HTML
+    results: gr.HTML
+    used_seed: gr.State
+
+    @property
+    def values(self) -> list[Any]:
+        """The inputs in the order in which `callbacks.make_request` takes them."""
+        return [
+            self.prompt, self.negative, self.sampler, self.steps, self.guidance, self.seed, self.images, self.eta
+        ]
+
+
+def build(pipeline: TextToImage, lang: str) -> Controls:
+    """Lays the tab out; call inside a gr.Blocks."""
+    parts: dict[str, Any] = {"used_seed": gr.State(42)}
+    with gr.Row(elem_id="layout"):  # the style sheet places these three; on a phone they follow one another
+        with gr.Column(elem_id="ask", min_width=280):
+            parts |= _request(lang)
+        with gr.Column(elem_id="see", min_width=280):
+            parts["stage"] = gr.HTML(html.stage(), elem_id="stage", apply_default_css=False)
+            parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
+        with gr.Column(elem_id="more", min_width=280):
+            parts |= _examples()
+            parts |= _settings(lang, pipeline.guidance_scale)
+    return Controls(**parts)
+
+
+def first_example(lang: str) -> str:
+    """What stands in the prompt when the page opens."""
+    return EXAMPLES[1 if lang == "vi" else 0]
+
+
+def _request(lang: str) -> dict[str, Any]:
+    prompt = gr.Textbox(
+        value=first_example(lang),
+        label=label("prompt", lang),
+        placeholder=label("prompt_hint", lang),
+        lines=1,
+        max_lines=4,
+        max_length=MAX_CHARACTERS,
+        elem_id="prompt",
+        autofocus=True,
+    )
+    note = gr.HTML(elem_id="note", apply_default_css=False)
+    with gr.Row():
+        draw = gr.Button(label("draw", lang), variant="primary", elem_id="draw", min_width=120)
+        stop = gr.Button(label("stop", lang), elem_id="stop", min_width=80, interactive=False)
+    notice = gr.HTML(html.notice(), elem_id="notice", apply_default_css=False)
+    return {"prompt": prompt, "note": note, "draw": draw, "stop": stop, "notice": notice}
+
+
+def _examples() -> dict[str, Any]:
+    gr.HTML(f'<p class="eyebrow">{html.both("examples")}</p>', apply_default_css=False, elem_id="examples-title")
+    with gr.Row(elem_id="examples"):
+        return {"examples": [gr.Button(text, size="sm", min_width=0) for text in EXAMPLES]}
+
+
+def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    with gr.Accordion(label("settings", lang), open=False, elem_id="settings") as parts["settings"]:
+        parts["negative"] = gr.Textbox(
+            label=label("negative", lang), placeholder=label("negative_hint", lang), max_length=MAX_CHARACTERS,
+            lines=1, max_lines=3, elem_id="negative",
+        )
+        parts["sampler"] = gr.Dropdown(
+            [(shown, name) for name, shown in SAMPLER_LABELS.items()], value="dpmpp_2m", label=label("sampler", lang),
+            filterable=False, elem_id="sampler",
+        )
+        parts["steps"] = gr.Slider(
+            1, MAX_STEPS, 20, step=1, precision=0, label=label("steps", lang), info=label("steps_info", lang),
+            elem_id="steps",
+        )
+        parts["guidance"] = gr.Slider(
+            0, MAX_GUIDANCE, guidance_scale, step=0.1, label=label("guidance", lang),
+            info=label("guidance_info", lang), elem_id="guidance",
+        )
+        parts["images"] = gr.Slider(
+            1, MAX_IMAGES, 1, step=1, precision=0, label=label("images", lang), elem_id="images"
+        )
+        parts["eta"] = gr.Slider(
+            0, 1, 0, step=0.05, label=label("eta", lang), info=label("eta_info", lang), visible=False, elem_id="eta"
+        )
+        parts["seed"] = gr.Number(
+            42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
+            elem_id="seed",
+        )
+        with gr.Row(elem_id="seedtools"):
+            parts["dice"] = gr.Button(label("dice", lang), size="sm", min_width=100, elem_id="dice")
+            parts["recycle"] = gr.Button(label("recycle", lang), size="sm", min_width=100, elem_id="recycle")
+        parts["randomise"] = gr.Checkbox(False, label=label("randomise", lang), elem_id="randomise")
+    with gr.Row(elem_id="tools"):
+        parts["load_image"] = gr.UploadButton(
+            label("load_image", lang), size="sm", file_types=[".png"], elem_id="load-image", min_width=100
+        )
+        parts["copy_link"] = gr.Button(label("copy_link", lang), size="sm", elem_id="copy-link", min_width=100)
+    return parts
+
+
+def wire(controls: Controls, pipeline: TextToImage, bucket: TokenBucket) -> None:
+    """Connects what can be pressed with what it does."""
+    _wire_drawing(controls, pipeline, bucket)
+    c = controls
+    c.prompt.change(
+        lambda prompt: callbacks.describe(pipeline, prompt), c.prompt, c.note, queue=False, trigger_mode="always_last",
+        **QUIET,
+    )
+    c.sampler.change(lambda name: gr.update(visible=name == "ddim"), c.sampler, c.eta, queue=False, **QUIET)
+    c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
+    c.recycle.click(lambda seed: (seed, False), c.used_seed, [c.seed, c.randomise], queue=False, **QUIET)
+    c.load_image.upload(_load_image, c.load_image, [*c.values, c.randomise, c.notice], **QUIET)
+    c.copy_link.click(
+        lambda *_: html.notice(html.both("link_copied"), "good"), c.values, c.notice, queue=False,
+        js="(...values) => window.minidiff.copyLink(...values)", **QUIET,
+    )
+
+
+def _wire_drawing(c: Controls, pipeline: TextToImage, bucket: TokenBucket) -> None:
+    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        client = request.client.host if request.client else ""
+        for view in callbacks.draw(pipeline, values[:-1], bool(values[-1]), client, bucket):
+            yield updates(view)
+
+    outputs = [c.stage, c.results, c.notice, c.seed, c.used_seed, c.stop]
+    triggers = [c.draw.click, c.prompt.submit]
+    drawing = [
+        gr.on(
+            triggers, run, [*c.values, c.randomise], outputs, concurrency_limit=1, concurrency_id="model",
+            trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
+        )
+    ]
+    for button in c.examples:
+        # the button's own words, not those of the page's language
+        button.click(lambda text: text, button, c.prompt, queue=False, **QUIET)
+    c.stop.click(
+        lambda: (gr.update(interactive=False), html.notice(html.both("stopped"))), None, [c.stop, c.notice],
+        cancels=drawing, queue=False, **QUIET,
+    )
+
+
+def updates(view: View) -> tuple[Any, ...]:
+    """A View as gradio's updates of stage, results, notice, seed, used seed and the Stop button."""
+    return (
+        *(gr.skip() if part is None else part for part in (view.stage, view.results, view.notice)),
+        gr.skip() if view.seed is None else view.seed,
+        gr.skip() if view.seed is None else view.seed,
+        gr.update(interactive=view.running),
+    )
+
+
+def control_values(request: Request | None) -> list[Any]:
+    """Updates of `Controls.values`, in their order; none when there is no request."""
+    if request is None:
+        return [gr.skip()] * 8
+    return [
+        request.prompt, request.negative_prompt, request.sampler, request.steps, request.guidance_scale, request.seed,
+        request.num_images, request.eta,
+    ]
+
+
+def _load_image(path: str | None) -> list[Any]:
+    request, notice = callbacks.from_image(path)
+    return [*control_values(request), gr.skip() if request is None else False, notice]
+
+
+def relabel(lang: str) -> dict[str, Any]:
+    """Updates that put every control into `lang`, by their names in Controls."""
+    update = gr.update
+    named: dict[str, dict[str, Any]] = {
+        "prompt": {"label": label("prompt", lang), "placeholder": label("prompt_hint", lang)},
+        "negative": {"label": label("negative", lang), "placeholder": label("negative_hint", lang)},
+        "settings": {"label": label("settings", lang)},
+    }
+    for name in ("sampler", "images", "randomise"):
+        named[name] = {"label": label(name, lang)}
+    for name in ("steps", "guidance", "seed", "eta"):
+        named[name] = {"label": label(name, lang), "info": label(f"{name}_info", lang)}
+    for name in ("draw", "stop", "dice", "recycle", "copy_link"):
+        named[name] = {"value": label(name, lang)}
+    named["load_image"] = {"label": label("load_image", lang)}
+    return {name: update(**values) for name, values in named.items()}

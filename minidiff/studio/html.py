@@ -1,0 +1,126 @@
+"""The parts of the page that we draw ourselves, as HTML.
+
+Words are written in both languages, each in an element with its `lang`, and the style sheet shows those of the page's
+language: switching then needs no redrawing. Whatever a visitor wrote goes through `escape`.
+What it is not: the controls, which are gradio's (`create.py`).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+
+from PIL import Image
+
+from minidiff.messages import LANGS
+from minidiff.request import RequestError
+from minidiff.studio.labels import LABELS, label
+
+SHOWN = 384  # CSS pixels that a picture is at least drawn at; small previews are enlarged before they are sent
+
+
+def escape(text: object) -> str:
+    """Text that is safe inside HTML and inside gradio's templates, which give a meaning to $, { and } too."""
+    safe = html.escape(str(text), quote=True)
+    for sign in "${}`":
+        safe = safe.replace(sign, f"&#{ord(sign)};")
+    return safe
+
+
+def both(key: str, **values: object) -> str:
+    """The words `key` in each language; one of them is visible."""
+    return "".join(f'<span lang="{lang}">{escape(label(key, lang, **values))}</span>' for lang in LANGS)
+
+
+def refusal(error: RequestError) -> str:
+    """A refused request, in each language."""
+    return "".join(f'<span lang="{lang}">{escape(error.text(lang))}</span>' for lang in LANGS)
+
+
+def notice(content: str = "", kind: str = "info") -> str:
+    """The line under the buttons; `content` is HTML already. kind: "info", "good" or "bad"."""
+    role = "alert" if kind == "bad" else "status"
+    return f'<p class="notice {kind}" role="{role}">{content}</p>'
+
+
+def header() -> str:
+    return f'<div class="masthead"><h1>{both("title")}</h1><p>{both("tagline")}</p></div>'
+
+
+def note(tokens: int, unseen: Sequence[str]) -> str:
+    """What the tokenizer makes of the prompt: how many tokens, and which words it never met."""
+    count = both("one_token") if tokens == 1 else both("tokens", count=tokens)
+    parts = [f'<span class="tokens">{count}</span>']
+    if unseen:
+        words = " ".join(f"<mark>{escape(word)}</mark>" for word in unseen)
+        parts.append(f'<span class="unseen">{both("unseen")} {words}</span>')
+    return f'<p class="note" aria-live="polite">{" ".join(parts)}</p>'
+
+
+def data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def encode(image: Image.Image, level: int = 1) -> bytes:
+    """PNG bytes, quickly; for previews, which carry no text."""
+    file = io.BytesIO()
+    image.save(file, format="PNG", compress_level=level)
+    return file.getvalue()
+
+
+def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
+    """Up to nine pictures of one size as one, in the squarest grid that holds them, on a transparent ground."""
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    width, height = images[0].size
+    gap = max(1, width // 32) if len(images) > 1 else 0
+    size = (columns * (width + gap) - gap, rows * (height + gap) - gap)
+    sheet = Image.new("RGBA" if len(images) > 1 else "RGB", size)
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % columns * (width + gap), i // columns * (height + gap)))
+    return sheet
+
+
+def _pane(key: str, symbol: str, image: Image.Image | None, pixelated: bool) -> str:
+    picture = '<div class="blank"></div>'
+    if image is not None:
+        style = ' class="pixelated"' if pixelated else ""
+        alt = LABELS[key]["en"]
+        picture = f'<img{style} src="{data_uri(encode(image))}" alt="{escape(alt)}">'
+    return f"<figure>{picture}<figcaption>{both(key)} <i>{symbol}</i></figcaption></figure>"
+
+
+def stage(
+    noisy: Image.Image | None = None,
+    predicted: Image.Image | None = None,
+    index: int = 0,
+    n: int = 0,
+    words: str = "idle",
+) -> str:
+    """x_t and the predicted x0 side by side, and how far the drawing is. `words` is what stands there before step 1."""
+    state = both("step", index=index, n=n) if n else both(words)
+    share = 100 * index / n if n else 0
+    panes = _pane("noisy", "x<sub>t</sub>", noisy, True) + _pane("predicted", "x̂<sub>0</sub>", predicted, False)
+    return (
+        f'<div class="stage{" busy" if words == "waiting" or 0 < index < n else ""}">'
+        f'<div class="panes">{panes}</div>'
+        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="{n}" aria-valuenow="{index}" '
+        f'aria-label="{escape(LABELS["progress"]["en"])}"><div style="width:{share:.1f}%"></div></div>'
+        f'<p class="state">{state}</p></div>'
+    )
+
+
+def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int]) -> str:
+    """The finished pictures; each can be saved with the text that says how it was made."""
+    if not pngs:
+        return ""
+    cards = "".join(
+        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">'
+        f'<figcaption><span>#{seed}</span>'
+        f'<a download="minidiff-{seed}.png" href="{data_uri(png)}">{both("download")}</a></figcaption></figure>'
+        for png, seed in zip(pngs, seeds, strict=True)
+    )
+    return f'<section class="results n{len(pngs)}"><h2>{both("results")}</h2><div class="cards">{cards}</div></section>'

@@ -1,0 +1,107 @@
+"""Every word that the page shows, in English and in Vietnamese.
+
+What it is not: the sentences that refuse a request, which the command line needs as well (`minidiff/messages.py`).
+"""
+
+from __future__ import annotations
+
+LABELS: dict[str, dict[str, str]] = {
+    # The frame of the page
+    "title": {"en": "minidiff studio", "vi": "Xưởng vẽ minidiff"},
+    "tagline": {
+        "en": "A small model, trained from nothing, draws what you write. Watch how.",
+        "vi": "Một mô hình nhỏ, huấn luyện từ con số không, vẽ điều bạn viết. Hãy xem nó vẽ.",
+    },
+    "language": {"en": "Language", "vi": "Ngôn ngữ"},
+    "create": {"en": "Create", "vi": "Vẽ tranh"},
+    # What can be set
+    "prompt": {"en": "Prompt", "vi": "Mô tả"},
+    "prompt_hint": {
+        "en": "What should be drawn? English or Vietnamese.",
+        "vi": "Bạn muốn vẽ gì? Viết tiếng Việt hoặc tiếng Anh.",
+    },
+    "examples": {"en": "Try one of these", "vi": "Thử một câu"},
+    "draw": {"en": "Draw", "vi": "Vẽ"},
+    "stop": {"en": "Stop", "vi": "Dừng"},
+    "settings": {"en": "Settings", "vi": "Thiết lập"},
+    "negative": {"en": "Negative prompt", "vi": "Mô tả cần tránh"},
+    "negative_hint": {"en": "What to keep away from. May stay empty.", "vi": "Điều không nên có. Có thể để trống."},
+    "sampler": {"en": "Sampler", "vi": "Bộ lấy mẫu"},
+    "steps": {"en": "Steps", "vi": "Số bước"},
+    "steps_info": {"en": "More steps, finer and slower.", "vi": "Càng nhiều bước càng kỹ và càng chậm."},
+    "guidance": {"en": "Guidance (CFG)", "vi": "Độ bám mô tả (CFG)"},
+    "guidance_info": {"en": "How strongly to follow the words; 1 is off.", "vi": "Bám theo lời mạnh đến đâu; 1 là tắt."},
+    "seed": {"en": "Seed", "vi": "Hạt giống"},
+    "seed_info": {"en": "The same seed draws the same picture.", "vi": "Cùng hạt giống thì cùng một bức tranh."},
+    "dice": {"en": "New seed", "vi": "Hạt giống mới"},
+    "recycle": {"en": "Last seed", "vi": "Hạt giống vừa dùng"},
+    "randomise": {"en": "A new seed each time", "vi": "Mỗi lần một hạt giống mới"},
+    "images": {"en": "Images", "vi": "Số ảnh"},
+    "eta": {"en": "Eta", "vi": "Eta"},
+    "eta_info": {"en": "Fresh noise in each step, for DDIM.", "vi": "Nhiễu mới ở mỗi bước, dành cho DDIM."},
+    "load_image": {"en": "Load from image", "vi": "Lấy từ ảnh"},
+    "copy_link": {"en": "Copy link", "vi": "Chép liên kết"},
+    # What is shown
+    "noisy": {"en": "What it works on", "vi": "Ảnh đang khử nhiễu"},
+    "predicted": {"en": "What it expects to see", "vi": "Ảnh nó dự đoán"},
+    "idle": {
+        "en": "Write a sentence and press Draw. The picture appears here out of noise, step by step.",
+        "vi": "Viết một câu rồi bấm Vẽ. Bức tranh sẽ hiện ra ở đây từ nhiễu, từng bước một.",
+    },
+    "waiting": {"en": "Waiting for the model …", "vi": "Đang chờ mô hình …"},
+    "step": {"en": "Step {index} of {n}", "vi": "Bước {index} trên {n}"},
+    "progress": {"en": "Progress", "vi": "Tiến độ"},
+    "done": {"en": "Drawn in {seconds} s · seed {seed}", "vi": "Vẽ xong sau {seconds} giây · hạt giống {seed}"},
+    "stopped": {"en": "Stopped.", "vi": "Đã dừng."},
+    "too_long": {
+        "en": "Stopped after {seconds} seconds, the most one drawing may take: ask for fewer steps or images.",
+        "vi": "Đã dừng sau {seconds} giây, lâu nhất cho một lần vẽ: hãy giảm số bước hoặc số ảnh.",
+    },
+    "too_often": {
+        "en": "That was a lot in a short time: please wait {seconds} seconds.",
+        "vi": "Bạn yêu cầu quá nhiều trong thời gian ngắn: hãy chờ {seconds} giây.",
+    },
+    "broken": {
+        "en": "Something went wrong on our side; the drawing was not finished.",
+        "vi": "Có lỗi ở phía chúng tôi; bức tranh chưa được vẽ xong.",
+    },
+    "results": {"en": "Pictures", "vi": "Tranh"},
+    "download": {"en": "Download PNG", "vi": "Tải ảnh PNG"},
+    "one_token": {"en": "1 token", "vi": "1 token"},
+    "tokens": {"en": "{count} tokens", "vi": "{count} token"},
+    "unseen": {"en": "Never seen in training:", "vi": "Chưa gặp khi huấn luyện:"},
+    "link_copied": {"en": "The link is on the clipboard.", "vi": "Đã chép liên kết."},
+    "restored": {"en": "The settings of that picture are back.", "vi": "Đã lấy lại thiết lập của bức tranh."},
+    "not_ours": {
+        "en": "This file does not say how it was made: choose a PNG that was saved here.",
+        "vi": "Tệp này không ghi lại cách vẽ: hãy chọn một ảnh PNG đã lưu từ đây.",
+    },
+    "bad_link": {
+        "en": "The link asks for something that is not allowed, so it was not used. {reason}",
+        "vi": "Liên kết yêu cầu điều không được phép nên không được dùng. {reason}",
+    },
+}
+
+SAMPLER_LABELS = {
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "ddim": "DDIM",
+    "ddpm": "DDPM",
+    "euler": "Euler",
+    "euler_a": "Euler A",
+    "heun": "Heun",
+}
+
+EXAMPLES = [
+    "a big red star left of a small blue house at night",
+    "hai con cá màu vàng dưới biển",
+    "three purple balloons over a meadow",
+    "một cái cây xanh lá bên phải ngôi nhà đỏ",
+    "an orange cat under a yellow moon",
+    "con thuyền trắng lúc hoàng hôn",
+]
+
+
+def label(key: str, lang: str, **values: object) -> str:
+    """The words `key` in `lang` ("en" or "vi"), with their blanks filled."""
+    return LABELS[key][lang].format(**values)

@@ -1,0 +1,43 @@
+/* The page's language, the link that brings all settings back, and nothing else. */
+(() => {
+  const studio = window.minidiff;
+  const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta"];
+
+  studio.speak = (lang) => {
+    studio.lang = lang;
+    document.documentElement.lang = lang;
+    document.title = studio.titles[lang];
+    return lang;
+  };
+
+  const asked = new URLSearchParams(location.search).get("lang");
+  studio.speak(asked in studio.titles ? asked : studio.lang);
+  /* gradio writes its own guess of the language when it has loaded: ours stays. */
+  new MutationObserver(() => {
+    if (document.documentElement.lang !== studio.lang) document.documentElement.lang = studio.lang;
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+
+  /* Somebody else's drawing may come first: say so at once, the server will say the rest. */
+  studio.waiting = (...values) => {
+    const state = document.querySelector(".stage .state");
+    if (state && studio.wait) state.innerHTML = studio.wait;
+    return values;
+  };
+
+  studio.copyLink = async (...values) => {
+    const query = new URLSearchParams({ lang: studio.lang });
+    names.forEach((name, i) => { if (values[i] !== "" && values[i] != null) query.set(name, values[i]); });
+    const link = `${location.origin}${location.pathname}?${query}`;
+    history.replaceState(null, "", link);
+    try {
+      await navigator.clipboard.writeText(link);
+    } catch {
+      const area = document.body.appendChild(document.createElement("textarea"));
+      area.value = link;
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    return values;
+  };
+})();

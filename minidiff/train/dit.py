@@ -1,0 +1,228 @@
+"""Train `world-dit`: the diffusion transformer that draws the world from words, with its text tower.
+
+Latents come from the cache, captions are told anew each time a scene is seen. What is predicted, along which path, at
+which times, and how far the text tower learns with the DiT are options; what each of them buys is in LOG.md.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minidiff import paths, zoo
+from minidiff.data.scenes import WORLD_VERSION, scene_at
+from minidiff.evaluate.prompts import accuracy
+from minidiff.evaluate.suites import suite
+from minidiff.losses import diffusion_loss, example_losses, sample_times
+from minidiff.models.clip import TextConfig, TextEncoder
+from minidiff.models.dit import DiT, DiTConfig
+from minidiff.pipeline import TextToImage
+from minidiff.train.images import contact_sheet, to_images
+from minidiff.train.latents import cached_latents, load_vae
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, mix_seed
+from minidiff.train.texts import caption, world_tokenizer
+
+TEXT_MODES = ("joint", "last", "frozen")
+TOKEN_BUCKET = 8  # texts are padded to a multiple of this, so that few shapes occur
+SHEET = (
+    "a big red star left of a small blue house at night",
+    "một ngôi sao to màu đỏ ở bên trái một ngôi nhà nhỏ màu xanh dương vào ban đêm",
+    "three pink flowers in a meadow",
+    "ba bông hoa màu hồng trên đồng cỏ",
+    "a green fish below a yellow boat at sea",
+    "mot con ca mau xanh la o duoi mot chiec thuyen mau vang tren bien",
+    "a purple cat between an orange balloon and a white moon",
+    "một con mèo màu tím ở giữa một quả bóng bay màu cam và một mặt trăng màu trắng",
+    "a black umbrella in a room",
+    "một chiếc ô màu đen trong phòng",
+    "two brown birds at sunset",
+    "hai con chim màu nâu lúc hoàng hôn",
+    "a small white cloud above a big green tree",
+    "một đám mây nhỏ màu trắng ở trên một cái cây to màu xanh lá",
+    "a blue car and a red heart",
+    "một chiếc xe hơi màu xanh dương và một trái tim màu đỏ",
+)
+
+
+@dataclass
+class DiTRun(LoopConfig):
+    """Train the drawn world's text-to-image DiT on cached latents."""
+
+    out: Path = Path("runs/world-dit")
+    steps: int = 4000
+    batch: int = 128
+    lr: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.02
+    ema: float = 0.999
+    optimizer: str = "muon"
+    scenes: int = 49152
+    """Different scenes to cache and learn from."""
+    path: str = "cosine"
+    """cosine, linear, scaled_linear or flow."""
+    kind: str = "v"
+    """What the network predicts: v, eps, x0 or flow."""
+    times: str = "stratified"
+    """uniform, stratified or logit_normal."""
+    text: str = "joint"
+    """How far the text tower learns too: joint, last (its last layer and norm) or frozen."""
+    text_from: str = "world-clip"
+    """Zoo name of the text tower to start from, or nothing."""
+    text_width: int = 256
+    text_layers: int = 4
+    hidden_size: int = 384
+    depth: int = 6
+    heads: int = 6
+    drop: float = 0.1
+    """Share of captions replaced by the empty one, for classifier-free guidance."""
+    guidance: float = 3.0
+    """Guidance of the pictures drawn while training, and the default of the shipped model."""
+    judged: int = 0
+    """Prompts per category and language that the judge scores at each validation; 0 for none."""
+    name: str = "world-dit"
+    """Zoo name of the result."""
+
+
+class DiTTask(Task):
+    """The DiT, and the text tower as far as it is trained."""
+
+    def __init__(self, config: DiTRun) -> None:
+        super().__init__()
+        if config.text not in TEXT_MODES:
+            raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
+        torch.manual_seed(config.seed)
+        self.config, self.path = config, paths.get_path(config.path)
+        self.tokenizer = world_tokenizer()
+        self.text = self._text_tower()
+        shape = DiTConfig(
+            hidden_size=config.hidden_size, depth=config.depth, heads=config.heads,
+            caption_channels=self.text.config.hidden_size,
+        )  # fmt: skip
+        self.dit = DiT(shape)
+        self.latents = cached_latents(config.scenes)
+        self.held = cached_latents(512, "validation")
+
+    def _text_tower(self) -> TextEncoder:
+        config = self.config
+        if config.text_from == "nothing":
+            width = config.text_width
+            shape = TextConfig(
+                vocab_size=self.tokenizer.vocab_size, hidden_size=width, layers=config.text_layers, heads=width // 64,
+                intermediate=4 * width,
+            )  # fmt: skip
+            text = TextEncoder(shape)
+        else:
+            saved, state = zoo.load(config.text_from)
+            text = TextEncoder(TextConfig(**saved["text"]))
+            text.load_state_dict({k: v for k, v in state.items() if k.startswith(("text_model.", "text_projection."))})
+        text.requires_grad_(config.text == "joint")
+        text.text_projection.requires_grad_(False)  # the DiT reads the sequence, not the projection
+        if config.text == "last":
+            text.text_model.encoder.layers[-1].requires_grad_(True)
+            text.text_model.final_layer_norm.requires_grad_(True)
+        return text
+
+    def make_batch(self, index: int, size: int, seed: int) -> Batch:
+        rng = random.Random(mix_seed(seed, index))
+        numbers = [rng.randrange(len(self.latents)) for _ in range(size)]
+        texts = ["" if rng.random() < self.config.drop else caption(scene_at(n), rng) for n in numbers]
+        return {"latents": torch.from_numpy(self.latents[numbers]).float(), **self.tokens(texts)}
+
+    def tokens(self, texts: list[str]) -> dict[str, Tensor]:
+        """ids and mask, padded to a multiple of TOKEN_BUCKET."""
+        ids, mask = self.tokenizer.encode(texts)
+        room = -ids.shape[1] % TOKEN_BUCKET
+        return {"ids": nn.functional.pad(ids, (0, room)), "mask": nn.functional.pad(mask, (0, room))}
+
+    def predict(self, x: Tensor, t: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """What the network says of x (B, 4, h, w) at times t (B,), told the tokens."""
+        return self.dit(x, self.path.timestep(t), self.text(ids, mask).sequence, mask)
+
+    def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        x0 = batch["latents"]
+        t = sample_times(len(x0), self.config.times, step.generator).to(x0.device)
+        eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
+        prediction = self.predict(self.path.mix(x0, eps, t), t, batch["ids"], batch["mask"])
+        return diffusion_loss(prediction, x0, eps, t, self.path, self.config.kind), {}
+
+    def validate(self, folder: Path, step: int) -> dict[str, float]:
+        figures = {"loss": self.fixed_noise_loss()}
+        pipeline = self.pipeline()
+        folder.mkdir(parents=True, exist_ok=True)
+        images = to_images(draw(pipeline, list(SHEET), self.config.guidance))
+        contact_sheet(images, 8).save(folder / f"samples-{step:06d}.png")
+        if self.config.judged and "world-judge" in zoo.manifest():
+            figures.update(self.judged_accuracy(pipeline))
+        return figures
+
+    def fixed_noise_loss(self) -> float:
+        """The loss on validation scenes whose captions, times and noise never change: comparable from step to step."""
+        rng, device = random.Random(0), next(self.parameters()).device
+        losses = []
+        for start in range(0, len(self.held), 128):
+            generator = torch.Generator().manual_seed(start)
+            x0 = torch.from_numpy(self.held[start : start + 128]).float().to(device)
+            t = sample_times(len(x0), "stratified", generator).to(device)
+            eps = torch.randn(x0.shape, generator=generator).to(device)
+            texts = [caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))]
+            tokens = {k: v.to(device) for k, v in self.tokens(texts).items()}
+            with torch.autocast(device.type, torch.bfloat16):
+                prediction = self.predict(self.path.mix(x0, eps, t), t, **tokens)
+            losses.append(example_losses(prediction, x0, eps, t, self.path, self.config.kind))
+        return float(torch.cat(losses).mean())
+
+    def judged_accuracy(self, pipeline: TextToImage) -> dict[str, float]:
+        """Prompt following on held-out compositions, overall and by category, in English and Vietnamese."""
+        prompts = suite(self.config.judged)
+
+        def generate(texts: list[str]) -> Tensor:
+            return (draw(pipeline, texts, self.config.guidance) / 2 + 0.5).clamp(0, 1)
+
+        return accuracy(generate, prompts, langs=("en", "vi"))
+
+    def pipeline(self) -> TextToImage:
+        """The models as they are now, ready to draw; copies, so that training is not disturbed."""
+        vae, mean, std = load_vae()
+        text, dit = TextEncoder(self.text.config), DiT(self.dit.config)
+        text.load_state_dict(self.text.state_dict())
+        dit.load_state_dict(self.dit.state_dict())
+        return TextToImage(
+            self.tokenizer, text, dit, vae, path=self.config.path, kind=self.config.kind, latent_mean=mean,
+            latent_std=std, device=next(self.parameters()).device, dtype=torch.bfloat16, batch=16,
+        )  # fmt: skip
+
+
+def draw(pipeline: TextToImage, prompts: list[str], guidance: float, steps: int = 20, seed: int = 0) -> Tensor:
+    """One picture for each prompt, (B, 3, H, W) in -1..1; seeds count up from `seed`."""
+    seeds = list(range(seed, seed + len(prompts)))
+    x = torch.empty(0)
+    for _, x, _ in pipeline.sample(prompts, seeds, [""] * len(prompts), steps=steps, guidance_scale=guidance):
+        pass
+    return torch.cat([pipeline.pixels(part).float().cpu() for part in x.split(16)])
+
+
+def train(config: DiTRun) -> None:
+    """Train, then put the averaged weights of DiT and text tower into the zoo."""
+    task = DiTTask(config)
+    training = fit(task, config)
+    if training.step < config.steps:
+        return
+    training.ema.copy_to(task)
+    task.eval()
+    figures: dict[str, Any] = task.validate(config.out, training.step)
+    settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
+    zoo.add(
+        config.name,
+        {k: v for k, v in task.state_dict().items() if k.startswith(("dit.", "text."))},
+        {"dit": asdict(task.dit.config), "text": asdict(task.text.config), **settings, "guidance": config.guidance},
+        recipe=f"minidiff train world-dit --steps {config.steps} --batch {config.batch}",
+        images_seen=config.steps * config.batch,
+        world_version=WORLD_VERSION,
+        figures={**figures, "minutes": round(training.seconds / 60, 1)},
+    )

@@ -1,0 +1,79 @@
+"""Optimisers: AdamW, or Muon for the matrices with AdamW for the rest; and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The nearest (semi-)orthogonal matrix, roughly: singular values are driven to about 1 by a Newton-Schulz
+    iteration whose quintic is tuned for speed, not for convergence (Jordan et al. 2024, "Muon"). Shape (n, m)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix.to(torch.bfloat16)
+    x = x.T if matrix.shape[0] > matrix.shape[1] else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.T if matrix.shape[0] > matrix.shape[1] else x).to(matrix.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised, for matrices and kernels inside a network (Jordan et al. 2024). The update is
+    scaled by 0.2 sqrt(max(n, m)) so that AdamW's learning rates carry over (Liu et al. 2025, eq. 4)."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of every matrix that has a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                average.lerp_(weight.grad, 1 - group["momentum"])
+                momentum = weight.grad.lerp(average, group["momentum"])  # Nesterov
+                update = orthogonalise(momentum.flatten(1))  # a kernel (out, in, 3, 3) is a matrix (out, in * 9)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(update.view_as(weight), alpha=-group["lr"] * 0.2 * math.sqrt(max(update.shape)))
+
+
+def is_matrix(name: str, weight: nn.Parameter) -> bool:
+    """Whether Muon should train it: a matrix or kernel between layers, not an embedding, a table, the first or last layer."""
+    ends = ("embedding", "table", "proj_out", "logit", "conv_in", "decoder.conv_out", "questions", "quant_conv")
+    return weight.ndim in (2, 4) and not any(word in name for word in ends)
+
+
+def build_optimizers(
+    model: nn.Module, how: str, lr: float, weight_decay: float, betas: tuple[float, float] = (0.9, 0.99)
+) -> list[torch.optim.Optimizer]:
+    """[AdamW] or [AdamW, Muon]. Weight decay acts on matrices and kernels only, never on biases and norms.
+
+    Raises ValueError for an optimiser other than "adamw" and "muon"."""
+    if how not in ("adamw", "muon"):
+        raise ValueError(f"The optimiser must be 'adamw' or 'muon', not {how!r}.")
+    weights = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    matrices = [p for n, p in weights if how == "muon" and is_matrix(n, p)]
+    chosen = {id(p) for p in matrices}
+    rest = [p for _, p in weights if id(p) not in chosen]
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+    return [adamw, Muon(matrices, lr=lr, weight_decay=weight_decay)] if matrices else [adamw]
+
+
+def warmup_cosine(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
+    """The factor on the learning rate at `step`: linear up over `warmup` steps, then half a cosine down to `floor`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

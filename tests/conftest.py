@@ -1,0 +1,65 @@
+"""What the tests share: one thread, and a zoo of tiny random models, so that every path can be walked in a moment."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import pytest
+
+TEXTS = ["a big red star", "a small blue house", "một ngôi sao đỏ lớn", "mot ngoi sao do lon", "at night", "ban đêm"]
+
+
+def write_tiny_zoo(root: Path) -> Path:
+    """Random weights of the shipped kinds, 32 x 32 pixels. What they draw is noise, but it is drawn in the same way."""
+    from dataclasses import asdict
+
+    import torch
+
+    from minidiff import zoo
+    from minidiff.models.clip import TextConfig, TextEncoder
+    from minidiff.models.dit import DiT, DiTConfig
+    from minidiff.models.vae import VAE, VAEConfig
+    from minidiff.text.tokenizer import Tokenizer
+
+    torch.manual_seed(0)
+    root.mkdir(parents=True, exist_ok=True)
+    Tokenizer.train(TEXTS, vocab_size=300).save(root / "words.json")
+    zoo.add_file("tokenizer", (root / "words.json").read_bytes(), root=root)
+    text_config = TextConfig(
+        vocab_size=300, hidden_size=16, layers=1, heads=2, intermediate=32, max_length=64, projection_dim=8
+    )
+    dit_config = DiTConfig(sample_size=4, hidden_size=32, depth=2, heads=2, caption_channels=16)
+    vae_config = VAEConfig(**TINY_VAE)
+    models = {"dit": DiT(dit_config), "text": TextEncoder(text_config)}
+    state = {f"{part}.{key}": value for part, model in models.items() for key, value in model.state_dict().items()}
+    for value in state.values():  # a fresh DiT predicts zero; a random one lets every input matter
+        if value.is_floating_point() and value.ndim > 1:
+            torch.nn.init.normal_(value, std=0.15)
+    config = {
+        "dit": asdict(dit_config),
+        "text": asdict(text_config),
+        "path": "cosine",
+        "kind": "v",
+        "vae": "world-vae",
+        "tokenizer": "tokenizer",
+        "guidance": 5.0,
+    }
+    zoo.add("world-dit", state, config, root=root, dtype=torch.float32)
+    latents = {"latent_mean": [0.1, 0.0, -0.1, 0.0], "latent_std": [1.0, 2.0, 1.0, 0.5]}
+    vae_settings = {"vae": asdict(vae_config), **latents}
+    zoo.add("world-vae", VAE(vae_config).state_dict(), vae_settings, root=root, dtype=torch.float32)
+    return root
+
+
+TINY_VAE: dict = {"channels": (8, 8, 16, 16), "layers": 1, "groups": 4}
+
+
+@pytest.fixture(scope="session")
+def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_zoo(tmp_path_factory.mktemp("zoo"))

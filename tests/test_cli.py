@@ -1,0 +1,140 @@
+"""The command: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minidiff import cli
+from minidiff.png import read_png
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(argv)
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture()
+def tiny(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MINIDIFF_ZOO", str(tiny_zoo))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("argv", [(), ("--help",), ("train",), ("train", "-h"), ("evaluate",), ("--version",)])
+def test_help(capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]) -> None:
+    code, out, err = run(capsys, *argv)
+    assert (code, err) == (0, "")
+    assert "minidiff" in out
+    if argv != ("--version",):
+        assert "example" in out
+
+
+@pytest.mark.parametrize("command", ["sample", "zoo", "app"])
+def test_help_of_a_command_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert f"minidiff {command}" in out
+    assert "examples" in out
+
+
+def test_help_is_quick() -> None:
+    """Nothing heavy is imported for it."""
+    script = "import sys; from minidiff import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    script += "sys.exit('torch' in sys.modules or 'gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
+
+
+BAD = [
+    (["sample", ""], "prompt is empty"),
+    (["sample", "x" * 10_000], "10000 characters"),
+    (["sample"], "Missing"),
+    (["sample", "a", "--steps", "0"], "1 to 100, not 0"),
+    (["sample", "a", "--steps", "2.5"], "1 to 100, not 2.5"),
+    (["sample", "a", "--steps", "many"], "--steps"),
+    (["sample", "a", "--guidance-scale", "nan"], "0 to 15"),
+    (["sample", "a", "--guidance-scale", "-1"], "0 to 15"),
+    (["sample", "a", "--seed", "-1"], "0 to 2147483647"),
+    (["sample", "a", "--num-images", "0"], "1 to 9"),
+    (["sample", "a", "--sampler", "magic"], "no sampler"),
+    (["sample", "a", "--nonsense"], "nonsense"),
+    (["sample", "a", "--out", "a.jpg"], "not a .png"),
+    (["sample", "a", "--out", "nowhere/a.png"], "does not exist"),
+    (["sample", "a", "--model", "world-cat"], "no weights called"),
+    (["sample", "a", "--device", "abacus"], "no device"),
+    (["train", "world-cat"], "choose one of world-vae"),
+    (["evaluate", "taste"], "choose one of prompts"),
+    (["dance"], "choose one of sample"),
+    (["app", "--port", "web"], "--port"),
+    (["app", "--lang", "fr"], "lang"),
+]
+
+
+@pytest.mark.parametrize(("argv", "says"), BAD, ids=[" ".join(argv)[:30] for argv, _ in BAD])
+def test_bad_input_is_one_line_and_exit_2(
+    tiny: Path, capsys: pytest.CaptureFixture[str], argv: list[str], says: str
+) -> None:
+    code, out, err = run(capsys, *argv)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert says in err
+    assert "Traceback" not in err
+    assert not list(tiny.glob("*.png"))
+
+
+def test_sample_writes_pictures_with_their_parameters(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(
+        capsys, "sample", "một ngôi sao đỏ", "--steps", "2", "--num-images", "2", "--out", "star.png", "--seed", "5"
+    )
+    assert code == 0
+    assert out.split() == ["star-1.png", "star-2.png"]
+    read = [read_png(tiny / name) for name in out.split()]
+    expected = [("một ngôi sao đỏ", 2, seed) for seed in (5, 6)]
+    assert [(one["prompt"], one["steps"], one["seed"]) for one in read] == expected
+
+
+def test_zoo_lists_and_verifies(tiny: Path, tiny_zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "zoo")
+    assert code == 0
+    assert out.count("verified") == 3
+    copy = tiny / "zoo"
+    copy.mkdir()
+    for file in tiny_zoo.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    with open(copy / "world-vae.safetensors", "ab") as file:
+        file.write(b"!")
+    code, out, err = run(capsys, "zoo", "--root", str(copy))
+    assert code == 2
+    assert "incomplete" in out
+    assert err.count("\n") == 1
+
+
+def test_python_m_minidiff_is_the_same_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "minidiff", "dance"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("minidiff: there is no command 'dance'")
+
+
+def test_ctrl_c_exits_130(tiny: Path) -> None:
+    options = ["--steps", "100", "--num-images", "9", "--sampler", "heun"]
+    argv = [sys.executable, "-m", "minidiff", "sample", "a star", *options]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    time.sleep(2.5)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(3)
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.stderr is not None
+    assert process.returncode == 130
+    assert process.stderr.read().splitlines()[-1].endswith("minidiff: stopped")

@@ -1,0 +1,149 @@
+"""The CLIP towers give transformers' numbers from transformers' weights, and what transformers cannot check, we say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from minidiff.models.clip import CLIP, TextConfig, TextEncoder, VisionConfig, clip_loss
+
+transformers = pytest.importorskip("transformers")
+
+EOS = 5
+TEXT: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "layers": 2, "heads": 2, "intermediate": 32,
+                        "max_length": 9, "eos_id": EOS, "projection_dim": 12}
+VISION: dict[str, Any] = {"image_size": 16, "patch_size": 8, "hidden_size": 24, "layers": 2, "heads": 3,
+                          "intermediate": 40, "projection_dim": 12}
+
+
+def their_text_config(activation: str) -> Any:
+    return transformers.CLIPTextConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=9, hidden_act=activation, eos_token_id=EOS, bos_token_id=4, pad_token_id=0,
+        projection_dim=12,
+    )
+
+
+def their_vision_config(activation: str) -> Any:
+    return transformers.CLIPVisionConfig(
+        image_size=16, patch_size=8, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        hidden_act=activation, projection_dim=12,
+    )
+
+
+def captions() -> tuple[torch.Tensor, torch.Tensor]:
+    """Three captions of 9, 6 and 4 tokens: begin, random words, end, padding."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(6, 40, (3, 9), generator=generator)
+    ids[:, 0] = 4
+    lengths = torch.tensor([9, 6, 4])
+    ids[torch.arange(3), lengths - 1] = EOS
+    mask = torch.arange(9) < lengths[:, None]
+    return ids * mask, mask
+
+
+def shaken(model: torch.nn.Module) -> torch.nn.Module:
+    """Norms and biases start at 0 and 1, where many mistakes do not show; move every parameter off its start."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
+def test_text_encoder_is_transformers_with_projection(activation: str) -> None:
+    theirs = shaken(transformers.CLIPTextModelWithProjection(their_text_config(activation)))
+    ours = TextEncoder(TextConfig(**TEXT, activation=activation, causal=True)).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    ids, mask = captions()
+    expected = theirs(input_ids=ids, attention_mask=mask.long())
+    sequence, pooled = ours(ids, mask)
+    assert_close(sequence[mask], expected.last_hidden_state[mask])
+    assert_close(ours.text_projection(pooled), expected.text_embeds)
+    assert_close(ours.embed(ids, mask), torch.nn.functional.normalize(expected.text_embeds, dim=-1))
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+
+
+def test_clip_is_transformers_clip_in_both_directions() -> None:
+    config = transformers.CLIPConfig(
+        text_config=their_text_config("gelu").to_dict(), vision_config=their_vision_config("gelu").to_dict(),
+        projection_dim=12,
+    )
+    theirs = transformers.CLIPModel(config).eval()
+    ours = shaken(CLIP(TextConfig(**TEXT, causal=True), VisionConfig(**VISION)))
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    ids, mask = captions()
+    pixels = torch.randn(3, 3, 16, 16)
+    expected = theirs(input_ids=ids, attention_mask=mask.long(), pixel_values=pixels, return_loss=True)
+    image_emb, text_emb = ours(pixels, ids, mask)
+    assert_close(image_emb, expected.image_embeds)
+    assert_close(text_emb, expected.text_embeds)
+    assert_close(clip_loss(image_emb, text_emb, ours.logit_scale), expected.loss)
+    vision = theirs.vision_model(pixel_values=pixels).last_hidden_state
+    assert_close(ours.vision_model(pixels).sequence, vision)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_later_words_reach_earlier_ones_only_without_the_causal_mask(causal: bool) -> None:
+    model = shaken(TextEncoder(TextConfig(**TEXT, causal=causal)))
+    ids, mask = captions()
+    changed = ids.clone()
+    changed[0, 7] = (ids[0, 7] - 6 + 1) % 34 + 6
+    before, after = model(ids, mask).sequence, model(changed, mask).sequence
+    assert torch.equal(before[0, :7], after[0, :7]) is causal
+    assert not torch.allclose(before[0, 7:], after[0, 7:])
+    assert_close(before[1:], after[1:])
+
+
+def test_padding_changes_nothing_that_is_read() -> None:
+    model = shaken(TextEncoder(TextConfig(**TEXT)))
+    ids, mask = captions()
+    noisy = torch.where(mask, ids, 33)
+    assert_close(model(noisy, mask).sequence[mask], model(ids, mask).sequence[mask])
+    alone = model(ids[2:, :4])          # the same caption without its padding, and without a mask
+    assert_close(alone.sequence[0], model(ids, mask).sequence[2, :4])
+    assert_close(alone.pooled[0], model(ids, mask).pooled[2])
+
+
+def test_pooled_is_the_sequence_at_the_first_eos() -> None:
+    model = shaken(TextEncoder(TextConfig(**TEXT)))
+    ids, mask = captions()
+    out = model(ids, mask)
+    assert_close(out.pooled, torch.stack([out.sequence[0, 8], out.sequence[1, 5], out.sequence[2, 3]]))
+
+
+def test_text_encoder_of_a_clip_shares_its_weights() -> None:
+    clip = CLIP(TextConfig(**TEXT), VisionConfig(**VISION))
+    encoder = clip.text_encoder()
+    ids, mask = captions()
+    assert_close(encoder.embed(ids, mask), clip.embed_text(ids, mask))
+    clip.text_projection.weight.data.mul_(-1)
+    assert_close(encoder.embed(ids, mask), clip.embed_text(ids, mask))
+
+
+def test_loss_is_zero_for_perfect_pairs_and_log_n_for_no_information() -> None:
+    eye = torch.eye(4)
+    assert clip_loss(eye, eye, torch.tensor(10.0)) < 1e-6
+    assert_close(clip_loss(eye[:1].expand(4, 4), eye, torch.tensor(-50.0)), torch.tensor(math.log(4)))
+    hot, hottest = (clip_loss(eye.roll(1, 0), eye, torch.tensor(s)) for s in (math.log(100), 20.0))
+    assert_close(hot, hottest)      # the temperature is held
+
+
+def test_what_does_not_fit_is_said_at_the_door() -> None:
+    model = CLIP(TextConfig(**TEXT), VisionConfig(**VISION))
+    with pytest.raises(ValueError, match="at most 9"):
+        model.embed_text(torch.full((1, 10), EOS))
+    with pytest.raises(ValueError, match=r"\(B, 3, 16, 16\)"):
+        model.embed_image(torch.zeros(1, 3, 32, 32))
+    with pytest.raises(ValueError, match="gelu, quick_gelu"):
+        TextConfig(activation="relu")
+    with pytest.raises(ValueError, match="multiple"):
+        TextConfig(hidden_size=10, heads=4)
+    with pytest.raises(ValueError, match="equal"):
+        CLIP(TextConfig(projection_dim=8), VisionConfig(projection_dim=9))

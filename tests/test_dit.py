@@ -1,0 +1,230 @@
+"""The DiT gives diffusers' PixArt numbers from the same weights; its shortcuts change the time it takes and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from minidiff.models.dit import Absorbed, DiT, DiTConfig, KeysValues
+from minidiff.nn.attention import attend
+from minidiff.nn.embeddings import position_table, timestep_embedding
+from minidiff.nn.packed import PackedLinear
+
+diffusers = pytest.importorskip("diffusers")
+
+CONFIG = DiTConfig(sample_size=8, patch_size=2, in_channels=4, hidden_size=32, depth=3, heads=4, caption_channels=12)
+
+
+def pixart(config: DiTConfig) -> Any:
+    return diffusers.PixArtTransformer2DModel(
+        num_attention_heads=config.heads, attention_head_dim=config.hidden_size // config.heads,
+        in_channels=config.in_channels, out_channels=config.in_channels, num_layers=config.depth,
+        cross_attention_dim=config.hidden_size, sample_size=config.sample_size, patch_size=config.patch_size,
+        caption_channels=config.caption_channels, interpolation_scale=config.interpolation_scale,
+        use_additional_conditions=False, norm_type="ada_norm_single",
+    ).eval()
+
+
+def shaken(config: DiTConfig = CONFIG) -> DiT:
+    """A DiT whose every parameter is random; at its start it predicts 0, which would agree with anything."""
+    torch.manual_seed(0)
+    model = DiT(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.15 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def inputs(config: DiTConfig = CONFIG, length: int = 5, size: tuple[int, int] | None = None) -> tuple[Tensor, ...]:
+    """x, timestep, captions and their mask (one full, one cut, one of two tokens)."""
+    generator = torch.Generator().manual_seed(1)
+    height, width = size or (config.sample_size, config.sample_size)
+    x = torch.randn(3, config.in_channels, height, width, generator=generator)
+    context = torch.randn(3, length, config.caption_channels, generator=generator)
+    mask = torch.arange(length) < torch.tensor([length, length - 1, 2])[:, None]
+    return x, torch.tensor([3.0, 421.5, 999.0]), context, mask
+
+
+def theirs(model: Any, x: Tensor, timestep: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+    return model(x, encoder_hidden_states=context, timestep=timestep, encoder_attention_mask=mask).sample
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_dit_is_pixart_in_both_directions(scale: float, masked: bool) -> None:
+    config = dataclasses.replace(CONFIG, interpolation_scale=scale)
+    ours, reference = shaken(config), pixart(config)
+    reference.load_state_dict(ours.state_dict(), strict=True)
+    x, timestep, context, mask = inputs(config)
+    seen = mask if masked else None
+    expected = theirs(reference, x, timestep, context, seen)
+    assert expected.std() > 0.1
+    assert_close(ours(x, timestep, context, seen), expected)
+    DiT(config).load_state_dict(reference.state_dict(), strict=True)
+
+
+def test_dit_is_pixart_on_other_sizes_than_its_own() -> None:
+    ours, reference = shaken(), pixart(CONFIG)
+    reference.load_state_dict(ours.state_dict(), strict=True)
+    x, timestep, context, mask = inputs(size=(12, 12))
+    assert_close(ours(x, timestep, context, mask), theirs(reference, x, timestep, context, mask))
+    x, timestep, context, mask = inputs(size=(8, 12))
+    assert_close(ours(x, timestep, context, mask), theirs(reference, x, timestep, context, mask))
+
+
+def test_gradients_are_pixarts() -> None:
+    ours, reference = shaken(), pixart(CONFIG)
+    reference.load_state_dict(ours.state_dict(), strict=True)
+    x, timestep, context, mask = inputs()
+    ours(x, timestep, context, mask).square().mean().backward()
+    theirs(reference, x, timestep, context, mask).square().mean().backward()
+    expected = dict(reference.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert_close(parameter.grad, expected[name].grad, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize(("length", "form"), [(5, Absorbed), (7, Absorbed), (8, KeysValues), (20, KeysValues)])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_context_gives_what_its_caption_gives(length: int, form: type, masked: bool) -> None:
+    model = shaken()
+    x, timestep, context, mask = inputs(length=length)
+    seen = mask if masked else None
+    ready = model.context_keys(context, seen)
+    assert all(isinstance(block, form) for block in ready.blocks)
+    assert_close(model(x, timestep, ready), model(x, timestep, context, seen))
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_packed_dit_predicts_the_same(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernels:
+        monkeypatch.setattr("minidiff.nn.packed.reordered", lambda weight: None)
+    model = shaken()
+    x, timestep, context, mask = inputs()
+    expected = model(x, timestep, context, mask).detach()
+    packed, coarse = model.packed(), model.packed(torch.bfloat16)
+    assert isinstance(packed.transformer_blocks[0].ff.net[2], PackedLinear)
+    assert_close(packed(x, timestep, context, mask), expected)
+    assert_close(packed(x, timestep, packed.context_keys(context, mask)), expected)
+    error = coarse(x, timestep, coarse.context_keys(context, mask)) - expected
+    assert 0 < error.abs().max() < 0.05 * expected.std()
+    with pytest.raises(RuntimeError, match="only predict"):
+        packed(x.requires_grad_(), timestep, context, mask)
+    DiT(CONFIG).load_state_dict(model.state_dict(), strict=True)    # the original kept its weights
+
+
+class Doubled(torch.nn.Module):
+    """What a LoRA looks like from outside: something in the place of a linear layer, with that layer's weights inside."""
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__()
+        self.layer, self.weight, self.bias = layer, layer.weight, layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.layer(x)
+
+
+@pytest.mark.parametrize("name", ["attn1.to_q", "attn1.to_v", "attn2.to_q", "attn2.to_k", "attn2.to_out.0"])
+def test_no_shortcut_goes_round_a_layer_put_in_place_of_another(name: str) -> None:
+    wrapped, doubled = shaken(), shaken()
+    parent, leaf = name.rsplit(".", 1)
+    for block in wrapped.transformer_blocks:
+        setattr(block.get_submodule(parent), leaf, Doubled(block.get_submodule(name)))
+    for block in doubled.transformer_blocks:
+        layer = block.get_submodule(name)
+        layer.weight.data.mul_(2), layer.bias.data.mul_(2)
+    x, timestep, context, mask = inputs()
+    expected = doubled(x, timestep, context, mask)
+    assert_close(wrapped(x, timestep, context, mask), expected)
+    assert_close(wrapped(x, timestep, wrapped.context_keys(context, mask)), expected)
+    assert_close(wrapped.packed()(x, timestep, context, mask), expected)
+
+
+def test_padding_of_a_caption_is_not_seen() -> None:
+    model = shaken()
+    x, timestep, context, mask = inputs()
+    noisy = torch.where(mask[..., None], context, 100.0)
+    assert_close(model(x, timestep, noisy, mask), model(x, timestep, context, mask))
+    assert not torch.allclose(model(x, timestep, noisy), model(x, timestep, context))
+    assert_close(model(x, timestep, noisy, mask)[2:], model(x[2:], timestep[2:], context[2:, :2]))
+
+
+@pytest.mark.parametrize("shared_time", [True, False])
+def test_two_captions_a_latent_in_one_call(shared_time: bool) -> None:
+    model = shaken()
+    x, timestep, context, mask = inputs()
+    timestep = timestep[1:2] if shared_time else timestep
+    other, other_mask = context.flip(0) + 1, mask.flip(0)
+    both = model.context_keys(torch.cat([context, other]), torch.cat([mask, other_mask]))
+    times = timestep.expand(3)
+    expected = torch.cat([model(x, times, context, mask), model(x, times, other, other_mask)])
+    assert_close(model(x, timestep, both), expected)
+
+
+def test_one_time_for_all_may_be_given_once() -> None:
+    model = shaken()
+    x, _, context, mask = inputs()
+    expected = model(x, torch.full((3,), 250.0), context, mask)
+    assert_close(model(x, torch.tensor([250.0]), context, mask), expected)
+    assert_close(model(x, torch.tensor(250.0), context, mask), expected)
+
+
+def test_a_new_dit_predicts_zero_and_still_learns() -> None:
+    model = DiT(CONFIG)
+    x, timestep, context, mask = inputs()
+    out = model(x, timestep, context, mask)
+    assert torch.count_nonzero(out) == 0
+    (out - x).square().mean().backward()
+    assert model.proj_out.weight.grad is not None and model.proj_out.weight.grad.abs().max() > 0
+
+
+def test_bfloat16_autocast_stays_near_float32() -> None:
+    model = shaken()
+    x, timestep, context, mask = inputs()
+    expected = model(x, timestep, context, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (model(x, timestep, context, mask) - expected).abs().max() < 0.1 * expected.std()
+        assert (model(x, timestep, model.context_keys(context, mask)) - expected).abs().max() < 0.1 * expected.std()
+
+
+@pytest.mark.parametrize("kind", ["none", "boolean", "float"])
+def test_attention_in_bfloat16_is_attention(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, n, 8, generator=generator) for n in (6, 5, 5))
+    seen = (torch.arange(5) < torch.tensor([5, 3])[:, None])[:, None, None, :]
+    mask = {"none": None, "boolean": seen, "float": torch.zeros(seen.shape).masked_fill(~seen, -10000.0)}[kind]
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    low = mask.bfloat16() if kind == "float" and mask is not None else mask
+    assert_close(attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), low).float(), expected, atol=0.03, rtol=0.03)
+    assert_close(attend(q, k, v, mask), expected)
+
+
+def test_embeddings_are_diffusers() -> None:
+    from diffusers.models.embeddings import get_2d_sincos_pos_embed, get_timestep_embedding
+
+    time = torch.tensor([0.0, 0.5, 999.0])
+    assert_close(timestep_embedding(time, 32),
+                 get_timestep_embedding(time, 32, flip_sin_to_cos=True, downscale_freq_shift=0))
+    expected = get_2d_sincos_pos_embed(24, (3, 5), base_size=4, interpolation_scale=2.0, output_type="pt")
+    assert_close(position_table(24, 3, 5, base_size=4, interpolation_scale=2.0), expected.float())
+
+
+def test_what_does_not_fit_is_said_at_the_door() -> None:
+    model = shaken()
+    x, timestep, context, mask = inputs()
+    with pytest.raises(ValueError, match="multiples of 2"):
+        model(x[..., :7], timestep, context, mask)
+    with pytest.raises(ValueError, match="2 captions for 3 latents"):
+        model(x, timestep, context[:2], mask[:2])
+    with pytest.raises(ValueError, match="2 captions for 3 latents"):
+        model(x, timestep, model.context_keys(context[:2], mask[:2]))
+    with pytest.raises(ValueError, match="multiple of 4 and of heads=6"):
+        DiTConfig(hidden_size=100, heads=6)
+    with pytest.raises(ValueError, match="even"):
+        timestep_embedding(timestep, 7)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        position_table(6, 2, 2)

@@ -1,0 +1,155 @@
+"""Paths: their ends, their tables against diffusers, and that every kind of prediction says the same (x0, eps)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from minidiff.paths import KINDS, PATHS, Path, denoiser, get_path, target, to_x0_eps
+
+quick = settings(deadline=None, max_examples=40)
+
+TABLES = ["linear", "scaled_linear"]
+NO_DATA_AT_THE_END = ["cosine", "flow"]     # paths whose alpha reaches 0
+
+paths = st.sampled_from(list(PATHS.values()))
+kinds = st.sampled_from(KINDS)
+times = st.floats(0, 1)
+
+
+def double(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def reference(name: str) -> DDPMScheduler:
+    start, end = {"linear": (1e-4, 2e-2), "scaled_linear": (0.00085, 0.012)}[name]
+    return DDPMScheduler(1000, beta_schedule=name, beta_start=start, beta_end=end)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_time_0_is_exactly_the_data(path: Path, dtype: torch.dtype) -> None:
+    zero = torch.zeros(1, dtype=dtype)
+    assert path.alpha(zero) == 1 and path.sigma(zero) == 0 and path.log_snr_half(zero) == torch.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", NO_DATA_AT_THE_END)
+def test_time_1_is_exactly_noise(name: str, dtype: torch.dtype) -> None:
+    path, one = get_path(name), torch.ones(1, dtype=dtype)
+    assert path.alpha(one) == 0 and path.sigma(one) == 1 and path.log_snr_half(one) == -torch.inf
+
+
+@pytest.mark.parametrize("name", ["cosine", *TABLES])
+def test_variance_is_preserved(name: str) -> None:
+    path, t = get_path(name), torch.linspace(0, 1, 77, dtype=torch.float64)
+    assert_close(path.alpha(t) ** 2 + path.sigma(t) ** 2, torch.ones_like(t))
+
+
+def test_flow_is_a_straight_line() -> None:
+    x0, eps = torch.randn(2, 5, 3)
+    t = torch.linspace(0, 1, 5)
+    assert_close(get_path("flow").mix(x0, eps, t), torch.lerp(x0, eps, t[:, None]))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_those_of_diffusers(name: str) -> None:
+    t = torch.arange(1, 1001, dtype=torch.float64) / 1000
+    alpha_bar = reference(name).alphas_cumprod.double()
+    assert_close(get_path(name).alpha(t) ** 2, alpha_bar, rtol=2e-5, atol=1e-7)
+    assert_close(get_path(name).timestep(t), torch.arange(1000, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_mix_and_v_are_those_of_diffusers(name: str) -> None:
+    x0, eps = torch.randn(2, 4, 3, 2, 2)
+    entries = torch.tensor([0, 7, 500, 999])
+    t = (entries + 1) / 1000
+    assert_close(get_path(name).mix(x0, eps, t), reference(name).add_noise(x0, eps, entries), rtol=0, atol=2e-5)
+    v = target(get_path(name), "v", x0, eps, t)
+    assert_close(v, reference(name).get_velocity(x0, eps, entries), rtol=0, atol=2e-5)
+
+
+@quick
+@given(path=paths, t=times, s=times)
+def test_signal_to_noise_falls_with_time(path: Path, t: float, s: float) -> None:
+    low, high = sorted((t, s))
+    if high - low > 1e-9:
+        assert path.log_snr_half(double(low)) > path.log_snr_half(double(high))
+
+
+@quick
+@given(path=paths, t=times)
+def test_time_is_the_inverse_of_log_snr(path: Path, t: float) -> None:
+    assert_close(path.time(path.log_snr_half(double(t))), double(t), rtol=1e-9, atol=1e-12)
+
+
+@quick
+@given(path=paths, kind=kinds, t=st.floats(0.001, 0.999))
+def test_every_kind_says_the_same(path: Path, kind: str, t: float) -> None:
+    x0, eps = torch.randn(2, 3, 4, dtype=torch.float64)
+    x = path.mix(x0, eps, double(t))
+    got = to_x0_eps(path, kind, target(path, kind, x0, eps, double(t)), x, double(t))
+    assert_close(got, (x0, eps), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("t", [0.0, 1e-30, 1.0])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_ends_are_finite_and_explain_x(path: Path, kind: str, t: float) -> None:
+    x0, eps = torch.randn(2, 3, 4, dtype=torch.float64)
+    time = torch.tensor(t, dtype=torch.float64)
+    x = path.mix(x0, eps, time)
+    got_x0, got_eps = to_x0_eps(path, kind, target(path, kind, x0, eps, time), x, time)
+    assert got_x0.isfinite().all() and got_eps.isfinite().all()
+    assert_close(path.mix(got_x0, got_eps, time), x)
+
+
+@pytest.mark.parametrize("name", NO_DATA_AT_THE_END)
+def test_where_x_and_prediction_say_the_same_the_unknown_is_its_mean(name: str) -> None:
+    x, pred = torch.randn(2, 3, 4)
+    x0, eps = to_x0_eps(get_path(name), "eps", pred, x, torch.tensor(1.0))
+    assert_close((x0, eps), (torch.zeros_like(x), pred))
+    x0, eps = to_x0_eps(get_path(name), "x0", pred, x, torch.tensor(0.0))
+    assert_close((x0, eps), (pred, torch.zeros_like(x)))
+
+
+@quick
+@given(path=paths, kind=kinds)
+def test_a_batch_of_times_is_each_on_its_own(path: Path, kind: str) -> None:
+    pred, x = torch.randn(2, 5, 2, 2, 2)
+    t = torch.linspace(0, 1, 5)
+    x0, eps = to_x0_eps(path, kind, pred, x, t)
+    for i in range(5):
+        alone = to_x0_eps(path, kind, pred[i : i + 1], x[i : i + 1], t[i])
+        assert_close(alone, (x0[i : i + 1], eps[i : i + 1]))
+
+
+def test_x_keeps_its_dtype() -> None:
+    path, x, t = get_path("cosine"), torch.randn(2, 3), torch.tensor(0.3, dtype=torch.float64)
+    x0, eps = to_x0_eps(path, "v", x.bfloat16(), x, t)
+    assert_close((x0, eps), to_x0_eps(path, "v", x.bfloat16().float(), x, t), rtol=0, atol=0)
+    assert x0.dtype == eps.dtype == path.mix(x, x, torch.rand(2, dtype=torch.float64)).dtype == torch.float32
+
+
+def test_a_network_is_fed_one_timestep_per_example() -> None:
+    fed = []
+
+    def network(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        fed.append(timestep)
+        return x
+
+    for name in ("cosine", "flow", "linear"):
+        denoiser(network, get_path(name), "v")(torch.randn(3, 2), torch.tensor(0.5, dtype=torch.float64))
+    assert_close(fed, [torch.full((3,), value) for value in (500.0, 500.0, 499.0)])
+
+
+def test_unknown_names_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'sine'.*cosine, linear, scaled_linear, flow"):
+        get_path("sine")
+    with pytest.raises(ValueError, match="'noise'.*eps, x0, v, flow"):
+        target(get_path("flow"), "noise", torch.zeros(1), torch.zeros(1), torch.zeros(1))

@@ -1,0 +1,191 @@
+"""From a sentence to pictures, with tiny random weights: the plumbing, not the art."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import minidiff
+from minidiff import zoo
+from minidiff.pipeline import TextToImage, fastest_dtype, load_pipeline
+from minidiff.png import each, png_info, read_png, save_images
+from minidiff.request import Request
+from minidiff.samplers import SAMPLERS
+
+PROMPT = "a big red star"
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def pipeline(request: pytest.FixtureRequest, tiny_zoo: Path) -> TextToImage:
+    return load_pipeline(device="cpu", dtype=request.param, root=tiny_zoo)
+
+
+def pixels(images: list[Image.Image]) -> list[bytes]:
+    return [image.tobytes() for image in images]
+
+
+def test_pictures_come_out(pipeline: TextToImage) -> None:
+    images = pipeline(Request(PROMPT, steps=2, num_images=2))
+    assert [(image.mode, image.size) for image in images] == [("RGB", (32, 32))] * 2
+    assert images[0].tobytes() != images[1].tobytes()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_same_seed_same_picture_whatever_the_batch(pipeline: TextToImage, sampler: str) -> None:
+    together = pixels(pipeline(Request(PROMPT, sampler=sampler, steps=3, seed=7, num_images=3)))
+    alone = [pixels(pipeline(Request(PROMPT, sampler=sampler, steps=3, seed=7 + i)))[0] for i in range(3)]
+    assert together == alone
+    assert len(set(together)) == 3
+
+
+def test_everything_asked_for_matters(tiny_zoo: Path) -> None:
+    pipeline = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    base = {"prompt": PROMPT, "steps": 4, "sampler": "ddim"}
+    variants = [
+        {}, {"prompt": "a small blue house"}, {"negative_prompt": "at night"}, {"steps": 5}, {"sampler": "dpmpp"},
+        {"guidance_scale": 1.0}, {"guidance_scale": 2.0}, {"seed": 43}, {"eta": 1.0}, {"sampler": "heun"},
+    ]
+    drawn = [pixels(pipeline(Request(**{**base, **variant})))[0] for variant in variants]  # type: ignore[arg-type]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_stream_shows_every_step_and_ends_with_the_pictures(pipeline: TextToImage) -> None:
+    previews = list(pipeline.stream(Request(PROMPT, steps=5, num_images=2)))
+    assert [(p.index, p.n) for p in previews] == [(i, 5) for i in range(1, 6)]
+    assert all(p.latents.shape == p.x0.shape == (2, 4, 4, 4) for p in previews)
+    assert all(p.latents.dtype == torch.float32 for p in previews)
+    assert [p.images is not None for p in previews] == [False] * 4 + [True]
+    torch.testing.assert_close(previews[-1].latents, previews[-1].x0)  # at t = 0 the state is the prediction
+
+
+def test_first_state_is_the_noise_of_the_seed(pipeline: TextToImage) -> None:
+    seen: list[torch.Tensor] = []
+    original = pipeline.denoiser
+    pipeline.denoiser = lambda *a: lambda x, t: (seen.append(x), original(*a)(x, t))[1]  # type: ignore[method-assign,assignment]
+    try:
+        pipeline(Request(PROMPT, steps=1, seed=3, num_images=2))
+    finally:
+        del pipeline.denoiser  # type: ignore[attr-defined]
+    for x, seed in zip(seen, (3, 4), strict=True):
+        expected = torch.randn(pipeline.latent_shape, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(x[0], expected, rtol=0, atol=0)
+
+
+def test_batched_drawing_agrees_with_one_by_one(tiny_zoo: Path) -> None:
+    one = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    many = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo, batch=8)
+    prompts = [PROMPT, "một ngôi sao đỏ lớn ban đêm", "x"]
+    latents = [list(p.sample(prompts, [1, 2, 3], [""] * 3, steps=3))[-1][1] for p in (one, many)]
+    torch.testing.assert_close(*latents, rtol=1e-3, atol=1e-3)
+
+
+def test_padding_of_the_text_changes_nothing(tiny_zoo: Path) -> None:
+    pipeline = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    alone, _ = pipeline.encode([PROMPT])
+    beside, mask = pipeline.encode([PROMPT, "a small blue house at night " * 3])
+    assert alone.shape[1] % 8 == beside.shape[1] % 8 == 0
+    assert beside.shape[1] > alone.shape[1]
+    tokens = int(mask[0].sum())
+    torch.testing.assert_close(beside[0, :tokens], alone[0, :tokens], rtol=1e-4, atol=1e-5)
+
+
+def test_latents_are_scaled_before_decoding(tiny_zoo: Path) -> None:
+    pipeline = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    latent = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    config = zoo.load("world-vae", tiny_zoo)[0]
+    mean, std = (torch.tensor(config[f"latent_{name}"]).view(1, 4, 1, 1) for name in ("mean", "std"))
+    torch.testing.assert_close(pipeline.pixels(latent), pipeline.vae.decode(latent * std + mean), rtol=1e-4, atol=1e-4)
+
+
+def test_pipelines_are_kept(tiny_zoo: Path) -> None:
+    assert load_pipeline(root=tiny_zoo) is load_pipeline("world-dit", root=tiny_zoo)
+    assert fastest_dtype("cpu") in (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"name": "world-cat"}, "no weights called 'world-cat'"),
+        ({"name": "world-vae"}, "holds no DiT"),
+        ({"device": "abacus"}, "no device 'abacus'"),
+        ({"dtype": "float8"}, "no dtype 'float8'"),
+    ],
+)
+def test_what_is_not_there_is_said(tiny_zoo: Path, arguments: dict[str, str], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        load_pipeline(root=tiny_zoo, **arguments)
+
+
+def test_generate_image(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MINIDIFF_ZOO", str(tiny_zoo))
+    images = minidiff.generate_image(prompt=PROMPT, sampler="dpmpp", steps=2, guidance_scale=5.0, seed=42)
+    images[0].save(tmp_path / "output.png")
+    assert Image.open(tmp_path / "output.png").size == (32, 32)
+    with pytest.raises(ValueError, match="1 to 100"):
+        minidiff.generate_image(prompt=PROMPT, steps=0)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = minidiff.nothing
+
+
+REQUEST = Request("một ngôi sao đỏ, \"to\"", "nhà", "euler_a", 15, 3.5, 2**31 - 1, 2)
+
+
+def test_png_carries_how_it_was_made(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    saved = save_images(images, tmp_path / "star.png", REQUEST, "world-dit", "abc123" * 10)
+    assert [path.name for path in saved] == ["star-1.png", "star-2.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["star-1.png", "star-2.png"]
+    lines = Image.open(saved[0]).info["parameters"].split("\n")
+    assert lines[0] == 'một ngôi sao đỏ, "to"'
+    assert lines[1] == "Negative prompt: nhà"
+    assert lines[2].startswith("Steps: 15, Sampler: Euler ancestral, CFG scale: 3.5, Seed: 2147483647, Size: 32x32")
+    assert "Model hash: abc123abc1, Model: world-dit" in lines[2]
+    read = [read_png(path) for path in saved]
+    fields = Request.__dataclass_fields__
+    assert [Request(**{k: v for k, v in one.items() if k in fields}) for one in read] == each(REQUEST)
+    assert [one["seed"] for one in read] == [2**31 - 1, 0]
+    assert {"model", "model_hash", "version", "sampler", "grid"} <= set(read[0])
+
+
+def test_one_picture_keeps_its_name(tmp_path: Path) -> None:
+    assert save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", Request("x")) == [tmp_path / "a.png"]
+
+
+def png(size: tuple[int, int] = (8, 8), **texts: str) -> io.BytesIO:
+    from PIL.PngImagePlugin import PngInfo
+
+    info, file = PngInfo(), io.BytesIO()
+    for key, value in texts.items():
+        info.add_itxt(key, value)
+    Image.new("1", size).save(file, "PNG", pnginfo=info)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        (io.BytesIO(b"GIF89a" + bytes(100)), "not a PNG"),
+        (io.BytesIO(b""), "not a PNG"),
+        (png(), "does not say how it was made"),
+        (png(minidiff="{"), "does not say"),
+        (png(minidiff="[" * 50_000), "does not say"),
+        (png(minidiff="[1]"), "does not say"),
+        (png((5000, 5000), minidiff="{}"), "5000 x 5000 pixels; at most 2048"),
+        (png((13_000, 13_000), minidiff="{}"), "not a PNG picture that can be read|at most 2048"),
+    ],
+    ids=["gif", "empty", "plain", "half", "deep", "list", "large", "bomb"],
+)
+def test_strange_files_are_refused(file: io.BytesIO, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        read_png(file)
+
+
+def test_png_info_is_json() -> None:
+    texts = dict(data.split(b"\0\0\0\0\0") for _, data, *_ in png_info(REQUEST).chunks)
+    assert json.loads(texts[b"minidiff"])["prompt"] == REQUEST.prompt

@@ -1,0 +1,374 @@
+"""The web demo without a browser: its callbacks, its HTML, its guard, and its server through gradio's client."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from minidiff.messages import LANGS
+from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.png import read_png, save_images
+from minidiff.request import MAX_SEED, Request, RequestError
+from minidiff.samplers import SAMPLERS
+
+gradio = pytest.importorskip("gradio")
+
+from minidiff.studio import app, callbacks, create, html, security  # noqa: E402
+from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label  # noqa: E402
+
+#         prompt    negative  sampler     steps guidance seed images eta
+VALUES = ("a red star", "", "dpmpp_2m", 3, 5.0, 42, 1, 0.0)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_zoo: Path) -> TextToImage:
+    return load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+
+
+def values(**changes: Any) -> tuple[Any, ...]:
+    names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta"]
+    return tuple(changes.get(name, value) for name, value in zip(names, VALUES, strict=True))
+
+
+# Words
+
+
+def test_every_label_is_in_both_languages_with_the_same_blanks() -> None:
+    for key, texts in LABELS.items():
+        assert set(texts) == set(LANGS), key
+        assert all(texts.values()), key
+        blanks = [sorted(re.findall(r"{(\w+)}", text)) for text in texts.values()]
+        assert blanks[0] == blanks[1], key
+    assert set(SAMPLER_LABELS) == set(SAMPLERS)
+    vietnamese = [text for text in EXAMPLES if not text.isascii()]
+    assert len(vietnamese) == len(EXAMPLES) - len(vietnamese) == 3
+
+
+def test_switching_relabels_every_control() -> None:
+    english, vietnamese = create.relabel("en"), create.relabel("vi")
+    fields = set(create.Controls.__dataclass_fields__)
+    without_words = {"note", "notice", "stage", "results", "used_seed", "examples"}  # these carry both languages
+    assert set(english) == fields - without_words
+    for name in english:
+        shown = [{k: v for k, v in one[name].items() if k != "__type__"} for one in (english, vietnamese)]
+        assert shown[0]
+        same = [key for key in shown[0] if shown[0][key] == shown[1][key]]
+        assert same == (["label"] if name == "eta" else []), name
+
+
+# HTML
+
+
+@pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x>', "${alert(1)}", "{{value}}", "`x`"])
+def test_what_a_visitor_writes_stays_text(evil: str) -> None:
+    for page in (html.note(3, [evil]), html.results([b"png"], evil, [1]), html.escape(evil)):
+        assert evil not in page
+        assert "<script" not in page
+        assert "<img src=x" not in page
+        assert not re.search(r"[{}`]|\$\{", page)
+
+
+def test_words_come_in_both_languages() -> None:
+    for page in (html.stage(), html.header(), html.note(2, ["x"]), html.notice(html.both("stopped"))):
+        assert page.count('<span lang="en">') == page.count('<span lang="vi">') > 0
+    refusal = html.refusal(RequestError("prompt_empty", most=200))
+    assert "The prompt is empty" in refusal
+    assert "Mô tả đang trống" in refusal
+    assert 'role="alert"' in html.notice(refusal, "bad")
+
+
+def test_contact_sheet_places_pictures_in_order() -> None:
+    colours = ["red", "lime", "blue", "white"]
+    sheet = html.contact_sheet([Image.new("RGB", (32, 32), colour) for colour in colours]).convert("RGB")
+    assert sheet.size == (65, 65)
+    corners = [sheet.getpixel(point) for point in [(0, 0), (64, 0), (0, 64), (64, 64)]]
+    assert corners == [Image.new("RGB", (1, 1), colour).getpixel((0, 0)) for colour in colours]
+    assert html.contact_sheet([Image.new("RGB", (32, 32))]).size == (32, 32)
+
+
+def test_note_counts_tokens_and_points_out_unseen_words(pipeline: TextToImage) -> None:
+    note = callbacks.describe(pipeline, "a big red dragon")
+    assert "<mark>dragon</mark>" in note
+    assert "<mark>red</mark>" not in note
+    count = len(pipeline.tokenizer.tokens("a big red dragon"))
+    assert f">{count} tokens<" in note
+    assert ">0 tokens<" in callbacks.describe(pipeline, "")
+    assert ">0 tokens<" in callbacks.describe(pipeline, None)
+    callbacks.describe(pipeline, "x" * 100_000)
+
+
+# Drawing
+
+
+def test_draw_shows_every_step_then_the_pictures(pipeline: TextToImage) -> None:
+    views = list(callbacks.draw(pipeline, values(images=2)))
+    assert "Waiting" in (views[0].stage or "")
+    assert views[0].seed == 42
+    for index, view in enumerate(views[1:], start=1):
+        assert view.stage is not None
+        assert f"Step {index} of 3" in view.stage
+        assert view.stage.count("<img") == 2  # x_t and x0
+    assert [view.running for view in views] == [True] * 3 + [False]
+    assert views[-1].results is not None
+    assert views[-1].results.count("<img") == 2
+    assert views[-1].results.count("download=") == 2
+    assert all(view.results is None for view in views[:-1])
+
+
+def test_the_saved_picture_is_the_library_s_and_says_how_it_was_made(pipeline: TextToImage) -> None:
+    view = list(callbacks.draw(pipeline, values(images=2, seed=7)))[-1]
+    files = [base64.b64decode(data) for data in re.findall(r'href="data:image/png;base64,([^"]+)"', view.results or "")]
+    expected = pipeline(Request("a red star", steps=3, seed=7, num_images=2))
+    assert [Image.open(io.BytesIO(file)).tobytes() for file in files] == [image.tobytes() for image in expected]
+    assert [read_png(io.BytesIO(file))["seed"] for file in files] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"prompt": " "}, "prompt is empty"),
+        ({"prompt": "x" * 10_000}, "10000 characters"),
+        ({"prompt": None}, "must be text"),
+        ({"negative": "x" * 201}, "negative prompt has 201"),
+        ({"sampler": "magic"}, "no sampler"),
+        ({"sampler": None}, "no sampler"),
+        ({"steps": 2.5}, "not 2.5"),
+        ({"steps": 10**9}, "1 to 100"),
+        ({"guidance": float("nan")}, "0 to 15"),
+        ({"guidance": None}, "0 to 15"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"seed": -1}, "0 to 2147483647"),
+        ({"images": 500}, "1 to 9"),
+        ({"sampler": "ddim", "eta": 7}, "0 to 1"),
+    ],
+)
+def test_refusals_are_shown_not_raised(pipeline: TextToImage, changes: dict[str, Any], says: str) -> None:
+    views = list(callbacks.draw(pipeline, values(**changes)))
+    assert len(views) == 1
+    assert says in (views[0].notice or "")
+    assert 'lang="vi"' in (views[0].notice or "")
+    assert not views[0].running
+    assert len(views[0].notice or "") < 1500
+
+
+def test_eta_is_for_ddim_only_and_whole_floats_are_whole() -> None:
+    assert callbacks.make_request(*values(eta=0.7)).eta == 0
+    assert callbacks.make_request(*values(eta=0.7, sampler="ddim")).eta == 0.7
+    assert callbacks.make_request(*values(steps=20.0, seed=3.0, images=2.0)).steps == 20
+
+
+def test_a_new_seed_each_time(pipeline: TextToImage) -> None:
+    seeds = {list(callbacks.draw(pipeline, values(steps=1), randomise=True))[0].seed for _ in range(4)}
+    assert len(seeds) > 1
+    assert all(0 <= (seed or 0) <= MAX_SEED for seed in seeds)
+
+
+def test_drawing_too_often_is_refused(pipeline: TextToImage) -> None:
+    bucket = security.TokenBucket(burst=1, rate=0.1)
+    assert len(list(callbacks.draw(pipeline, VALUES, client="a", bucket=bucket))) > 1
+    views = list(callbacks.draw(pipeline, VALUES, client="a", bucket=bucket))
+    assert len(views) == 1
+    assert "wait 10 seconds" in (views[0].notice or "")
+    assert len(list(callbacks.draw(pipeline, VALUES, client="b", bucket=bucket))) > 1
+
+
+def test_one_drawing_cannot_take_for_ever(pipeline: TextToImage) -> None:
+    hours = iter(range(0, 10**7, 3600))
+    views = list(callbacks.draw(pipeline, values(steps=50), clock=lambda: next(hours)))
+    assert len(views) == 2
+    assert "the most one drawing may take" in (views[-1].notice or "")
+    assert not views[-1].running
+
+
+def test_a_fault_of_ours_is_said_without_its_details(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "stream", lambda request: (_ for _ in ()).throw(RuntimeError("secret path")))
+    view = list(callbacks.draw(pipeline, VALUES))[-1]
+    assert "Something went wrong" in (view.notice or "")
+    assert "secret" not in str(view)
+    assert not view.running
+
+
+# Settings from a picture or a link
+
+
+def test_load_from_image_brings_everything_back(tmp_path: Path) -> None:
+    request = Request("một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4)
+    [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", request)
+    restored, notice = callbacks.from_image(str(path))
+    assert restored == request
+    assert "are back" in notice
+    assert create.control_values(restored) == ["một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4]
+
+
+def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    paths[0].write_bytes(b"not a picture")
+    Image.new("RGB", (8, 8)).save(paths[1])
+    for path, text in zip(paths[2:], ['{"prompt": ""}', '{"prompt": "x", "steps": 100000}'], strict=True):
+        info = PngInfo()
+        info.add_itxt("minidiff", text)
+        Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    for path in paths:
+        request, notice = callbacks.from_image(str(path))
+        assert request is None
+        assert "does not say how it was made" in notice
+        assert str(path) not in notice
+    assert callbacks.from_image(None)[0] is None
+
+
+def test_links() -> None:
+    query = {"prompt": "nhà", "negative": "x", "sampler": "euler_a", "steps": "9", "guidance": "2.5", "seed": "7"}
+    asked, _ = callbacks.from_link({**query, "images": "2", "eta": "0.5"}, 5.0)
+    assert asked == Request("nhà", "x", "euler_a", 9, 2.5, 7, 2)
+    assert callbacks.from_link({"prompt": "nhà"}, 4.0)[0] == Request("nhà", guidance_scale=4.0)
+    assert callbacks.from_link({}, 5.0) == (None, html.notice())
+    for bad in ({"steps": "many"}, {"steps": "0"}, {"guidance": "nan"}, {"sampler": "<b>"}, {"prompt": "x" * 999}):
+        asked, notice = callbacks.from_link({"prompt": "nhà", **bad}, 5.0)
+        assert asked is None
+        assert "not allowed" in notice
+        assert "<b>" not in notice
+    assert callbacks.link_language({"lang": "vi"}, "en") == "vi"
+    assert callbacks.link_language({"lang": "<script>"}, "en") == "en"
+
+
+# Security
+
+
+def test_token_bucket() -> None:
+    now = [0.0]
+    bucket = security.TokenBucket(burst=2, rate=0.5, clients=2, clock=lambda: now[0])
+    assert [bucket.wait("a") for _ in range(3)] == [0, 0, 2]
+    assert bucket.wait("b") == 0
+    now[0] = 2.0
+    assert [bucket.wait("a") for _ in range(2)] == [0, 2]
+    for client in "cdef":
+        bucket.wait(client)
+    assert len(bucket._buckets) == 2
+
+
+def scope(method: str = "POST", path: str = "/gradio_api/queue/join", length: str | None = "10") -> dict[str, Any]:
+    headers = [] if length is None else [(b"content-length", length.encode())]
+    return {"type": "http", "method": method, "path": path, "headers": headers, "client": ("1.2.3.4", 5)}
+
+
+@pytest.mark.parametrize(
+    ("request_scope", "status"),
+    [
+        (scope(), 0),
+        (scope("GET", "/", None), 0),
+        (scope(length=None), 411),
+        (scope(length="ten"), 411),
+        (scope(length="1000000"), 413),
+        (scope(path="/gradio_api/upload", length="1000000"), 0),
+        (scope(path="/gradio_api/upload", length="3000000"), 413),
+        (scope("GET", "/gradio_api/vibe-code/"), 404),
+        (scope("POST", "/gradio_api/vibe-edit/"), 404),
+        (scope("GET", "/monitoring"), 404),
+        (scope("GET", "/gradio_api/proxy=http://elsewhere"), 404),
+        (scope("POST", "/gradio_api/component_server"), 404),
+    ],
+)
+def test_guard(request_scope: dict[str, Any], status: int) -> None:
+    assert security.Guard(None).judge(request_scope)[0] == status  # type: ignore[arg-type]
+
+
+def test_guard_limits_the_rate() -> None:
+    guard = security.Guard(None, security.TokenBucket(burst=3, rate=0.001))  # type: ignore[arg-type]
+    assert [guard.judge(scope())[0] for _ in range(4)] == [0, 0, 0, 429]
+    assert guard.judge(scope("GET", "/"))[0] == 0
+
+
+# The server
+
+
+@pytest.fixture(scope="module")
+def address(pipeline: TextToImage) -> Iterator[str]:
+    blocks = app.build(pipeline, "en")
+    yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
+    blocks.close()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetch(url: str, data: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+
+def test_every_answer_carries_the_headers(address: str) -> None:
+    for path in ("", "config", "no/such/page", "gradio_api/vibe-code/"):
+        _, headers, _ = fetch(address + path)
+        for name, value in security.HEADERS.items():
+            assert headers[name] == value, path
+
+
+def test_closed_doors(address: str) -> None:
+    for path in ("gradio_api/vibe-code/", "monitoring", "monitoring/summary", "docs", "redoc"):
+        assert fetch(address + path)[0] == 404, path
+    for path in ("gradio_api/file=/etc/passwd", f"gradio_api/file={Path.cwd()}/pyproject.toml"):
+        status, _, body = fetch(address + path)
+        assert status in (403, 404), path
+        assert b"root:" not in body
+        assert b"minidiff" not in body
+    assert fetch(address + "gradio_api/queue/join", b"x" * 300_000)[0] == 413
+
+
+def test_page_asks_nothing_of_other_servers(address: str) -> None:
+    page = fetch(address)[2].decode()
+    assert "fonts.googleapis.com" not in page
+    assert not re.findall(r'<(?:script|link)[^>]+(?:src|href)="https?://', page)
+
+
+def test_only_generate_is_public(address: str) -> None:
+    import json
+
+    info = json.loads(fetch(address + "gradio_api/info")[2])
+    assert set(info["named_endpoints"]) == {"/generate"}
+    assert not info["unnamed_endpoints"]
+
+
+def test_generate_through_the_client(address: str, pipeline: TextToImage) -> None:
+    from gradio_client import Client
+
+    client = Client(address, verbose=False, analytics_enabled=False)
+    [uri] = client.predict("một ngôi sao đỏ", steps=2, seed=5, api_name="/generate")
+    file = io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))
+    assert read_png(file)["prompt"] == "một ngôi sao đỏ"
+    [expected] = pipeline(Request("một ngôi sao đỏ", steps=2, seed=5))
+    assert Image.open(file).tobytes() == expected.tobytes()
+    for bad, says in (({"steps": 0}, "1 to 100"), ({"steps": 2.5}, "whole number"), ({"sampler": "magic"}, "no sampler")):
+        with pytest.raises(Exception, match=says):
+            client.predict("a star", **bad, api_name="/generate")
+    with pytest.raises(Exception, match="prompt is empty"):
+        client.predict("", api_name="/generate")
+
+
+def test_a_taken_port_is_said(address: str, pipeline: TextToImage) -> None:
+    port = int(address.rstrip("/").rsplit(":", 1)[1])
+    with pytest.raises(OSError, match=str(port)):
+        app.launch(app.build(pipeline), "127.0.0.1", port, "en", block=False)
+
+
+def test_label_is_filled() -> None:
+    assert label("step", "vi", index=1, n=20) == "Bước 1 trên 20"

@@ -1,0 +1,184 @@
+"""The training loop: resumes exactly, survives a kill, stops on NaN, and its parts do what their papers say."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from minidiff.train.ema import EMA
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, load_checkpoint, save_atomically
+from minidiff.train.optim import Muon, build_optimizers, orthogonalise, warmup_cosine
+
+
+class Line(Task):
+    """A tiny regression with noise in the batch and in the step, so that any slip of randomness shows in the loss."""
+
+    def __init__(self, broken_at: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.GELU(), nn.Linear(16, 1))
+        self.broken_at = broken_at
+
+    def make_batch(self, index: int, size: int, seed: int) -> Batch:
+        x = torch.randn(size, 4, generator=torch.Generator().manual_seed(seed * 1000 + index))
+        return {"x": x, "y": x.sum(1, keepdim=True)}
+
+    def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        noise = torch.randn(batch["y"].shape, generator=step.generator)
+        loss = (self.net(batch["x"]) - batch["y"] + 0.1 * noise).square().mean()
+        return (loss * float("nan") if step.index == self.broken_at else loss), {}
+
+    def validate(self, folder: Path, step: int) -> dict[str, float]:
+        return {"weight": float(self.net[0].weight.sum())}
+
+
+def config(out: Path, **changes: object) -> LoopConfig:
+    settings: dict = {"steps": 12, "batch": 8, "workers": 0, "warmup": 3, "save_every": 4, "validate_every": 6}
+    return LoopConfig(out=out, **{**settings, **changes})
+
+
+def losses(folder: Path) -> list[tuple[int, str]]:
+    with open(folder / "log.csv", newline="") as file:
+        return [(int(row["step"]), row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_resumed_run_repeats_an_unbroken_one(tmp_path: Path, optimizer: str, accumulate: int) -> None:
+    settings = {"optimizer": optimizer, "accumulate": accumulate}
+    fit(Line(), config(tmp_path / "whole", **settings))
+    fit(Line(), config(tmp_path / "cut", stop_after=5, **settings))
+    fit(Line(), config(tmp_path / "cut", **settings))
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    whole, cut = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "cut"))
+    for name, value in whole["ema"].items():
+        assert torch.equal(value, cut["ema"][name])
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_training as t
+class Slow(t.Line):
+    def make_batch(self, index, size, seed):
+        time.sleep(0.05)
+        return super().make_batch(index, size, seed)
+t.fit(Slow(), t.config(Path({out!r}), steps=40, save_every=3))
+"""
+
+
+def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
+    code = KILLED.format(tests=str(Path(__file__).parent), out=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    checkpoint, deadline = tmp_path / "killed" / "checkpoint.pt", time.time() + 60
+    while not checkpoint.exists() and time.time() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.4)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < load_checkpoint(checkpoint)["step"] < 40
+    fit(Line(), config(tmp_path / "killed", steps=40, save_every=3))
+    fit(Line(), config(tmp_path / "whole", steps=40, save_every=3))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_nan_stops_the_run_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="step 6.*lower --lr"):
+        fit(Line(broken_at=6), config(tmp_path))
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 4
+
+
+def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="--fresh"):
+        fit(Line(), config(tmp_path))
+    fit(Line(), config(tmp_path, fresh=True))
+    other = Line()
+    other.net[0] = nn.Linear(4, 8)
+    other.net[2] = nn.Linear(8, 1)
+    with pytest.raises(TrainingError, match="another model"):
+        fit(other, config(tmp_path))
+
+
+def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_atomically({"step": 1}, path)
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError):
+        save_atomically({"step": 2}, path)
+    assert load_checkpoint(path) == {"step": 1}
+
+
+def test_accumulation_adds_up_to_the_whole_batch() -> None:
+    """Two micro-batches of 4 give the gradient of the batch of 8 that they make together."""
+    task = Line()
+    first, second = (task.make_batch(k, 4, 0) for k in (0, 1))
+    together = {k: torch.cat([first[k], second[k]]) for k in first}
+    parts = sum(gradient(task, b) for b in (first, second)) / 2
+    torch.testing.assert_close(parts, gradient(task, together))
+
+
+def gradient(task: Line, batch: Batch) -> Tensor:
+    task.zero_grad()
+    (task.net(batch["x"]) - batch["y"]).square().mean().backward()
+    return torch.cat([p.grad.flatten() for p in task.parameters() if p.grad is not None])
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="cannot be divided"):
+        fit(Line(), config(tmp_path, accumulate=3))
+
+
+def test_ema_equals_the_recursion_and_forgets_the_start() -> None:
+    model = nn.Linear(2, 2)
+    ema, expected = EMA(model, 0.9), model.weight.detach().clone()
+    for update in range(30):
+        with torch.no_grad():
+            model.weight.add_(torch.randn(2, 2))
+        ema.update(model)
+        decay = min(0.9, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * model.weight.detach()
+    torch.testing.assert_close(ema.average["weight"], expected)
+    with pytest.raises(ValueError, match="EMA decay"):
+        EMA(model, 1.0)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 16), (16, 48)])
+def test_orthogonalise_drives_singular_values_towards_one(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert values.min() > 0.4 and values.max() < 1.4
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    assert torch.nn.functional.cosine_similarity((u @ v).flatten(), orthogonalise(matrix).flatten(), dim=0) > 0.95
+
+
+def test_muon_takes_matrices_and_kernels_and_adamw_the_rest() -> None:
+    model = nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), "linear": nn.Linear(8, 8), "token_embedding": nn.Embedding(9, 8)})
+    adamw, muon = build_optimizers(model, "muon", 1e-3, 0.1)
+    assert isinstance(muon, Muon)
+    assert {p.shape for g in muon.param_groups for p in g["params"]} == {(8, 3, 3, 3), (8, 8)}
+    assert {p.shape for g in adamw.param_groups for p in g["params"]} == {(8,), (9, 8)}
+    assert next(g for g in adamw.param_groups if g["params"][0].ndim == 1)["weight_decay"] == 0
+    with pytest.raises(ValueError, match="adamw"):
+        build_optimizers(model, "sgd", 1e-3, 0.1)
+
+
+def test_schedule_rises_then_falls_to_its_floor() -> None:
+    factors = [warmup_cosine(step, 100, 10) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and factors[9] == 1.0
+    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert warmup_cosine(100, 100, 10) == pytest.approx(0.02)

@@ -1,0 +1,165 @@
+"""The drawn world: deterministic, true to its words, the same at every size, and fast enough."""
+
+from __future__ import annotations
+
+import random
+import time
+import unicodedata
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minidiff.data import captions, scenes
+from minidiff.data.drawing import COLOURS
+from minidiff.data.scenes import Group, Scene, layout, render, sample_scene, scene_at
+
+
+def many(count: int = 300, split: str = "judge") -> list[Scene]:
+    return [scene_at(k, split) for k in range(count)]
+
+
+def test_the_same_scene_gives_the_same_picture_and_two_seeds_differ() -> None:
+    scene = scene_at(3)
+    assert np.array_equal(render(scene).image, render(scene).image)
+    assert not np.array_equal(render(scene).image, render(replace(scene, seed=scene.seed + 1)).image)
+
+
+def test_splits_never_share_a_scene() -> None:
+    assert not {scene_at(k, "train") for k in range(300)} & {scene_at(k, "test") for k in range(300)}
+
+
+@pytest.mark.parametrize("setting", scenes.SETTINGS)
+@pytest.mark.parametrize("kind", scenes.KINDS)
+def test_every_kind_is_visible_in_every_setting_in_every_colour(kind: str, setting: str) -> None:
+    """Inside the mask the picture differs clearly from the empty setting."""
+    for colour in COLOURS:
+        scene = Scene(setting, (Group(kind, colour, "small", 1, "middle"),), None, 5)
+        drawn = render(scene, 64, masks=True)
+        empty = np.asarray(scenes.BACKDROPS[setting](64 * 3, random.Random(5 + 1)).reduce(3))
+        inside = drawn.masks[0] > 200
+        difference = np.abs(drawn.image.astype(int) - empty.astype(int)).max(axis=2)
+        assert inside.sum() > 60
+        assert (difference[inside] > 12).mean() > 0.5
+
+
+def test_all_sizes_show_the_same_picture() -> None:
+    from PIL import Image
+
+    for scene in many(12):
+        large = np.asarray(Image.fromarray(render(scene, 256).image).reduce(4)).astype(float)
+        assert np.abs(large - render(scene, 64).image).mean() < 4
+
+
+def test_things_stay_inside_apart_and_where_the_scene_says() -> None:
+    for scene in many(1500):
+        things = layout(scene)
+        assert len(things) == sum(group.count for group in scene.groups)
+        for k, a in enumerate(things):
+            assert a.radius <= a.x <= 1 - a.radius and a.radius <= a.y <= 1 - a.radius
+            for b in things[:k]:
+                assert np.hypot(a.x - b.x, a.y - b.y) > 0.95 * (a.radius + b.radius), scene
+        assert relation_holds(scene, things), scene
+
+
+def relation_holds(scene: Scene, things: list[scenes.Thing]) -> bool:
+    """Read from centres alone, in other words than the layout's."""
+    middles = [np.mean([(t.x, t.y) for t in things if t.group == k], axis=0) for k in range(len(scene.groups))]
+    place = scene.groups[0].place
+    if place:
+        x, y = middles[0]
+        edges = {"left": x < 0.35, "right": x > 0.65, "top": y < 0.35, "bottom": y > 0.65}
+        return bool(edges.get(place, abs(x - 0.5) < 0.06 and abs(y - 0.5) < 0.06))
+    if scene.relation is None:
+        return True
+    dx, dy = middles[0] - middles[1]
+    if scene.relation == "between":
+        a, b = middles[0] - middles[1], middles[0] - middles[2]
+        return bool(np.dot(a, b) < 0)
+    return bool({"left": dx < -0.15, "right": dx > 0.15, "above": dy < -0.15, "below": dy > 0.15}[scene.relation])
+
+
+def test_training_never_shows_a_held_out_composition() -> None:
+    rng = random.Random(0)
+    assert not any(scenes.is_held_out(scene_at(k)) for k in range(500))
+    assert all(scenes.is_held_out(sample_scene(rng, held_out=True)) for _ in range(50))
+    pairs = [scenes.held_out(f"{kind} {colour}") for kind in scenes.KINDS for colour in scenes.COLOURS]
+    assert 0.03 < np.mean(pairs) < 0.15
+    for kind in scenes.KINDS:  # and yet every kind is seen in most colours
+        assert sum(scenes.held_out(f"{kind} {colour}") for colour in scenes.COLOURS) <= 3
+
+
+def test_masks_and_boxes_cover_the_things() -> None:
+    for scene in many(40):
+        drawn = render(scene, 96, masks=True)
+        assert drawn.masks.shape == (len(drawn.boxes), 96, 96)
+        for mask, box in zip(drawn.masks, drawn.boxes, strict=True):
+            rows, columns = np.nonzero(mask)
+            x0, y0, x1, y1 = box * 96
+            assert columns.min() >= x0 - 2 and columns.max() <= x1 + 2
+            assert rows.min() >= y0 - 2 and rows.max() <= y1 + 2
+
+
+@pytest.mark.parametrize("size", [16, 1024])
+def test_a_size_out_of_range_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="32 to 512"):
+        render(scene_at(0), size)
+
+
+def test_a_claim_cannot_be_drawn_before_it_is_completed() -> None:
+    claim = Scene(None, (Group("cat"), Group("cat", "red")), "left")
+    with pytest.raises(ValueError, match="complete"):
+        render(claim)
+    full = scenes.complete(claim, random.Random(0))
+    assert full.groups[0].colour != "red" and full.groups[1].colour == "red"
+    render(full)
+
+
+# --- captions -------------------------------------------------------------------------------------------------------
+
+
+def test_captions_say_what_the_claim_says_and_nothing_else() -> None:
+    """Every colour word of a caption belongs to a colour of the claim, and each colour of the claim is named."""
+    rng = random.Random(1)
+    for scene in many(400):
+        claim = captions.drop_details(scene, rng)
+        english = captions.phrase(claim, "en", rng).replace(",", " ").split()
+        assert {c for c in COLOURS if c in english} == {g.colour for g in claim.groups if g.colour}
+        vietnamese = captions.phrase(claim, "vi", rng)
+        for group in claim.groups:
+            assert any(noun in vietnamese for noun in captions.KINDS_VI[group.kind])
+            assert group.colour is None or any(word in vietnamese for word in captions.COLOURS_VI[group.colour])
+
+
+def test_vietnamese_is_nfc_and_unaccented_vietnamese_is_ascii() -> None:
+    rng = random.Random(2)
+    for scene in many(200):
+        text = captions.describe(scene, "vi", rng)
+        assert text == unicodedata.normalize("NFC", text)
+        assert captions.describe(scene, "vi_unaccented", rng).isascii()
+
+
+def test_two_groups_of_one_kind_keep_their_colours() -> None:
+    scene = Scene("day", (Group("star", "red", "big"), Group("star", "blue", "big")), "left", 1)
+    for seed in range(60):
+        claim = captions.drop_details(scene, random.Random(seed))
+        assert [group.colour for group in claim.groups] == ["red", "blue"]
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(ValueError, match="en, vi, vi_unaccented"):
+        captions.describe(scene_at(0), "fr", random.Random(0))
+
+
+def test_articles() -> None:
+    claim = Scene(None, (Group("umbrella", "orange"),))
+    texts = {captions.phrase(claim, "en", random.Random(seed)) for seed in range(40)}
+    assert "an orange umbrella" in texts and not any("a orange" in text or "a umbrella" in text for text in texts)
+
+
+def test_drawing_is_fast_enough_to_train_from() -> None:
+    """A third of the target (150 a second on one core at 128 px), because test machines are busy."""
+    start = time.process_time()
+    for scene in many(60):
+        render(scene, 128)
+    assert 60 / (time.process_time() - start) > 50
