@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,16 @@ def random_zoo(folder: Path, dit: DiTConfig | None = None) -> Path:
     return folder
 
 
+def diffusers() -> Any:
+    """The library, imported late because it is slow to, and untyped because it hides its classes from type checkers."""
+    warnings.filterwarnings("ignore", module="diffusers")
+    return import_module("diffusers")
+
+
 def diffusers_vae(ours: VAE) -> Any:
     """`AutoencoderKL` with our weights; every name and shape must fit."""
-    from diffusers import AutoencoderKL
-
     widths = ours.config.channels
-    theirs = AutoencoderKL(
+    theirs = diffusers().AutoencoderKL(
         block_out_channels=list(widths), down_block_types=["DownEncoderBlock2D"] * len(widths),
         up_block_types=["UpDecoderBlock2D"] * len(widths), latent_channels=ours.config.latent_channels,
         layers_per_block=ours.config.layers, norm_num_groups=ours.config.groups,
@@ -67,9 +72,7 @@ def diffusers_vae(ours: VAE) -> Any:
 
 def diffusers_dit(config: DiTConfig, state: dict[str, Tensor]) -> Any:
     """`PixArtTransformer2DModel` with our weights; every name and shape must fit."""
-    from diffusers import PixArtTransformer2DModel
-
-    theirs = PixArtTransformer2DModel(
+    theirs = diffusers().PixArtTransformer2DModel(
         num_attention_heads=config.heads, attention_head_dim=config.hidden_size // config.heads,
         in_channels=config.in_channels, out_channels=config.in_channels, num_layers=config.depth,
         cross_attention_dim=config.hidden_size, caption_channels=config.caption_channels,
@@ -85,11 +88,9 @@ class Peer:
     DPM-Solver++ 2M, decode."""
 
     def __init__(self, dit: Any, vae: Any, kind: str = "v", scale: float = 5.0, steps: int = 20) -> None:
-        from diffusers import DPMSolverMultistepScheduler
-
         self.dit, self.vae, self.scale, self.steps = dit.eval().requires_grad_(False), vae, scale, steps
         names = {"v": "v_prediction", "eps": "epsilon", "x0": "sample", "flow": "flow_prediction"}
-        self.scheduler = DPMSolverMultistepScheduler(
+        self.scheduler = diffusers().DPMSolverMultistepScheduler(
             prediction_type=names[kind], use_flow_sigmas=kind == "flow", beta_schedule="squaredcos_cap_v2",
             final_sigmas_type="zero",
         )  # fmt: skip
@@ -116,6 +117,5 @@ class Peer:
 
 def peer_of(pipeline: TextToImage) -> Peer:
     """diffusers with the weights of an fp32 pipeline."""
-    warnings.filterwarnings("ignore", module="diffusers")
     dit = diffusers_dit(pipeline.dit.config, pipeline.dit.state_dict())
     return Peer(dit, diffusers_vae(pipeline.vae), pipeline.kind, pipeline.guidance_scale)

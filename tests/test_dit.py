@@ -1,4 +1,5 @@
-"""The DiT gives diffusers' PixArt numbers from the same weights; its shortcuts change the time it takes and nothing else."""
+"""The DiT gives diffusers' PixArt numbers from the same weights; its shortcuts change the time it takes and nothing
+else."""
 
 from __future__ import annotations
 
@@ -118,7 +119,8 @@ def test_a_packed_dit_predicts_the_same(kernels: bool, monkeypatch: pytest.Monke
 
 
 class Doubled(torch.nn.Module):
-    """What a LoRA looks like from outside: something in the place of a linear layer, with that layer's weights inside."""
+    """What a LoRA looks like from outside: something in the place of a linear layer, with that layer's weights
+    inside."""
 
     def __init__(self, layer: torch.nn.Linear) -> None:
         super().__init__()

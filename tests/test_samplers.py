@@ -337,6 +337,15 @@ def test_sample_is_the_step_repeated(path: Path, eta: float) -> None:
         assert (states[i].index, states[i].n, states[i].t, states[i].s) == (i, 6, float(t), float(s))
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_state_holds_what_the_denoiser_said_not_what_was_made_of_it(name: str) -> None:
+    path, x = get_path("linear"), start()
+    for state in run(name, mixture(path), x, path, 5, noise=fresh):
+        said, _ = mixture(path)(x, torch.tensor(state.t, dtype=torch.float64))
+        assert_close(state.x0, said)
+        x = state.x
+
+
 def test_a_noisy_step_without_noise_is_refused() -> None:
     t, s = torch.tensor([0.7, 0.5])
     with pytest.raises(ValueError, match=r"eta = 1.0 adds noise: pass `noise`"):

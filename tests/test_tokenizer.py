@@ -1,4 +1,5 @@
-"""The tokenizer: any text goes in and comes back, ids mean what the encoder expects, and it knows what it has not seen."""
+"""The tokenizer: any text goes in and comes back, ids mean what the encoder expects, and it knows what it has not
+seen."""
 
 from __future__ import annotations
 
@@ -48,8 +49,7 @@ def test_frequent_words_are_one_token_wherever_they_stand(tokenizer: Tokenizer) 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-def test_any_text_comes_back(text: str) -> None:
-    tokenizer = Tokenizer.train(TEXTS, vocab_size=300)
+def test_any_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
     ids, _ = tokenizer.encode([text], max_length=1000)
     assert tokenizer.decode(ids[0].tolist()) == normalise(text)
 
@@ -106,12 +106,12 @@ def test_what_does_not_fit_is_said_at_the_door(tokenizer: Tokenizer, tmp_path: P
         tokenizer.encode("a red star")
     with pytest.raises(ValueError, match="at least one text"):
         tokenizer.encode([])
-    with pytest.raises(ValueError, match="259 are needed"):
+    with pytest.raises(ValueError, match="at least 259 "):
         Tokenizer.train(TEXTS, vocab_size=100)
     with pytest.raises(FileNotFoundError):
         Tokenizer.load(tmp_path / "missing.json")
-    for content in ("not json", json.dumps({"format": "other"}), json.dumps([1]), "\ud800".encode("utf-8", "surrogatepass")):
-        file = tmp_path / "bad.json"
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    file = tmp_path / "bad.json"
+    for content in (b"not json", json.dumps({"format": "other"}).encode(), b"[1]", b"\xed\xa0\x80"):
+        file.write_bytes(content)
         with pytest.raises(ValueError, match="is not a minidiff tokenizer"):
             Tokenizer.load(file)

@@ -32,15 +32,15 @@ def test_splits_never_share_a_scene() -> None:
 @pytest.mark.parametrize("setting", scenes.SETTINGS)
 @pytest.mark.parametrize("kind", scenes.KINDS)
 def test_every_kind_is_visible_in_every_setting_in_every_colour(kind: str, setting: str) -> None:
-    """Inside the mask the picture differs clearly from the empty setting."""
+    """What is drawn, rim included, differs clearly from the empty setting on an area worth seeing."""
     for colour in COLOURS:
         scene = Scene(setting, (Group(kind, colour, "small", 1, "middle"),), None, 5)
         drawn = render(scene, 64, masks=True)
         empty = np.asarray(scenes.BACKDROPS[setting](64 * 3, random.Random(5 + 1)).reduce(3))
         inside = drawn.masks[0] > 200
         difference = np.abs(drawn.image.astype(int) - empty.astype(int)).max(axis=2)
-        assert inside.sum() > 60
-        assert (difference[inside] > 12).mean() > 0.5
+        assert inside.sum() > 40
+        assert (difference > 25).sum() > 0.25 * inside.sum()
 
 
 def test_all_sizes_show_the_same_picture() -> None:

@@ -150,8 +150,11 @@ def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
     if lang not in LANGS:
         raise ValueError(f"Captions are written in {', '.join(LANGS)}; {lang!r} is none of them.")
     if lang == "en":
-        return _sentence(claim, rng, _group_en, RELATIONS_EN, PLACES_EN, SETTINGS_EN, OPENINGS_EN, "and", ("between", "in between"))
-    text = _sentence(claim, rng, _group_vi, RELATIONS_VI, PLACES_VI, SETTINGS_VI, OPENINGS_VI, "và", ("ở giữa", "nằm giữa"))
+        tables = RELATIONS_EN, PLACES_EN, SETTINGS_EN, OPENINGS_EN
+        return _sentence(claim, rng, _group_en, *tables, "and", ("between", "in between"))
+    text = _sentence(
+        claim, rng, _group_vi, RELATIONS_VI, PLACES_VI, SETTINGS_VI, OPENINGS_VI, "và", ("ở giữa", "nằm giữa")
+    )
     return text if lang == "vi" else strip_accents(text)
 
 
@@ -189,14 +192,15 @@ def _group_en(group: Group, rng: random.Random) -> str:
 
 
 def _group_vi(group: Group, rng: random.Random) -> str:
-    """Number, noun with classifier, then size and colour in either order ("màu" before the colour, most of the time)."""
-    after = [rng.choice(SIZES_VI[group.size])] if group.size else []
-    if group.colour:
-        colour = rng.choice(COLOURS_VI[group.colour])
-        after.append(f"màu {colour}" if rng.random() < 0.7 else colour)
-    if len(after) == 2 and rng.random() < 0.3:
-        after.reverse()
-    return " ".join([rng.choice(COUNTS_VI[group.count]), rng.choice(KINDS_VI[group.kind]), *after])
+    """Number, noun with classifier, then size and colour: "con mèo nhỏ màu đen", "con mèo đen nhỏ", "con mèo màu đen"."""
+    size = rng.choice(SIZES_VI[group.size]) if group.size else ""
+    colour = rng.choice(COLOURS_VI[group.colour]) if group.colour else ""
+    said = rng.random() < 0.7  # "màu" before the colour; never left out after a size, where it would sound clipped
+    if size and colour:
+        after = f"{size} màu {colour}" if said else f"{colour} {size}"
+    else:
+        after = f"màu {colour}" if colour and said else colour or size
+    return " ".join([rng.choice(COUNTS_VI[group.count]), rng.choice(KINDS_VI[group.kind]), after]).strip()
 
 
 def strip_accents(text: str) -> str:

@@ -190,8 +190,8 @@ def _related(rng: random.Random, scene: Scene, radii: list[float]) -> list[tuple
     gaps = shares / shares.sum() * spare
     along: dict[int, float] = {}
     edge = 0.02
-    for k, group in enumerate(order):
-        along[group] = edge + float(gaps[: k + 1].sum()) + sum(widths[:k]) + widths[k] / 2
+    for k, owner in enumerate(order):
+        along[owner] = edge + float(gaps[: k + 1].sum()) + sum(widths[:k]) + widths[k] / 2
     spots = []
     for k, group in enumerate(scene.groups):
         for across in _side_by_side(rng, group.count, radii[k]):
@@ -268,7 +268,7 @@ def _masks(shapes: list, size: int, fine: int) -> NDArray[np.uint8]:
 def complete(claim: Scene, rng: random.Random) -> Scene:
     """A full scene that the claim is true of: what it leaves open is drawn by lot. Sizes follow the world's rules."""
     total = sum(group.count for group in claim.groups)
-    groups = []
+    groups: list[Group] = []
     for k, group in enumerate(claim.groups):
         free = len(claim.groups) == 1 or (len(claim.groups) == 2 and (total < 4 or group.count == 1)) or k == 0
         size = group.size or (rng.choice(SIZES) if free else "small")

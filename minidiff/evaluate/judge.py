@@ -209,7 +209,8 @@ def config_to_dict(config: JudgeConfig) -> dict[str, Any]:
 
 def from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Judge:
     """A judge in evaluation mode from what `zoo.load` gives. Raises ValueError when it does not know this world."""
-    made = JudgeConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    made = JudgeConfig(**fields)
     for name, known, world in (("kinds", made.kinds, KINDS), ("colours", made.colours, COLOURS),
                                ("settings", made.settings, SETTINGS)):  # fmt: skip
         if set(known) != set(world):

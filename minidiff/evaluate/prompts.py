@@ -97,7 +97,7 @@ def assess(
     generate: Generate, prompts: Sequence[Prompt], judge: Judge, lang: str = "en", batch: int = 16, quiet: bool = True
 ) -> Results:
     """Draw each prompt's text in `lang`, look at the picture and compare it with the claim."""
-    results = Results(list(prompts))
+    results = Results([])
     for start in tqdm(range(0, len(prompts), batch), desc=f"prompts: {lang}", unit="batch", disable=quiet, leave=False):
         part = prompts[start : start + batch]
         pictures = to_batch(generate([prompt.texts[lang] for prompt in part]), judge.config.image_size)

@@ -49,15 +49,17 @@ def save_json(figures: Mapping[str, Any], path: Path) -> None:
 
 
 def contact_sheet(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], marks: Sequence[bool | None], columns: int = 6
+    pictures: Sequence[Any], captions: Sequence[str], marks: Sequence[bool | None] | None = None, columns: int = 6
 ) -> Image.Image:
-    """Pictures (H, W, 3) uint8 with wrapped captions below; a green or red frame where a mark is True or False."""
-    font = readable_font(11)
-    side, text = pictures[0].shape[0], 58
+    """Pictures (PIL, or arrays (H, W, 3) uint8, all of one size) over wrapped captions; a green or red frame where
+    a mark is True or False."""
+    font, marks = readable_font(11), marks or [None] * len(pictures)
+    images = [np.asarray(picture) for picture in pictures]
+    side, text = images[0].shape[0], 58
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (side + 10) + 6, rows * (side + text + 8) + 6), (250, 250, 250))
     draw = ImageDraw.Draw(sheet)
-    for k, (picture, caption, mark) in enumerate(zip(pictures, captions, marks, strict=True)):
+    for k, (picture, caption, mark) in enumerate(zip(images, captions, marks, strict=True)):
         x, y = 6 + (k % columns) * (side + 10), 6 + (k // columns) * (side + text + 8)
         colour = (205, 205, 205) if mark is None else (60, 160, 80) if mark else (205, 60, 60)
         draw.rectangle((x - 3, y - 3, x + side + 2, y + side + 2), outline=colour, width=3)
@@ -81,12 +83,13 @@ def readable_font(size: int) -> Any:
 
 def wrap(text: str, width: int, font: Any, lines: int = 4) -> str:
     """Break text so that no line is wider than `width` pixels; what does not fit in `lines` is cut."""
-    done, current = [], ""
-    for word in text.split():
-        longer = f"{current} {word}".strip()
-        if current and font.getlength(longer) > width:
-            done.append(current)
-            current = word
-        else:
-            current = longer
-    return "\n".join([*done, current][:lines])
+    done: list[str] = []
+    for paragraph in text.splitlines():
+        done.append("")
+        for word in paragraph.split():
+            longer = f"{done[-1]} {word}".strip()
+            if done[-1] and font.getlength(longer) > width:
+                done.append(word)
+            else:
+                done[-1] = longer
+    return "\n".join(done[:lines])

@@ -36,7 +36,8 @@ def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0
 
     held_out True: each claim holds a composition that training never shows; False: none does.
     """
-    prompts, known = [], set()
+    prompts: list[Prompt] = []
+    known: set[Scene] = set()
     for category in CATEGORIES:
         rng = random.Random(f"{seed} {category} {held_out}")
         wanted = len(prompts) + per_category

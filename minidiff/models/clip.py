@@ -1,4 +1,5 @@
-"""CLIP (Radford et al. 2021): a text tower and a picture tower whose outputs agree when caption and picture belong together.
+"""CLIP (Radford et al. 2021): a text tower and a picture tower whose outputs agree when caption and picture belong
+together.
 
 The text tower alone (`TextEncoder`) is what a diffusion model reads prompts with. Parameter names are transformers'
 (`CLIPModel`, `CLIPTextModelWithProjection`), so published weights load as they are.
@@ -23,7 +24,8 @@ MAX_LOGIT_SCALE = math.log(100)     # Radford et al. 2021, section 2.5: hotter t
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """The sigmoid approximation of GELU that OpenAI's weights were trained with (Hendrycks & Gimpel 2016, section 2)."""
+    """The sigmoid approximation of GELU that OpenAI's weights were trained with (Hendrycks & Gimpel 2016, section
+    2)."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -50,8 +52,9 @@ class TowerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TowerConfig):
-    """The text tower. `causal`: each token sees only those before it (published CLIP does); ours sees the whole text, so
-    that "red" in "red star" may already know about the star. `eos_id`: the token at which the text is summed up."""
+    """The text tower. `causal`: each token sees only those before it (published CLIP does); ours sees the whole text,
+    so that "red" in "red star" may already know about the star. `eos_id`: the token at which the text is summed
+    up."""
 
     vocab_size: int = 2048
     max_length: int = 64

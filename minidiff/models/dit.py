@@ -1,16 +1,16 @@
-"""The text DiT (Peebles & Xie 2023) as PixArt-alpha shapes it (Chen et al. 2023): a transformer that predicts what to take
-away from a noisy latent, told the time by adaLN-single and the caption by cross-attention.
+"""The text DiT (Peebles & Xie 2023) as PixArt-alpha shapes it (Chen et al. 2023): a transformer that predicts what to
+take away from a noisy latent, told the time by adaLN-single and the caption by cross-attention.
 
-Parameter names are those of diffusers' `PixArtTransformer2DModel(use_additional_conditions=False)`; `state_dict`s move in
-both directions. What it is not: the class-conditional DiT, nor anything that knows about paths or noise levels: it is
-given a number called timestep and never asks what it means. Taught in the lesson on the DiT.
+Parameter names are those of diffusers' `PixArtTransformer2DModel(use_additional_conditions=False)`; `state_dict`s
+move in both directions. What it is not: the class-conditional DiT, nor anything that knows about paths or noise
+levels: it is given a number called timestep and never asks what it means. Taught in the lesson on the DiT.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from minidiff.nn.attention import Attention
 from minidiff.nn.embeddings import TimestepEmbedding, position_table, project_patches, timestep_embedding
-from minidiff.nn.packed import PackedLinear, PackedSelfAttention
+from minidiff.nn.packed import PackedLinear, PackedSelfAttention, packable
 
 SINUSOIDS = 256         # width of the timestep's sinusoids in every PixArt
 HIDDEN_TOKEN = -10000.0     # added to the logits of padding, as PixArt does; exp of it is 0 in every dtype
@@ -26,7 +26,8 @@ HIDDEN_TOKEN = -10000.0     # added to the logits of padding, as PixArt does; ex
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
-    """sample_size: side of the latent the positions are made for (others work too); context is caption_channels wide."""
+    """sample_size: side of the latent the positions are made for (others work too); context is caption_channels
+    wide."""
 
     sample_size: int = 16
     patch_size: int = 2
@@ -40,13 +41,14 @@ class DiTConfig:
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.heads or self.hidden_size % 4:
-            raise ValueError(f"hidden_size is {self.hidden_size}; it must be a multiple of 4 and of heads={self.heads}.")
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of 4 and of heads={self.heads}.")
         if self.sample_size % self.patch_size:
             raise ValueError(f"sample_size {self.sample_size} must be a multiple of patch_size {self.patch_size}.")
 
 
 class KeysValues(NamedTuple):
-    """One block's keys and values of a caption, each (B, heads, L, d), and the bias that hides padding, (B, 1, 1, L)."""
+    """One block's keys and values of a caption, each (B, heads, L, d), and the bias that hides padding, (B, 1, 1,
+    L)."""
 
     key: Tensor
     value: Tensor
@@ -75,9 +77,9 @@ class Context(NamedTuple):
 def absorb(attention: Attention, kv: KeysValues) -> Absorbed | KeysValues:
     """Multiplies the query projection into the keys and the output projection into the values.
 
-    logits = (x Wq^T + bq) K^T / sqrt(d) = x (Wq^T K^T / sqrt(d)) + bq K^T / sqrt(d), and likewise on the way out. A caption
-    of L tokens then costs each picture token 2 D heads L multiplications, not 2 D (D + L): a third for 20 tokens, 6 heads.
-    Where a layer is more than a linear one (a LoRA), keys and values are returned as they came.
+    logits = (x Wq^T + bq) K^T / sqrt(d) = x (Wq^T K^T / sqrt(d)) + bq K^T / sqrt(d), and likewise on the way out. A
+    caption of L tokens then costs each picture token 2 D heads L multiplications, not 2 D (D + L): a third for 20
+    tokens, 6 heads. Where a layer is more than a linear one (a LoRA), keys and values are returned as they came.
     """
     heads, (_, _, _, d) = attention.heads, kv.key.shape
     to_q, to_out = attention.to_q, attention.to_out[0]
@@ -102,11 +104,12 @@ class CrossAttention(Attention):
             return x + self(x, mask=caption.bias, keys_values=(caption.key, caption.value))
         logits = torch.baddbmm(caption.bias, x, caption.ask)                                    # (B, N, heads L)
         weights = logits.unflatten(-1, (self.heads, -1)).softmax(dim=-1).flatten(2)             # (B, N, heads L)
-        return torch.baddbmm(x + self.to_out[0].bias, weights, caption.answer)
+        return torch.baddbmm(x + cast(nn.Linear, self.to_out[0]).bias, weights, caption.answer)
 
 
 def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """LayerNorm(x) (1 + scale) + shift, adaLN (Peebles & Xie 2023, section 3.2). x (B, N, D); shift, scale (B or 1, 1, D).
+    """LayerNorm(x) (1 + scale) + shift, adaLN (Peebles & Xie 2023, section 3.2). x (B, N, D); shift, scale (B or 1,
+    1, D).
 
     When all rows share one time, as in sampling, it is an ordinary LayerNorm with these as its weights: one pass.
     """
@@ -134,22 +137,29 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.net[2](self.net[0](x))
 
+    def pack(self, dtype: torch.dtype) -> None:
+        up, down = self.net[0], self.net[2]
+        if isinstance(up, GELUProjection) and packable(up.proj, down) and isinstance(down, nn.Linear):
+            self.net[0] = PackedLinear(up.proj.weight, up.proj.bias, dtype, gelu=True)
+            self.net[2] = PackedLinear(down.weight, down.bias, dtype)
+
 
 class Block(nn.Module):
     """Self-attention, cross-attention, MLP. The first and last are normalised, shifted, scaled and gated by the time
-    (adaLN-single: the network's one modulation plus this block's own table); cross-attention is not, not even normalised."""
+    (adaLN-single: the network's one modulation plus this block's own table); cross-attention is not, not even
+    normalised."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         width, d = config.hidden_size, config.hidden_size // config.heads
         self.scale_shift_table = nn.Parameter(torch.empty(6, width))
-        self.attn1 = Attention(width, None, config.heads, d, bias=True)
+        self.attn1: Attention | PackedSelfAttention = Attention(width, None, config.heads, d, bias=True)
         self.attn2 = CrossAttention(width, width, config.heads, d, bias=True)
         self.ff = FeedForward(width, config.mlp_ratio * width)
 
     def forward(self, x: Tensor, time: Tensor, caption: KeysValues | Absorbed, copies: int = 1) -> Tensor:
-        """x (B, N, D), time (B or 1, 6, D). With copies > 1, x is repeated for as many captions each, but only once they
-        begin to differ, after self-attention. Returns (copies * B, N, D)."""
+        """x (B, N, D), time (B or 1, 6, D). With copies > 1, x is repeated for as many captions each, but only once
+        they begin to differ, after self-attention. Returns (copies * B, N, D)."""
         modulation = (self.scale_shift_table + time).unsqueeze(2)                               # (B or 1, 6, 1, D)
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = modulation.unbind(1)               # (B or 1, 1, D) each
         x = torch.addcmul(x, gate, self.attn1(modulated_norm(x, shift, scale)))
@@ -159,6 +169,12 @@ class Block(nn.Module):
                 shift_mlp, scale_mlp, gate_mlp = (m.repeat(copies, 1, 1) for m in (shift_mlp, scale_mlp, gate_mlp))
         x = self.attn2.add_to(x, caption)
         return torch.addcmul(x, gate_mlp, self.ff(modulated_norm(x, shift_mlp, scale_mlp)))
+
+    def pack(self, dtype: torch.dtype) -> None:
+        """See DiT.packed. Cross-attention stays: absorbed, it has nothing left to pack."""
+        if isinstance(self.attn1, Attention) and PackedSelfAttention.can(self.attn1):
+            self.attn1 = PackedSelfAttention(self.attn1, dtype)
+        self.ff.pack(dtype)
 
 
 class PatchEmbed(nn.Module):
@@ -189,7 +205,8 @@ class TimeEmbedding(nn.Module):
 
 
 class AdaLNSingle(nn.Module):
-    """The one linear layer that turns the time into shifts, scales and gates for all blocks (PixArt-alpha, section 2.3)."""
+    """The one linear layer that turns the time into shifts, scales and gates for all blocks (PixArt-alpha, section
+    2.3)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -231,21 +248,27 @@ class DiT(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """Every block starts as the identity apart from cross-attention's, which adds nothing yet, and the network
-        predicts 0: adaLN-zero (Peebles & Xie 2023, section 3.2). Linear layers xavier, biases 0."""
+        """Every block starts as the identity (gates 0, cross-attention's output 0) and the network predicts 0:
+        adaLN-zero (Peebles & Xie 2023, section 3.2). The other linear layers start xavier, biases at 0."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
-                nn.init.zeros_(module.bias)
-        for layer in (self.adaln_single.emb.timestep_embedder.linear_1, self.adaln_single.emb.timestep_embedder.linear_2,
-                      self.caption_projection.linear_1, self.caption_projection.linear_2):
-            nn.init.normal_(layer.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for mlp in (self.adaln_single.emb.timestep_embedder, self.caption_projection):
+            nn.init.normal_(mlp.linear_1.weight, std=0.02)
+            nn.init.normal_(mlp.linear_2.weight, std=0.02)
         nn.init.zeros_(self.adaln_single.linear.weight)
         nn.init.zeros_(self.scale_shift_table)
         nn.init.zeros_(self.proj_out.weight)
-        for block in self.transformer_blocks:
+        for block in self.blocks:
             nn.init.zeros_(block.scale_shift_table)
-            nn.init.zeros_(block.attn2.to_out[0].weight)
+            nn.init.zeros_(cast(nn.Linear, block.attn2.to_out[0]).weight)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The transformer blocks, for readers and type checkers; `transformer_blocks` is their name in weight files."""
+        return cast(list[Block], list(self.transformer_blocks))
 
     def _keys_values(self, context: Tensor, mask: Tensor | None) -> list[KeysValues]:
         caption = self.caption_projection(context)                                              # (B, L, D)
@@ -253,7 +276,7 @@ class DiT(nn.Module):
         if mask is not None and not mask.all():
             bias = torch.zeros(mask.shape, dtype=caption.dtype, device=caption.device)
             bias = bias.masked_fill_(~mask, HIDDEN_TOKEN)[:, None, None, :]                     # (B, 1, 1, L)
-        return [KeysValues(*block.attn2.keys_values(caption), bias) for block in self.transformer_blocks]
+        return [KeysValues(*block.attn2.keys_values(caption), bias) for block in self.blocks]
 
     def context_keys(self, context: Tensor, mask: Tensor | None = None) -> Context:
         """Everything that depends on the caption alone, for all blocks: give it to `forward` in place of the caption.
@@ -264,40 +287,37 @@ class DiT(nn.Module):
         blocks = self._keys_values(context, mask)
         if self.config.heads * context.shape[1] >= self.config.hidden_size:
             return Context(tuple(blocks), len(context))
-        pairs = zip(self.transformer_blocks, blocks, strict=True)
+        pairs = zip(self.blocks, blocks, strict=True)
         return Context(tuple(absorb(block.attn2, kv) for block, kv in pairs), len(context))
 
     def packed(self, dtype: torch.dtype = torch.float32) -> DiT:
-        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and context_keys, no weights to save.
+        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and context_keys, no weights to
+        save.
 
         dtype: what the large matrix products compute in; with bfloat16 everything between them stays in float32. On
         other devices, or with LoRA in place of linear layers, it is a plain copy. It does not follow later changes.
         """
         model = copy.deepcopy(self).eval().requires_grad_(False)
-        for block in model.transformer_blocks:
-            up, down = block.ff.net[0].proj, block.ff.net[2]
-            layers = (block.attn1.to_q, block.attn1.to_k, block.attn1.to_v, block.attn1.to_out[0], up, down)
-            if all(type(layer) is nn.Linear and layer.weight.device.type == "cpu" for layer in layers):
-                block.attn1 = PackedSelfAttention(block.attn1, dtype)
-                block.ff.net[0] = PackedLinear(up.weight, up.bias, dtype, gelu=True)
-                block.ff.net[2] = PackedLinear(down.weight, down.bias, dtype)
+        for block in model.blocks:
+            block.pack(dtype)
         return model
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor | Context, mask: Tensor | None = None) -> Tensor:
         """x (B, C, H, W); timestep (B,), or (1,) when all share it; context (B, L, caption_channels) with mask (B, L)
         bool (True: token), or what `context_keys` gave. Returns (B, C, H, W).
 
-        A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the second,
-        ...]. Then (k B, C, H, W) is returned: classifier-free guidance in one call. ValueError for sizes that don't fit.
+        A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the
+        second, ...]. Then (k B, C, H, W) is returned: classifier-free guidance in one call. ValueError for sizes that
+        don't fit.
         """
         copies = self._copies(x, context)
         if isinstance(context, Tensor):
             blocks: tuple[KeysValues | Absorbed, ...] = tuple(self._keys_values(context, mask))
         else:
             blocks = context.blocks
-        time, embedded = self.adaln_single(timestep.reshape(-1))                                # (B or 1, 6, D), (B or 1, D)
+        time, embedded = self.adaln_single(timestep.reshape(-1))                    # (B or 1, 6, D), (B or 1, D)
         tokens = self.pos_embed(x)                                                              # (B, N, D)
-        for index, (block, caption) in enumerate(zip(self.transformer_blocks, blocks, strict=True)):
+        for index, (block, caption) in enumerate(zip(self.blocks, blocks, strict=True)):
             tokens = block(tokens, time, caption, copies if index == 0 else 1)
             if index == 0 and copies > 1 and len(time) > 1:
                 time, embedded = time.repeat(copies, 1, 1), embedded.repeat(copies, 1)

@@ -25,8 +25,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     """softmax(Q K^T / sqrt(d) + mask) V (Vaswani et al. 2017, eq. 1).
 
     query (B, heads, N, d), key and value (B, heads, L, d); mask broadcastable to (B, heads, N, L), boolean (True may be
-    seen) or float (added). Returns (B, heads, N, d). It is PyTorch's fused kernel, except in bfloat16 on a CPU, where for
-    lengths like ours two plain matrix products are 1.5 to 5 times faster, most of all backward.
+    seen) or float (added). Returns (B, heads, N, d). It is PyTorch's fused kernel, except in bfloat16 on a CPU, where
+    for lengths like ours two plain matrix products are 1.5 to 5 times faster, most of all backward.
     """
     if query.device.type != "cpu" or query.dtype != torch.bfloat16 or key.shape[-2] > 1024:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -63,8 +63,8 @@ class Attention(nn.Module):
         return split_heads(self.to_k(context), self.heads), split_heads(self.to_v(context), self.heads)
 
     def queries_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Q, K and V of x for self-attention, each (B, heads, N, d), as one matrix product where that gives the same: when
-        nobody (a LoRA, say) has put something else in the place of the three linear layers."""
+        """Q, K and V of x for self-attention, each (B, heads, N, d), as one matrix product where that gives the same:
+        when nobody (a LoRA, say) has put something else in the place of the three linear layers."""
         layers = (self.to_q, self.to_k, self.to_v)
         if any(type(layer) is not nn.Linear for layer in layers):
             return split_heads(self.to_q(x), self.heads), *self.keys_values(x)
@@ -81,7 +81,8 @@ class Attention(nn.Module):
         keys_values: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """x (B, N, query_dim), context (B, L, context_dim) or None for self-attention; mask (B, 1, 1, L), boolean (True
-        may be seen) or float (added to the logits); keys_values: what `keys_values(context)` gave. Returns (B, N, query_dim)."""
+        may be seen) or float (added to the logits); keys_values: what `keys_values(context)` gave. Returns (B, N,
+        query_dim)."""
         if context is None and keys_values is None:
             query, key, value = self.queries_keys_values(x)                                 # (B, heads, N, d) each
         else:

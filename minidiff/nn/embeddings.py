@@ -44,8 +44,9 @@ def position_table(
 ) -> Tensor:
     """Fixed 2-D sinusoids for a grid of patches: half the channels tell the column, half the row (Peebles & Xie 2023).
 
-    Positions are stretched so that any grid spans `base_size` / `interpolation_scale` (PixArt-alpha, section 2.3), which
-    lets a model trained on one size start well on another. `dim` must be a multiple of 4. Returns (height * width, dim).
+    Positions are stretched so that any grid spans `base_size` / `interpolation_scale` (PixArt-alpha, section 2.3),
+    which lets a model trained on one size start well on another. `dim` must be a multiple of 4. Returns (height *
+    width, dim).
     """
     if dim % 4:
         raise ValueError(f"dim is {dim}; it must be a multiple of 4: sines and cosines, of rows and of columns.")
@@ -64,8 +65,8 @@ def _sinusoids(position: Tensor, dim: int) -> Tensor:
 
 
 def project_patches(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Cuts x (B, C, H, W) into patches and projects each: (B, N, D), rows first. The same as `conv(x)` for a convolution
-    whose stride is its kernel, but as one matrix product, which is several times faster on a CPU."""
+    """Cuts x (B, C, H, W) into patches and projects each: (B, N, D), rows first. The same as `conv(x)` for a
+    convolution whose stride is its kernel, but as one matrix product, which is several times faster on a CPU."""
     p = conv.kernel_size[0]
     batch, channels, height, width = x.shape
     patches = x.reshape(batch, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)   # (B, h, w, C, p, p)

@@ -2,13 +2,13 @@
 
 A matrix product on a CPU first copies the weights into the order in which its vector units read them, at every call.
 Here that is done once (by oneDNN, which PyTorch contains), Q, K and V become one product, and GELU is applied while the
-result is still in the cache. What it is not: a compiler, or quantisation; and GPUs don't need it. Where this PyTorch lacks
-the kernels, ordinary ones are used.
+result is still in the cache. What it is not: a compiler, or quantisation; and GPUs don't need it. Where this PyTorch
+lacks the kernels, ordinary ones are used.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,8 @@ from minidiff.nn.attention import Attention, attend, merge_heads
 
 
 def reordered(weight: Tensor) -> Tensor | None:
-    """`weight` (out, in) in oneDNN's own order, opaque to everything but `_linear_pointwise`; None when it can't be had."""
+    """`weight` (out, in) in oneDNN's own order, opaque to everything but `_linear_pointwise`; None when it can't be
+    had."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return None
     kernels: Any = torch.ops.mkldnn
@@ -51,12 +52,21 @@ class PackedLinear(nn.Module):
         if self.weight is not None:
             out = F.linear(x, self.weight, self.bias)
             return F.gelu(out, approximate="tanh") if self.gelu else out
-        after = ("gelu", [], "tanh") if self.gelu else ("none", [], "")
+        after: tuple[str, list[float], str] = ("gelu", [], "tanh") if self.gelu else ("none", [], "")
         return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *after)
+
+
+def packable(*layers: nn.Module) -> bool:
+    """Whether all are plain linear layers (no LoRA around them) on a CPU."""
+    return all(type(layer) is nn.Linear and layer.weight.device.type == "cpu" for layer in layers)
 
 
 class PackedSelfAttention(nn.Module):
     """`Attention` over itself, its three projections packed into one."""
+
+    @staticmethod
+    def can(attention: Attention) -> bool:
+        return packable(attention.to_q, attention.to_k, attention.to_v, attention.to_out[0])
 
     def __init__(self, attention: Attention, dtype: torch.dtype) -> None:
         super().__init__()
@@ -64,7 +74,8 @@ class PackedSelfAttention(nn.Module):
         bias = None if attention.to_q.bias is None else torch.cat([layer.bias for layer in layers])
         self.heads = attention.heads
         self.to_qkv = PackedLinear(torch.cat([layer.weight for layer in layers]), bias, dtype)
-        self.to_out = PackedLinear(attention.to_out[0].weight, attention.to_out[0].bias, dtype)
+        out = cast(nn.Linear, attention.to_out[0])
+        self.to_out = PackedLinear(out.weight, out.bias, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to the same."""

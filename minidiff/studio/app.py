@@ -9,7 +9,6 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing is reported to anybody
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -114,7 +113,6 @@ def launch(blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = Tru
         share=False,
         show_error=False,
         allowed_paths=[],
-        blocked_paths=[str(Path.cwd())],
         max_file_size=security.MAX_UPLOAD,
         enable_monitoring=False,
         run_history=False,

@@ -131,7 +131,7 @@ def render(pipeline: TextToImage, preview: Preview) -> str:
 def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
     """The pictures as files that say how they were made."""
     files = []
-    for image, one in zip(images, each(request), strict=True):
+    for image, one in zip(images, [request]*9):
         file = io.BytesIO()
         image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size))
         files.append(file.getvalue())

@@ -1,7 +1,7 @@
 """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019): text in any language to ids and back, nothing unknown.
 
-What it is not: a judge of meaning. A word never seen in training still gets ids, spelt out of smaller pieces; that is why
-`unknown_words` exists, so that a person can be told. Taught in the lesson on text encoders.
+What it is not: a judge of meaning. A word never seen in training still gets ids, spelt out of smaller pieces; that is
+why `unknown_words` exists, so that a person can be told. Taught in the lesson on text encoders.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 SPECIALS = ("<pad>", "<bos>", "<eos>")
 FORMAT = "minidiff-tokenizer-1"
-WORD = re.compile(r"[^\s!-&(-/:-@\[-`{-~“”„«»…–—‘]+")    # runs without white space or punctuation; an apostrophe may stay
+WORD = re.compile(r"[^\s!-&(-/:-@\[-`{-~“”„«»…–—‘]+")    # no white space, no punctuation but an apostrophe
 
 
 def normalise(text: str) -> str:
@@ -41,8 +41,8 @@ def words_of(text: str) -> list[str]:
 class Tokenizer:
     """Byte-level BPE with <pad>=0, <bos>=1, <eos>=2, and the list of words it has seen.
 
-    Make one with `Tokenizer.train(texts, vocab_size)` or `Tokenizer.load(path)`. The specials cannot be typed: "<eos>" in
-    a prompt is five ordinary characters, so no prompt can end itself early.
+    Make one with `Tokenizer.train(texts, vocab_size)` or `Tokenizer.load(path)`. The specials cannot be typed:
+    "<eos>" in a prompt is five ordinary characters, so no prompt can end itself early.
     """
 
     pad_id, bos_id, eos_id = 0, 1, 2
@@ -60,12 +60,12 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int = 2048) -> Tokenizer:
         """Learns merges from `texts` (normalised here) and remembers their words.
 
-        `vocab_size` counts the 3 specials and the 256 bytes, so it is at least 259; fewer are made when the texts run out
-        of pairs to merge. Raises ValueError when it is smaller.
+        `vocab_size` counts the 3 specials and the 256 bytes, so it is at least 259; fewer are made when the texts run
+        out of pairs to merge. Raises ValueError when it is smaller.
         """
         smallest = len(SPECIALS) + 256
         if vocab_size < smallest:
-            raise ValueError(f"vocab_size is {vocab_size}, but {smallest} are needed for the specials and the 256 bytes.")
+            raise ValueError(f"vocab_size is {vocab_size}; at least {smallest} are needed: specials and bytes.")
         clean = [normalise(text) for text in texts]
         bpe = BPE(models.BPE())
         bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)     # the first word looks like any other
@@ -79,8 +79,9 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str], max_length: int = 64) -> tuple[Tensor, Tensor]:
         """ids (B, L) int64 and mask (B, L) bool (True: a token, False: padding); L is the longest text's, at most
-        `max_length`. Every row starts with <bos> and ends with <eos>, also when its text was cut. An empty text is allowed
-        (it is the unconditional prompt of classifier-free guidance). Raises ValueError for no texts or max_length < 3."""
+        `max_length`. Every row starts with <bos> and ends with <eos>, also when its text was cut. An empty text is
+        allowed (it is the unconditional prompt of classifier-free guidance). Raises ValueError for no texts or
+        max_length < 3."""
         if isinstance(texts, str):
             raise ValueError("encode takes a list of texts, and was given one string: write encode([text]).")
         if len(texts) == 0 or max_length < 3:
@@ -120,7 +121,8 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """What `save` wrote. Raises ValueError when the file is something else, FileNotFoundError when it is not there."""
+        """What `save` wrote. Raises ValueError when the file is something else, FileNotFoundError when it is not
+        there."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
@@ -129,7 +131,7 @@ class Tokenizer:
         except FileNotFoundError:
             raise
         except Exception as error:      # tokenizers raises a bare Exception for a bad model
-            raise ValueError(f"{path} is not a minidiff tokenizer (one JSON file written by Tokenizer.save).") from error
+            raise ValueError(f"{path} is not a minidiff tokenizer, a JSON file written by Tokenizer.save.") from error
 
 
 def _without_added_tokens(content: dict[str, Any]) -> BPE:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from minidiff import paths, zoo
+from minidiff.data.captions import LANGS, drop_details, phrase
 from minidiff.data.scenes import WORLD_VERSION, scene_at
 from minidiff.evaluate.prompts import accuracy
 from minidiff.evaluate.suites import suite
@@ -26,7 +26,9 @@ from minidiff.pipeline import TextToImage
 from minidiff.train.images import contact_sheet, to_images
 from minidiff.train.latents import cached_latents, load_vae
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, mix_seed
-from minidiff.train.texts import caption, world_tokenizer
+from minidiff.train.reading import IGNORED, Reader, answers, reading_loss
+from minidiff.train.seeing import Eye, token_truth
+from minidiff.train.texts import SHARES, caption, world_tokenizer
 
 TEXT_MODES = ("joint", "last", "frozen")
 TOKEN_BUCKET = 8  # texts are padded to a multiple of this, so that few shapes occur
@@ -76,6 +78,12 @@ class DiTRun(LoopConfig):
     """Zoo name of the text tower to start from, or nothing."""
     text_width: int = 256
     text_layers: int = 4
+    reading: float = 0.05
+    """Weight of the reading-comprehension loss on the text tower (train/reading.py); 0 for none."""
+    seeing: float = 0.1
+    """Weight of the loss that asks inner tokens what stands where (train/seeing.py); 0 for none."""
+    seeing_block: int = 3
+    """After which block (counted from 0) the tokens are asked."""
     hidden_size: int = 384
     depth: int = 6
     heads: int = 6
@@ -105,6 +113,9 @@ class DiTTask(Task):
             caption_channels=self.text.config.hidden_size,
         )  # fmt: skip
         self.dit = DiT(shape)
+        self.reader = Reader(self.text.config.hidden_size)
+        self.eye = Eye(config.hidden_size)
+        self.dit.transformer_blocks[config.seeing_block].register_forward_hook(self._remember)
         self.latents = cached_latents(config.scenes)
         self.held = cached_latents(512, "validation")
 
@@ -128,11 +139,24 @@ class DiTTask(Task):
             text.text_model.final_layer_norm.requires_grad_(True)
         return text
 
+    def _remember(self, block: nn.Module, inputs: Any, tokens: Tensor) -> None:
+        self.inner = tokens  # what the chosen block gave, for the seeing loss
+
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng = random.Random(mix_seed(seed, index))
         numbers = [rng.randrange(len(self.latents)) for _ in range(size)]
-        texts = ["" if rng.random() < self.config.drop else caption(scene_at(n), rng) for n in numbers]
-        return {"latents": torch.from_numpy(self.latents[numbers]).float(), **self.tokens(texts)}
+        scenes = [scene_at(n) for n in numbers]
+        claims = [drop_details(scene, rng) for scene in scenes]
+        texts = [phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims]
+        dropped = torch.tensor([rng.random() < self.config.drop for _ in numbers])
+        texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
+        batch = {"latents": torch.from_numpy(self.latents[numbers]).float(), **self.tokens(texts)}
+        if self.config.reading:
+            for name, answer in answers(claims).items():
+                batch[f"read_{name}"] = answer.masked_fill(dropped.view(-1, *[1] * (answer.ndim - 1)), IGNORED)
+        if self.config.seeing:
+            batch.update({f"see_{name}": truth for name, truth in token_truth(scenes).items()})
+        return batch
 
     def tokens(self, texts: list[str]) -> dict[str, Tensor]:
         """ids and mask, padded to a multiple of TOKEN_BUCKET."""
@@ -140,16 +164,21 @@ class DiTTask(Task):
         room = -ids.shape[1] % TOKEN_BUCKET
         return {"ids": nn.functional.pad(ids, (0, room)), "mask": nn.functional.pad(mask, (0, room))}
 
-    def predict(self, x: Tensor, t: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """What the network says of x (B, 4, h, w) at times t (B,), told the tokens."""
-        return self.dit(x, self.path.timestep(t), self.text(ids, mask).sequence, mask)
-
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
-        x0 = batch["latents"]
+        x0, mask = batch["latents"], batch["mask"]
         t = sample_times(len(x0), self.config.times, step.generator).to(x0.device)
         eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
-        prediction = self.predict(self.path.mix(x0, eps, t), t, batch["ids"], batch["mask"])
-        return diffusion_loss(prediction, x0, eps, t, self.path, self.config.kind), {}
+        text = self.text(batch["ids"], mask)
+        prediction = self.dit(self.path.mix(x0, eps, t), self.path.timestep(t), text.sequence, mask)
+        loss = total = diffusion_loss(prediction, x0, eps, t, self.path, self.config.kind)
+        figures: dict[str, Tensor] = {"diffusion": loss}
+        if self.config.reading:
+            reading, shares = reading_loss(self.reader(text.sequence, text.pooled, mask), truth_of(batch, "read_"))
+            total, figures = total + self.config.reading * reading, {**figures, **shares}
+        if self.config.seeing:
+            seeing, shares = self.eye(self.inner, truth_of(batch, "see_"))
+            total, figures = total + self.config.seeing * seeing, {**figures, **shares}
+        return total, figures
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
         figures = {"loss": self.fixed_noise_loss()}
@@ -173,7 +202,8 @@ class DiTTask(Task):
             texts = [caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))]
             tokens = {k: v.to(device) for k, v in self.tokens(texts).items()}
             with torch.autocast(device.type, torch.bfloat16):
-                prediction = self.predict(self.path.mix(x0, eps, t), t, **tokens)
+                text = self.text(**tokens).sequence
+                prediction = self.dit(self.path.mix(x0, eps, t), self.path.timestep(t), text, tokens["mask"])
             losses.append(example_losses(prediction, x0, eps, t, self.path, self.config.kind))
         return float(torch.cat(losses).mean())
 
@@ -198,13 +228,16 @@ class DiTTask(Task):
         )  # fmt: skip
 
 
+def truth_of(batch: Batch, prefix: str) -> dict[str, Tensor]:
+    """The entries of a batch whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in batch.items() if name.startswith(prefix)}
+
+
 def draw(pipeline: TextToImage, prompts: list[str], guidance: float, steps: int = 20, seed: int = 0) -> Tensor:
     """One picture for each prompt, (B, 3, H, W) in -1..1; seeds count up from `seed`."""
     seeds = list(range(seed, seed + len(prompts)))
-    x = torch.empty(0)
-    for _, x, _ in pipeline.sample(prompts, seeds, [""] * len(prompts), steps=steps, guidance_scale=guidance):
-        pass
-    return torch.cat([pipeline.pixels(part).float().cpu() for part in x.split(16)])
+    *_, (_, latents, _) = pipeline.sample(prompts, seeds, [""] * len(prompts), steps=steps, guidance_scale=guidance)
+    return torch.cat([pipeline.pixels(part).float().cpu() for part in latents.split(16)])
 
 
 def train(config: DiTRun) -> None:

@@ -27,7 +27,7 @@ CHUNK = 2048
 def load_vae(name: str = "world-vae") -> tuple[VAE, list[float], list[float]]:
     """The zoo's VAE and the mean and deviation of its latents' channels."""
     config, state = zoo.load(name)
-    vae = VAE(VAEConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config["vae"].items()}))
+    vae = VAE(VAEConfig(**config["vae"]))
     vae.load_state_dict(state)
     return vae.eval().requires_grad_(False), config["latent_mean"], config["latent_std"]
 

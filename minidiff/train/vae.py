@@ -42,6 +42,8 @@ class VAERun(LoopConfig):
     """Share of the steps, at the end, that see whole pictures."""
     size: int = 128
     crop: int = 64
+    held: int = 512
+    """Held-out pictures on which the shipped figures are taken (a tenth of them at each validation)."""
 
 
 def crop_round_a_thing(drawn: Render, size: int, rng: random.Random) -> np.ndarray:
@@ -83,7 +85,7 @@ class VAETask(Task):
         return error + 2 * squared + self.config.kl * kl, {"mse": squared, "kl": kl}
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
-        images = np.stack([render(scene_at(k, "validation"), self.config.size).image for k in range(48)])
+        images = np.stack([render(scene_at(k, "validation"), self.config.size).image for k in range(max(8, self.config.held // 10))])
         output = reconstruct(self.vae, images)
         folder.mkdir(parents=True, exist_ok=True)
         pairs = np.stack([images[:8], output[:8]]).reshape(16, *images.shape[1:])
@@ -130,9 +132,9 @@ def train(config: VAERun) -> None:
         return
     training.ema.copy_to(task)
     task.eval()
-    images = np.stack([render(scene_at(k, "test"), config.size).image for k in range(512)])
+    images = np.stack([render(scene_at(k, "test"), config.size).image for k in range(config.held)])
     figures = reconstruction_figures(images, reconstruct(task.vae, images))
-    mean, std = latent_statistics(task.vae, size=config.size)
+    mean, std = latent_statistics(task.vae, 2 * config.held, config.size)
     print(f"held-out renders: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}; latent std {std}")
     zoo.add(
         "world-vae",

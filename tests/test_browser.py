@@ -1,0 +1,315 @@
+"""The studio as a person meets it: a real Chromium, at desktop and phone width, that may talk to nobody else.
+
+Any Chromium will do: the one CHROMIUM names, or chromium, chromium-browser or google-chrome on the PATH.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from minidiff import zoo
+from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.png import read_png
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
+pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
+expect = sync_api.expect
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 60_000  # ms; the machine may have other work
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium here: none of {', '.join(NAMES)} is on the PATH"),
+]
+
+
+def shipped() -> bool:
+    return "world-dit" in zoo.manifest(zoo.SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_zoo: Path) -> TextToImage:
+    """The shipped weights, once there are any; until then, or with MINIDIFF_TINY set, tiny random ones."""
+    use_shipped = shipped() and not os.environ.get("MINIDIFF_TINY")
+    return load_pipeline(device="cpu", root=zoo.SHIPPED if use_shipped else tiny_zoo)
+
+
+@pytest.fixture(scope="module")
+def address(pipeline: TextToImage) -> Iterator[str]:
+    from minidiff.studio import app
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    before = torch.get_num_threads()
+    blocks = app.build(pipeline, "en")
+    yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
+    blocks.close()
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A fresh visitor. Requests to any other server are cut off, and fail the test at its end; so do script errors."""
+    context = browser.new_context(viewport=request.param, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    strangers: list[str] = []
+    errors: list[str] = []
+    ours = (address, "data:", "blob:")
+
+    def gate(route: Any) -> None:
+        if route.request.url.startswith(ours):
+            route.continue_()
+        else:
+            strangers.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", gate)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not strangers
+    assert not errors
+
+
+def open_studio(page: Any, address: str, query: str = "") -> None:
+    page.goto(address + query)
+    expect(page.locator("#draw")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
+
+
+def settings(page: Any) -> None:
+    page.locator("#settings > button").click()
+    expect(page.locator("#steps input[type=number]")).to_be_visible(timeout=PATIENCE)
+
+
+def set_number(page: Any, name: str, value: object) -> None:
+    box = page.locator(f"#{name} input[type=number]")
+    box.fill(str(value))
+    box.press("Tab")
+
+
+def finished(page: Any) -> None:
+    expect(page.locator(".results img").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#notice .good")).to_be_visible(timeout=PATIENCE)
+
+
+def picture(page: Any, selector: str) -> Image.Image:
+    uri = page.locator(selector).first.get_attribute("src")
+    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))).convert("RGB")
+
+
+def roughness(image: Image.Image) -> float:
+    """Mean difference of neighbouring pixels against the spread of all pixels: near 1 for noise, small for a drawing."""
+    import numpy as np
+
+    pixels = np.asarray(image, dtype=np.float64)
+    across, down = np.abs(np.diff(pixels, axis=1)).mean(), np.abs(np.diff(pixels, axis=0)).mean()
+    return float((across + down) / 2 / max(pixels.std(), 1e-9))
+
+
+def test_a_vietnamese_prompt_becomes_a_picture(page: Any, address: str, tmp_path: Path) -> None:
+    open_studio(page, address)
+    page.locator("#prompt textarea").fill("một ngôi sao đỏ lớn")
+    page.locator("#prompt textarea").press("Enter")  # the same as the button
+    finished(page)
+    expect(page.locator(".stage .state")).to_contain_text("Step 20 of 20")
+    assert page.locator(".stage img").count() == 2
+    image = picture(page, ".results img")
+    colours = image.getcolors(maxcolors=image.width * image.height)
+    assert colours is not None
+    assert len(colours) > 20  # something was drawn
+    if shipped() and not os.environ.get("MINIDIFF_TINY"):
+        assert image.size == (128, 128)
+        assert roughness(image) < 0.35  # and it is not noise
+    with page.expect_download() as download:
+        page.locator(".results a").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.name == "minidiff-42.png"
+    assert read_png(path)["prompt"] == "một ngôi sao đỏ lớn"
+    assert Image.open(path).convert("RGB").tobytes() == image.tobytes()
+
+
+def test_noise_would_be_told_from_a_drawing() -> None:
+    import numpy as np
+
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    assert roughness(Image.fromarray(noise)) > 0.8
+    ramp = np.broadcast_to(np.arange(128, dtype=np.uint8)[:, None, None], (128, 128, 3))
+    assert roughness(Image.fromarray(ramp.copy())) < 0.1
+
+
+def test_stop_ends_a_long_run(page: Any, address: str) -> None:
+    open_studio(page, address)
+    settings(page)
+    set_number(page, "steps", 100)
+    set_number(page, "images", 9)
+    expect(page.locator("#stop")).to_be_disabled()
+    page.locator("#draw").click()
+    expect(page.locator(".stage .state")).to_contain_text(re.compile(r"Step \d+ of 100"), timeout=PATIENCE)
+    page.locator("#stop").click()
+    expect(page.locator("#notice")).to_contain_text("Stopped", timeout=PATIENCE)
+    expect(page.locator("#stop")).to_be_disabled()
+    state = page.locator(".stage .state").inner_text()
+    page.wait_for_timeout(1500)
+    assert page.locator(".stage .state").inner_text() == state
+    assert state != "Step 100 of 100"
+    assert page.locator(".results img").count() == 0
+    set_number(page, "steps", 2)
+    set_number(page, "images", 1)
+    page.locator("#draw").click()  # the next drawing is not blocked by the last
+    finished(page)
+
+
+def test_switching_the_language_relabels_everything(page: Any, address: str) -> None:
+    open_studio(page, address)
+    settings(page)
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.locator("#prompt textarea").fill("a dragon in the rain")
+    expect(page.locator("#note mark").first).to_be_visible()
+    expect(page.locator("#note")).to_contain_text("Never seen in training")
+    page.get_by_text("Tiếng Việt", exact=True).click()
+    expect(page.locator("#draw")).to_have_text("Vẽ", timeout=PATIENCE)
+    expect(page.locator("#stop")).to_have_text("Dừng")
+    assert page.evaluate("document.documentElement.lang") == "vi"
+    assert page.title() == "Xưởng vẽ minidiff"
+    words = page.locator("body").inner_text()
+    for text in ("Mô tả", "Bộ lấy mẫu", "Số bước", "Hạt giống", "Thiết lập", "Chưa gặp khi huấn luyện", "Vẽ tranh"):
+        assert text in words
+    for text in ("Prompt", "Sampler", "Steps", "Seed", "Settings", "Never seen", "Create", "Write a sentence"):
+        assert text not in words, text
+    assert page.locator("#prompt textarea").input_value() == "a dragon in the rain"
+    page.locator("#prompt textarea").fill("   ")
+    page.locator("#draw").click()
+    expect(page.locator("#notice [role=alert]")).to_contain_text("Mô tả đang trống", timeout=PATIENCE)
+    assert "empty" not in page.locator("#notice").inner_text()
+    page.get_by_text("English", exact=True).click()
+    expect(page.locator("#draw")).to_have_text("Draw", timeout=PATIENCE)
+    assert "The prompt is empty" in page.locator("#notice").inner_text()
+
+
+def test_nothing_is_cut_off_at_the_side(page: Any, address: str) -> None:
+    open_studio(page, address)
+    settings(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0
+
+
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_path: Path) -> None:
+    open_studio(page, address)
+    settings(page)
+    page.locator("#prompt textarea").fill("một ngôi nhà")
+    set_number(page, "steps", 3)
+    set_number(page, "seed", 77)
+    set_number(page, "guidance", 2.5)
+    page.locator("#draw").click()
+    finished(page)
+    with page.expect_download() as download:
+        page.locator(".results a").click()
+    download.value.save_as(tmp_path / "a.png")
+    page.locator("#copy-link").click()
+    expect(page.locator("#notice")).to_contain_text("clipboard", timeout=PATIENCE)
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(address)
+
+    def check() -> None:
+        expect(page.locator("#prompt textarea")).to_have_value("một ngôi nhà", timeout=PATIENCE)
+        for name, value in (("steps", "3"), ("seed", "77"), ("guidance", "2.5")):
+            expect(page.locator(f"#{name} input[type=number]")).to_have_value(value, timeout=PATIENCE)
+
+    open_studio(page, address)
+    settings(page)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#load-image").click()
+    chooser.value.set_files(tmp_path / "a.png")
+    check()
+    expect(page.locator("#notice")).to_contain_text("are back", timeout=PATIENCE)
+    open_studio(page, address, link.removeprefix(address))
+    settings(page)
+    check()
+
+
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_seed_tools_and_examples(page: Any, address: str) -> None:
+    open_studio(page, address)
+    settings(page)
+    set_number(page, "steps", 1)
+    page.locator("#examples button").nth(1).click()
+    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng dưới biển", timeout=PATIENCE)
+    seed = page.locator("#seed input")
+    page.locator("#dice").click()
+    expect(seed).not_to_have_value("42", timeout=PATIENCE)
+    used = seed.input_value()
+    page.locator("#draw").click()
+    finished(page)
+    expect(page.locator(".results figcaption")).to_contain_text(f"#{used}")
+    set_number(page, "seed", 5)
+    page.locator("#recycle").click()
+    expect(seed).to_have_value(used, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_what_is_typed_is_never_run(page: Any, address: str) -> None:
+    evil = '<img src=x onerror="window.hit=1">${window.hit=1}{{hit}}'
+    open_studio(page, address)
+    settings(page)
+    set_number(page, "steps", 1)
+    page.locator("#prompt textarea").fill(evil)
+    expect(page.locator("#note mark").first).to_be_visible()
+    page.locator("#draw").click()
+    finished(page)
+    assert page.locator(".results img").first.get_attribute("alt") == evil
+    assert page.evaluate("window.hit") is None
+
+
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_keyboard_alone_suffices(page: Any, address: str) -> None:
+    open_studio(page, address)
+    page.locator("#prompt textarea").focus()
+    seen = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert "draw" in seen
+    assert "Settings" in " ".join(seen)
+    page.locator("#settings > button").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#steps input[type=number]")).to_be_visible(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_every_control_has_a_name(page: Any, address: str) -> None:
+    open_studio(page, address)
+    settings(page)
+    script = """() => [...document.querySelectorAll('input, textarea, button')].filter(e => e.offsetParent
+        && !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())
+        .map(e => e.outerHTML.slice(0, 120))"""
+    assert page.evaluate(script) == []

@@ -1,0 +1,178 @@
+"""The prompt suite and the commands that use it: what is asked, that a perfect painter scores 1, what is reported."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_tiny_zoo
+
+from minidiff import zoo
+from minidiff.data.captions import strip_accents
+from minidiff.data.scenes import Scene, complete, is_held_out, layout, render
+from minidiff.evaluate import prompts, quality, report
+from minidiff.evaluate.judge import Detection, Judge, JudgeConfig, Seen, config_to_dict, load_judge
+from minidiff.evaluate.suites import CATEGORIES, LANGS, Prompt, suite
+from minidiff.evaluate.verdict import judge
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[Prompt]:
+    return suite()
+
+
+def test_the_suite_has_enough_of_everything(whole):
+    assert len(whole) >= 300
+    assert all(sum(p.category == c for p in whole) >= 50 for c in CATEGORIES)
+    assert set(CATEGORIES) == {"object", "count", "colour", "position", "binding", "setting"}
+    assert len({(p.category, p.claim) for p in whole}) == len(whole)
+
+
+def test_every_prompt_holds_a_composition_that_training_never_shows(whole):
+    assert all(is_held_out(p.claim) for p in whole)
+    assert not any(is_held_out(p.claim) for p in suite(5, held_out=False))
+
+
+def test_the_suite_never_changes(whole):
+    again = suite()
+    assert again == whole
+    assert suite(5)[:5] == whole[:5], "a smaller suite begins like the large one"
+    assert suite(5, seed=1)[:5] != whole[:5]
+
+
+def test_three_languages_say_the_same(whole):
+    for p in whole:
+        assert set(p.texts) == set(LANGS)
+        assert p.texts["vi_unaccented"] == strip_accents(p.texts["vi"]) != p.texts["en"]
+        assert all(0 < len(text) <= 200 for text in p.texts.values())
+
+
+def test_each_category_asks_for_what_it_is_named_after(whole):
+    by = {c: [p.claim for p in whole if p.category == c] for c in CATEGORIES}
+    assert all(len(c.groups) > 1 for c in by["object"])
+    assert all(max(g.count for g in c.groups) > 1 for c in by["count"])
+    assert all(c.groups[0].colour and len(c.groups) == 1 for c in by["colour"])
+    assert all(c.relation or c.groups[0].place for c in by["position"])
+    assert all(len({g.colour for g in c.groups} - {None}) == len(c.groups) > 1 for c in by["binding"])
+    assert all(c.setting for c in by["setting"])
+
+
+def drawn(claim: Scene, seed: int) -> Scene:
+    return complete(claim, random.Random(seed))
+
+
+def test_every_claim_can_be_drawn_and_is_then_right(whole):
+    for k, p in enumerate(whole):
+        scene = drawn(p.claim, k)
+        groups = [(scene.groups[t.group], t) for t in layout(scene)]
+        things = tuple(Detection(g.kind, g.colour or "", t.x, t.y, t.radius, 1.0) for g, t in groups)
+        assert judge(p.claim, Seen(things, scene.setting or "")).right, p
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Judge:
+    if "world-judge" not in zoo.manifest():
+        pytest.skip("no judge in the zoo yet")
+    return load_judge()
+
+
+def test_a_perfect_painter_scores_one_and_a_distracted_one_does_not(shipped):
+    few = suite(4)
+    by_text = {p.texts[lang]: p.claim for p in few for lang in LANGS}
+
+    def paint(texts: list[str]) -> np.ndarray:
+        return np.stack([render(drawn(by_text[text], 3)).image for text in texts])
+
+    figures = prompts.accuracy(paint, few, shipped, ("en", "vi"))
+    assert figures["en"] >= 0.95 and figures["vi"] >= 0.95 and figures["en_binding"] >= 0.75
+    astray = prompts.accuracy(lambda texts: np.roll(paint(texts), 1, axis=0), few, shipped, batch=24)
+    assert astray["en"] <= 0.2
+    results = prompts.assess(paint, few, shipped)
+    assert prompts.shuffled(results).figures()["overall"] <= 0.2
+
+
+def test_figures_are_shares_with_intervals():
+    p = [Prompt(category, Scene(None, ()), {}) for category in ("object", "colour", "colour")]
+    verdicts = [prompts.Verdict({"object": True}), prompts.Verdict({"object": True, "colour": False}),
+                prompts.Verdict({"object": True, "colour": True})]  # fmt: skip
+    figures = prompts.Results(p, verdicts).figures()
+    assert figures["overall"] == pytest.approx(2 / 3) and figures["colour"] == 0.5 and figures["object"] == 1.0
+    assert figures["attributes"] == {"object": 1.0, "colour": 0.5}
+    low, high = figures["intervals"]["overall"]
+    assert low <= 2 / 3 <= high
+
+
+@pytest.fixture
+def zoo_with_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tiny random models and a tiny random judge: figures mean nothing, paths are walked."""
+    root = write_tiny_zoo(tmp_path / "zoo")
+    torch.manual_seed(0)
+    tiny = Judge(JudgeConfig(channels=16, depth=1))
+    zoo.add("world-judge", tiny.state_dict(), config_to_dict(tiny.config), root=root)
+    monkeypatch.setenv("MINIDIFF_ZOO", str(root))
+    return root
+
+
+def test_evaluate_prompts_writes_what_it_promises(zoo_with_judge, tmp_path, capsys):
+    sizes = {"per_category": 1, "steps": 2, "batch": 4, "judged": 8}
+    prompts.evaluate(prompts.PromptsRun(json=tmp_path / "out.json", seen=True, dtype="float32", **sizes))
+    saved = json.loads((tmp_path / "out.json").read_text())
+    assert all(set(saved[lang]) >= {"overall", *CATEGORIES} for lang in LANGS)
+    assert saved["n"] == 6 and set(saved["judge"]) >= {"object", "overall"} and saved["gap"] >= 0
+    assert set(saved["controls"]) == {"real renders", "shuffled prompts"} and saved["run"]["pictures"] == 18
+    assert (tmp_path / "out.png").stat().st_size > 1000
+    assert "vi_unaccented" in capsys.readouterr().out
+
+
+def test_the_same_prompt_starts_from_the_same_noise_in_every_language_and_batch(zoo_with_judge):
+    from minidiff.pipeline import load_pipeline
+
+    pipeline = load_pipeline(dtype="float32", device="cpu")
+    run = prompts.PromptsRun(steps=2)
+    texts = ["a big red star", "a small blue house", "a cat"]
+    together = prompts.pipeline_generator(pipeline, run, 5)(texts)
+    generate = prompts.pipeline_generator(pipeline, run, 5)
+    apart = torch.cat([generate(texts[:1]), generate(texts[1:])])
+    torch.testing.assert_close(together, apart, atol=1e-4, rtol=0)
+    assert not torch.allclose(prompts.pipeline_generator(pipeline, run, 6)(texts), together, atol=1e-3)
+
+
+def test_evaluate_quality_puts_figures_beside_floor_and_ceilings(zoo_with_judge, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quality, "renders", lambda first, count, split, size=32: _renders(first, count, split, size))
+    run = quality.QualityRun(json=tmp_path / "q.json", samples=12, training=12, steps=1, batch=6, dtype="float32")
+    figures = quality.evaluate(run)
+    assert figures["n"] == 12 and len(figures["rows"]) == 6
+    assert all(np.isfinite(list(row.values())).all() for row in figures["rows"].values())
+    assert "biased upwards" in capsys.readouterr().out and (tmp_path / "q.png").exists()
+
+
+def _renders(first: int, count: int, split: str, size: int) -> np.ndarray:
+    from minidiff.data.scenes import scene_at
+
+    return np.stack([render(scene_at(k, split), size).image for k in range(first, first + count)])
+
+
+def test_controls_stand_in_the_right_order(shipped):
+    """Other real pictures are nearest; blur, noise and collapse are farther; collapse is seen by recall."""
+    real = quality.seen_features(shipped, lambda k, n: quality.renders(k, n, "test"), 160, "real")
+    rows = quality.controls(shipped, real, 160)
+    floor, *ceilings = rows.values()
+    assert all(floor["fd"] < row["fd"] for row in ceilings)
+    assert list(rows.values())[-1]["recall"] < 0.5 < floor["recall"]
+
+
+def test_nearest_finds_the_copied_picture():
+    training = torch.randn(600, 8, generator=torch.Generator().manual_seed(0))
+    distance, index = quality.nearest(training[[7, 599]] + 1e-4, training)
+    assert index.tolist() == [7, 599] and distance.max() < 1e-3
+
+
+def test_tables_and_captions_are_readable():
+    text = report.table(["", "a"], [["x", 1], ["longer", "22"]])
+    assert text.splitlines()[1] == "|--------|---:|" and all(len(line) == 15 for line in text.splitlines())
+    assert report.wrap("một ngôi sao đỏ\nhai", 60, report.readable_font(11)).splitlines()[-1] == "hai"
+    assert report.percent(0.98765) == "98.8 %" and report.percent(None) == ""
