@@ -261,6 +261,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print("minidiff: stopped", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read our output has left, as `head` does: nothing to complain about
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (UsageError, ValueError, OSError) as error:
         if os.environ.get("MINIDIFF_TRACEBACK"):  # for whoever looks for the cause in the code
             raise

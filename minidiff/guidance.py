@@ -47,7 +47,7 @@ def cfg(
             under condition i. Given x (2B, ...) it answers both halves in one evaluation; given
             x (B, ...), the first half.
         scale: 1 is no guidance, and costs an evaluation of B rows instead of 2B.
-        interval: guide only at times from low to high; elsewhere as with scale 1 (Kynkäänniemi et al. 2024).
+        interval: guide only at times from low to high; outside, as with scale 1 (Kynkäänniemi et al. 2024).
         rescale: how far x0 is taken through `match_std`, 0 to 1; above 0, `path` is needed to find the eps
             that goes with it.
     """

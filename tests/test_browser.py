@@ -215,6 +215,15 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
     assert "The prompt is empty" in page.locator("#notice").inner_text()
 
 
+@pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_a_link_can_ask_for_a_language(page: Any, address: str) -> None:
+    open_studio(page, address, "?lang=vi")
+    expect(page.locator("#draw")).to_have_text("Vẽ", timeout=PATIENCE)
+    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng dưới biển", timeout=PATIENCE)
+    assert page.evaluate("document.documentElement.lang") == "vi"
+    assert page.title() == "Xưởng vẽ minidiff"
+
+
 def test_nothing_is_cut_off_at_the_side(page: Any, address: str) -> None:
     open_studio(page, address)
     settings(page)

@@ -118,6 +118,12 @@ def test_zoo_lists_and_verifies(tiny: Path, tiny_zoo: Path, capsys: pytest.Captu
     assert err.count("\n") == 1
 
 
+def test_output_may_be_cut_short() -> None:
+    script = f"{sys.executable} -m minidiff sample --help | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
 def test_python_m_minidiff_is_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "minidiff", "dance"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from minidiff.models.clip import CLIP, TextConfig, TextEncoder, VisionConfig, clip_loss
+from minidiff.models.clip import CLIP, TextConfig, TextEncoder, VisionConfig, clip_loss, locality
 
 transformers = pytest.importorskip("transformers")
 
@@ -147,3 +148,24 @@ def test_what_does_not_fit_is_said_at_the_door() -> None:
         TextConfig(hidden_size=10, heads=4)
     with pytest.raises(ValueError, match="equal"):
         CLIP(TextConfig(projection_dim=8), VisionConfig(projection_dim=9))
+
+
+def test_locality_prefers_neighbours_in_the_direction_of_the_head() -> None:
+    """Head 0 looks back, head 1 ahead, head 2 both ways, head 3 anywhere; nobody minds looking at itself."""
+    bias = locality(4, 6)[0]
+    assert bias.shape == (4, 6, 6) and torch.all(bias.diagonal(dim1=1, dim2=2) == 0)
+    assert bias[0, 3, 2] > bias[0, 3, 4] and bias[1, 3, 4] > bias[1, 3, 2]
+    assert bias[2, 3, 1] == bias[2, 3, 5] < bias[2, 3, 4] and not bias[3].any()
+    assert locality(6, 4).shape == (1, 6, 4, 4)
+
+
+def test_a_local_tower_ignores_padding_and_differs_from_a_plain_one() -> None:
+    config = TextConfig(vocab_size=50, hidden_size=64, layers=2, heads=4, intermediate=128, local=True)
+    torch.manual_seed(0)
+    local, plain = TextEncoder(config), TextEncoder(dataclasses.replace(config, local=False))
+    plain.load_state_dict(local.state_dict())
+    ids = torch.tensor([[1, 7, 9, 12, 2]])
+    longer = torch.nn.functional.pad(ids, (0, 3))
+    mask = torch.arange(8)[None] < 5
+    torch.testing.assert_close(local(longer, mask).sequence[:, :5], local(ids).sequence)
+    assert (local(ids).sequence - plain(ids).sequence).abs().max() > 1e-3

@@ -130,7 +130,7 @@ def test_all_things_of_a_group_must_stand_where_the_relation_says():
     assert not related("left", [stars, [thing("boat", x=0.6)]])
 
 
-@pytest.mark.parametrize("middle, right", [((0.5, 0.5), True), ((0.05, 0.5), False), ((0.5, 0.95), False)])
+@pytest.mark.parametrize("middle, right", [((0.5, 0.5), True), ((0.05, 0.5), False), ((0.95, 0.5), False), ((0.5, 0.95), False)])
 def test_between(middle, right):
     ends = [thing("boat", x=0.2), thing("cat", x=0.8)]
     assert related("between", [[thing("star", x=middle[0], y=middle[1])], *([end] for end in ends)]) == right
@@ -263,4 +263,4 @@ def test_the_shipped_judge_knows_noise_from_pictures(shipped):
     noise = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     claim = Scene(None, (Group("star"),))
     assert not any(judge(claim, seen).right for seen in look(shipped, noise))
-    assert features(shipped, noise).shape == (4, shipped.config.channels)
+    assert features(shipped, noise).shape == (4, 24 + shipped.config.channels)

@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -100,6 +101,23 @@ def test_latents_are_scaled_before_decoding(tiny_zoo: Path) -> None:
     config = zoo.load("world-vae", tiny_zoo)[0]
     mean, std = (torch.tensor(config[f"latent_{name}"]).view(1, 4, 1, 1) for name in ("mean", "std"))
     torch.testing.assert_close(pipeline.pixels(latent), pipeline.vae.decode(latent * std + mean), rtol=1e-4, atol=1e-4)
+
+
+def test_a_glimpse_is_nearly_the_picture(pipeline: TextToImage) -> None:
+    latents = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    for quick, exact in zip(pipeline.glimpse(latents), pipeline.decode(latents), strict=True):
+        a, b = (torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).float() for image in (quick, exact))
+        assert float((a - b).abs().mean()) < 4
+
+
+def test_preview_follows_the_colours_of_the_picture(tiny_zoo: Path) -> None:
+    """The linear map explains what the VAE makes of flat latents better than a constant does."""
+    pipeline = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    flat = torch.randn(64, 4, 1, 1, generator=torch.Generator().manual_seed(1)).expand(-1, -1, 4, 4)
+    shown = torch.stack([torch.tensor(np.asarray(image)).float().mean((0, 1)) for image in pipeline.preview(flat)])
+    drawn = pipeline.pixels(flat).clamp(-1, 1).mean((2, 3)) * 127.5 + 127.5
+    assert pipeline.preview(flat)[0].size == (4, 4)
+    assert float((shown - drawn).square().mean()) < float((drawn - drawn.mean(0)).square().mean())
 
 
 def test_pipelines_are_kept(tiny_zoo: Path) -> None:

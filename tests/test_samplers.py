@@ -390,8 +390,8 @@ def test_a_batch_of_three_is_three_batches_of_one(name: str, path: Path, n: int)
         assert_close(alone, together[i : i + 1])
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 20])
-@pytest.mark.parametrize("grid", ["uniform", "leading", "karras"])
+@pytest.mark.parametrize("n", [1, 2, 20])
+@pytest.mark.parametrize("grid", ["uniform", "karras"])
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_blows_up_from_pure_noise_in_float32(name: str, path: Path, grid: str, n: int) -> None:

@@ -173,7 +173,7 @@ def test_a_new_seed_each_time(pipeline: TextToImage) -> None:
 
 
 def test_drawing_too_often_is_refused(pipeline: TextToImage) -> None:
-    bucket = security.TokenBucket(burst=1, rate=0.1)
+    bucket = security.TokenBucket(burst=1, rate=0.1, clock=lambda: 0.0)
     assert len(list(callbacks.draw(pipeline, VALUES, client="a", bucket=bucket))) > 1
     views = list(callbacks.draw(pipeline, VALUES, client="a", bucket=bucket))
     assert len(views) == 1
@@ -368,6 +368,16 @@ def test_a_taken_port_is_said(address: str, pipeline: TextToImage) -> None:
     port = int(address.rstrip("/").rsplit(":", 1)[1])
     with pytest.raises(OSError, match=str(port)):
         app.launch(app.build(pipeline), "127.0.0.1", port, "en", block=False)
+
+
+def test_examples_hold_no_unseen_word() -> None:
+    from minidiff import zoo
+    from minidiff.text.tokenizer import Tokenizer
+
+    if "tokenizer" not in zoo.manifest(zoo.SHIPPED):
+        pytest.skip("no tokenizer is shipped yet")
+    tokenizer = Tokenizer.load(zoo.path("tokenizer", zoo.SHIPPED))
+    assert [word for text in EXAMPLES for word in tokenizer.unknown_words(text)] == []
 
 
 def test_label_is_filled() -> None:

@@ -158,11 +158,11 @@ def _renders(first: int, count: int, split: str, size: int) -> np.ndarray:
 
 def test_controls_stand_in_the_right_order(shipped):
     """Other real pictures are nearest; blur, noise and collapse are farther; collapse is seen by recall."""
-    real = quality.seen_features(shipped, lambda k, n: quality.renders(k, n, "test"), 160, "real")
-    rows = quality.controls(shipped, real, 160)
+    real = quality.seen_features(shipped, lambda k, n: quality.renders(k, n, "test"), 96, "real")
+    rows = quality.controls(shipped, real, 96)
     floor, *ceilings = rows.values()
     assert all(floor["fd"] < row["fd"] for row in ceilings)
-    assert list(rows.values())[-1]["recall"] < 0.5 < floor["recall"]
+    assert list(rows.values())[-1]["recall"] < 0.3 < floor["recall"]
 
 
 def test_nearest_finds_the_copied_picture():

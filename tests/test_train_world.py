@@ -95,3 +95,12 @@ def test_token_truth_finds_each_thing_at_its_place() -> None:
             expected = seeing.KINDS.index(scene.groups[thing.group].kind) + 1
             assert kinds[min(15, int(thing.y * 16)), min(15, int(thing.x * 16))] == expected
         assert ((truth["kind"] == 0) == (truth["colour"] == 0)).all()
+
+
+def test_training_goes_on_from_shipped_weights_of_the_same_shape(trained: Path) -> None:
+    shape: dict = {"scenes": 64, "hidden_size": 64, "depth": 2, "heads": 2, "seeing_block": 1, "start": "world-dit"}
+    task = dit.DiTTask(dit.DiTRun(**shape))
+    _, state = zoo.load("world-dit")
+    torch.testing.assert_close(task.dit.proj_out.weight.detach(), state["dit.proj_out.weight"])
+    with pytest.raises(TrainingError, match="another shape"):
+        dit.DiTTask(dit.DiTRun(**{**shape, "depth": 1, "seeing_block": 0}))

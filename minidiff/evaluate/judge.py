@@ -70,7 +70,8 @@ class Maps:
 
     heat: logit that a thing's centre lies here (B, H, W); kind (B, kinds, H, W) and colour (B, colours, H, W) logits;
     place (B, 3, H, W): centre's x and y from the middle of the cell, in cells, and the radius in widths of the picture;
-    setting: logits (B, settings); features (B, channels): the trunk averaged over the picture, for FD- and KID-mini.
+    setting: logits (B, settings); features (B, 24 + channels): the strongest answers of the first layer, which tell sharp
+    edges from soft ones, and the average of the last layer, which tells contents; for FD-mini and KID-mini.
     """
 
     heat: Tensor
@@ -106,13 +107,15 @@ class Judge(nn.Module):
 
     def forward(self, x: Tensor) -> Maps:
         x = x.contiguous(memory_format=torch.channels_last) * 2 - 1
-        x = self.stem(x)                                                                    # (B, C, S/8, S/8)
+        edges = self.stem[0](x)                                                             # (B, 24, S/2, S/2)
+        x = self.stem[1:](edges)                                                            # (B, C, S/8, S/8)
         for layer in self.trunk:
             x = x + layer(x)
         heat, kind, colour, place = self.head(x).float().split(self.parts, dim=1)
         place = torch.cat([place[:, :2], 0.15 + 0.05 * place[:, 2:]], dim=1)                # radii are about 0.15
         mean, most = x.float().mean(dim=(2, 3)), x.float().amax(dim=(2, 3))                 # (B, C) each
-        return Maps(heat[:, 0], kind, colour, place, self.setting(torch.cat([mean, most], dim=1)), mean)
+        features = torch.cat([edges.float().amax(dim=(2, 3)), mean], dim=1)
+        return Maps(heat[:, 0], kind, colour, place, self.setting(torch.cat([mean, most], dim=1)), features)
 
 
 def to_batch(pictures: Any, size: int = 128) -> Tensor:
@@ -178,7 +181,7 @@ def look(judge: Judge, pictures: Any, batch: int = 64) -> list[Seen]:
 
 @torch.no_grad()
 def features(judge: Judge, pictures: Any, batch: int = 64) -> Tensor:
-    """The trunk's average over each picture, (N, channels) on the CPU: what FD-mini and KID-mini compare."""
+    """`Maps.features` of each picture, (N, 24 + channels) on the CPU: what FD-mini and KID-mini compare."""
     judge.eval()
     x = to_batch(pictures, judge.config.image_size)
     return torch.cat([judge(part.to(_device(judge))).features.cpu() for part in x.split(batch)])

@@ -63,7 +63,11 @@ def seen_features(judge: Judge, make: Callable[[int, int], Any], count: int, nam
 
 
 def compare(real: Tensor, other: Tensor) -> dict[str, float]:
-    """FD-mini, KID-mini (mean and deviation over 100 subsets, times 1000), precision and recall (k = 3)."""
+    """FD-mini, KID-mini (mean and deviation over 100 subsets, times 1000), precision and recall (k = 3).
+
+    Features are first given mean 0 and deviation 1 over the real pictures, so that each of them counts alike."""
+    mean_of, scale = real.mean(dim=0), real.std(dim=0).clamp(min=1e-6)
+    real, other = (real - mean_of) / scale, (other - mean_of) / scale
     mean, deviation = kid(real, other)
     precision, recall = precision_recall(real, other)
     return {
@@ -148,7 +152,7 @@ def evaluate(run: QualityRun) -> dict[str, Any]:
     rows |= {"real through the VAE": compare(real, decoded)} | controls(judge, real, run.samples, run.seed)
     memory = neighbours(judge, pictures, made, real, run)
     about = {"model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
-             "features": judge.config.channels, "sampler": run.sampler, "steps": run.steps}  # fmt: skip
+             "features": real.shape[1], "sampler": run.sampler, "steps": run.steps}  # fmt: skip
     figures = {"rows": rows, "memorisation": memory, "n": run.samples, "run": about}
     _print(figures)
     save_json(figures, run.json)
@@ -178,7 +182,7 @@ def neighbours(judge: Judge, pictures: np.ndarray, made: Tensor, real: Tensor, r
 
 def _print(figures: dict[str, Any]) -> None:
     width, count = figures["run"]["features"], figures["n"]
-    print(f"\n{count} pictures against {count} real ones, {width} features of the judge (KID x 1000)")
+    print(f"\n{count} pictures against {count} real ones, {width} features of the judge (KID-mini x 1000)")
     rows = []
     for name, r in figures["rows"].items():
         spread = f"{r['kid']:.2f} ± {r['kid_deviation']:.2f}"

@@ -59,6 +59,7 @@ class TextConfig(TowerConfig):
     vocab_size: int = 2048
     max_length: int = 64
     causal: bool = False
+    local: bool = False
     eos_id: int = 2
 
 
@@ -167,7 +168,11 @@ class TextTransformer(nn.Module):
                 "cut longer texts when tokenising."
             )
         x = self.embeddings(ids)
-        x = self.final_layer_norm(self.encoder(x, attention_bias(mask, ids.shape[1], self.config.causal, x)))
+        bias = attention_bias(mask, ids.shape[1], self.config.causal, x)
+        if self.config.local:
+            near = locality(self.config.heads, ids.shape[1]).to(x)                              # (1, heads, L, L)
+            bias = near if bias is None else near + bias
+        x = self.final_layer_norm(self.encoder(x, bias))
         first_eos = (ids == self.config.eos_id).int().argmax(dim=1)                             # (B,)
         return TextOutput(x, x[torch.arange(len(x), device=x.device), first_eos])
 
@@ -184,6 +189,21 @@ def attention_bias(mask: Tensor | None, length: int, causal: bool, like: Tensor)
     if seen is None:
         return None
     return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, -torch.inf)
+
+
+def locality(heads: int, length: int) -> Tensor:
+    """What is added to the logits so that a word looks at its neighbours first: -slope * distance (Press et al. 2022,
+    "ALiBi"), with slopes of our own for a text that is read in both directions. Shape (1, heads, L, L), float32.
+
+    Of every four heads the first looks back, the second ahead (the other way costs four times as much), the third both
+    ways and far, the fourth anywhere. Which colour belongs to which thing is a matter of neighbourhood: learnt positions
+    alone find that out late or never (LOG.md).
+    """
+    place = torch.arange(length, dtype=torch.float32)
+    offset = place[None, :] - place[:, None]                                                    # key minus query
+    ahead, back = offset.clamp(min=0), (-offset).clamp(min=0)
+    four = torch.stack([-(back + 4 * ahead), -(ahead + 4 * back), -0.3 * (ahead + back), torch.zeros_like(offset)])
+    return four.repeat(-(-heads // 4), 1, 1)[None, :heads]
 
 
 class VisionEmbeddings(nn.Module):

@@ -124,14 +124,14 @@ def _draw(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -
 def render(pipeline: TextToImage, preview: Preview) -> str:
     """A step as HTML: the noisy latents in rough colour, the prediction decoded."""
     noisy = html.contact_sheet(pipeline.preview(preview.latents))
-    predicted = html.contact_sheet(preview.images or pipeline.decode(preview.x0))
+    predicted = html.contact_sheet(preview.images or pipeline.glimpse(preview.x0))
     return html.stage(noisy, predicted, preview.index, preview.n)
 
 
 def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
     """The pictures as files that say how they were made."""
     files = []
-    for image, one in zip(images, [request]*9):
+    for image, one in zip(images, each(request), strict=True):
         file = io.BytesIO()
         image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size))
         files.append(file.getvalue())

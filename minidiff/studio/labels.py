@@ -95,10 +95,10 @@ SAMPLER_LABELS = {
 EXAMPLES = [
     "a big red star left of a small blue house at night",
     "hai con cá màu vàng dưới biển",
-    "three purple balloons over a meadow",
+    "three purple balloons in a meadow",
     "một cái cây xanh lá bên phải ngôi nhà đỏ",
-    "an orange cat under a yellow moon",
-    "con thuyền trắng lúc hoàng hôn",
+    "an orange cat below a yellow moon",
+    "một con thuyền trắng lúc hoàng hôn",
 ]
 
 

@@ -12,10 +12,14 @@
 
   const asked = new URLSearchParams(location.search).get("lang");
   studio.speak(asked in studio.titles ? asked : studio.lang);
-  /* gradio writes its own guess of the language when it has loaded: ours stays. */
-  new MutationObserver(() => {
-    if (document.documentElement.lang !== studio.lang) document.documentElement.lang = studio.lang;
-  }).observe(document.documentElement, { attributes: true, attributeFilter: ["lang"] });
+  /* gradio writes its own title, and its guess of the language, when it has loaded: ours stay. */
+  const root = document.documentElement;
+  const keep = () => {
+    if (root.lang !== studio.lang) root.lang = studio.lang;
+    if (document.title !== studio.titles[studio.lang]) document.title = studio.titles[studio.lang];
+  };
+  new MutationObserver(keep).observe(root, { attributes: true, attributeFilter: ["lang"] });
+  new MutationObserver(keep).observe(document.head, { childList: true, characterData: true, subtree: true });
 
   /* Somebody else's drawing may come first: say so at once, the server will say the rest. */
   studio.waiting = (...values) => {

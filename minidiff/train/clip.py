@@ -29,10 +29,11 @@ class CLIPRun(LoopConfig):
     """Train the drawn world's bilingual CLIP (64 px pictures)."""
 
     out: Path = Path("runs/world-clip")
-    steps: int = 600
+    steps: int = 400
     batch: int = 192
-    lr: float = 1e-3
-    warmup: int = 60
+    lr: float = 3e-3
+    optimizer: str = "muon"
+    warmup: int = 30
     weight_decay: float = 0.1
     ema: float = 0.99
     precision: str = "auto"
@@ -58,7 +59,7 @@ class CLIPTask(Task):
         self.tokenizer = world_tokenizer()
         text = TextConfig(
             vocab_size=self.tokenizer.vocab_size, hidden_size=config.width, layers=config.layers,
-            heads=config.width // 64, intermediate=4 * config.width, projection_dim=256,
+            heads=config.width // 64, intermediate=4 * config.width, local=True, projection_dim=256,
         )  # fmt: skip
         vision = VisionConfig(
             image_size=config.size, patch_size=config.patch, hidden_size=config.vision_width,

@@ -76,6 +76,8 @@ class DiTRun(LoopConfig):
     """How far the text tower learns too: joint, last (its last layer and norm) or frozen."""
     text_from: str = "world-clip"
     """Zoo name of the text tower to start from, or nothing."""
+    start: str = "nothing"
+    """Zoo name of a DiT of the same shape whose weights, text tower included, are trained further; or nothing."""
     text_width: int = 256
     text_layers: int = 4
     reading: float = 0.05
@@ -113,11 +115,22 @@ class DiTTask(Task):
             caption_channels=self.text.config.hidden_size,
         )  # fmt: skip
         self.dit = DiT(shape)
+        if config.start != "nothing":
+            self._take_over(config.start)
         self.reader = Reader(self.text.config.hidden_size)
         self.eye = Eye(config.hidden_size)
         self.dit.transformer_blocks[config.seeing_block].register_forward_hook(self._remember)
         self.latents = cached_latents(config.scenes)
         self.held = cached_latents(512, "validation")
+
+    def _take_over(self, name: str) -> None:
+        """Load the zoo's weights of DiT and text tower; raises TrainingError when their shapes are others."""
+        saved, state = zoo.load(name)
+        ours = {"dit": asdict(self.dit.config), "text": asdict(self.text.config)}
+        if any(saved.get(part) != shape for part, shape in ours.items()):
+            raise TrainingError(f"{name!r} has another shape than this run: its options are {saved.get('dit')}.")
+        for part, module in (("dit", self.dit), ("text", self.text)):
+            module.load_state_dict({k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}.")})
 
     def _text_tower(self) -> TextEncoder:
         config = self.config
@@ -125,7 +138,7 @@ class DiTTask(Task):
             width = config.text_width
             shape = TextConfig(
                 vocab_size=self.tokenizer.vocab_size, hidden_size=width, layers=config.text_layers, heads=width // 64,
-                intermediate=4 * width,
+                intermediate=4 * width, local=True,
             )  # fmt: skip
             text = TextEncoder(shape)
         else:

@@ -153,6 +153,7 @@ def train(config: JudgeRun) -> None:
     """Train, measure on fresh renders, and put the averaged weights into the zoo with what was measured."""
     from minidiff import zoo
 
+    torch.manual_seed(config.seed)  # for the first weights
     task = JudgeTask(config)
     training = fit(task, config)
     if training.step < config.steps:

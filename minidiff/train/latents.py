@@ -55,18 +55,19 @@ def cached_latents(
     The folder's name holds the VAE's hash and the world's version, so an old cache is never mistaken for a new one."""
     home = folder / f"{zoo.entry(vae_name)['sha256'][:12]}-world{WORLD_VERSION}-{size}-{split}"
     home.mkdir(parents=True, exist_ok=True)
-    chunks = [home / f"{start:07d}.npy" for start in range(0, count, CHUNK)]
-    missing = [path for path in chunks if not path.exists()]
+    spans = {home / f"{start:07d}-{min(start + CHUNK, count):07d}.npy": start for start in range(0, count, CHUNK)}
+    missing = [path for path in spans if not path.exists()]
     if missing:
         vae, mean, std = load_vae(vae_name)
         vae.to("cuda" if torch.cuda.is_available() else "cpu")
         for path in tqdm(missing, desc=f"encoding {split} pictures", unit="chunk"):
-            latents = encode(vae, Pictures(split, int(path.stem), CHUNK, size), mean, std)
+            start = spans[path]
+            latents = encode(vae, Pictures(split, start, min(CHUNK, count - start), size), mean, std)
             partial = path.with_suffix(".partial")
             with open(partial, "wb") as file:
                 np.save(file, latents)
             os.replace(partial, path)
-    return np.concatenate([np.load(path) for path in chunks])[:count]
+    return np.concatenate([np.load(path) for path in spans])
 
 
 @torch.inference_mode()
@@ -77,7 +78,7 @@ def encode(vae: nn.Module, pictures: Pictures, mean: list[float], std: list[floa
     parts = []
     for images in DataLoader(pictures, batch_size=None, num_workers=1, prefetch_factor=4):
         pixels = to_tensor(np.asarray(images)).to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16):
             latent = vae.encode(pixels)[0].float()  # type: ignore[operator]
         parts.append(((latent - shift) / scale).half().cpu().numpy())
     return np.concatenate(parts)
