@@ -4,6 +4,7 @@ when the shipped model is there, docs/pictures.png (what it draws, with its prom
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -30,7 +31,7 @@ PROMPTS = (  # none of these sentences was in the training set; the pairs say th
 SIDE, TEXT, GAP = 168, 150, 12
 
 
-def sheet(images: list[Image.Image], captions: list[tuple[str, ...]], columns: int) -> Image.Image:
+def sheet(images: list[Image.Image], captions: Sequence[tuple[str, ...]], columns: int) -> Image.Image:
     """Pictures with their captions below, one paragraph each, on white."""
     font, rows = readable_font(12), -(-len(images) // columns)
     page = Image.new("RGB", (columns * (SIDE + GAP) + GAP, rows * (SIDE + TEXT + GAP) + GAP), "white")

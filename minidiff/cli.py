@@ -35,10 +35,10 @@ EVALUATE = {
         "PromptsRun",
         "evaluate",
     ),
-    "images": (
+    "quality": (
         "FD-mini and KID-mini of samples, with floor and ceilings",
-        "minidiff.evaluate.images",
-        "ImagesRun",
+        "minidiff.evaluate.quality",
+        "QualityRun",
         "evaluate",
     ),
 }

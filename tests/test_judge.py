@@ -130,7 +130,9 @@ def test_all_things_of_a_group_must_stand_where_the_relation_says():
     assert not related("left", [stars, [thing("boat", x=0.6)]])
 
 
-@pytest.mark.parametrize("middle, right", [((0.5, 0.5), True), ((0.05, 0.5), False), ((0.95, 0.5), False), ((0.5, 0.95), False)])
+@pytest.mark.parametrize(
+    "middle, right", [((0.5, 0.5), True), ((0.05, 0.5), False), ((0.95, 0.5), False), ((0.5, 0.95), False)]
+)
 def test_between(middle, right):
     ends = [thing("boat", x=0.2), thing("cat", x=0.8)]
     assert related("between", [[thing("star", x=middle[0], y=middle[1])], *([end] for end in ends)]) == right
@@ -151,6 +153,14 @@ def perfect_maps(batch: training.Examples, config: JudgeConfig) -> Maps:
     colour = torch.nn.functional.one_hot(things[..., 4].long(), len(COLOURS)).movedim(-1, 1) * 30.0
     setting = torch.nn.functional.one_hot(batch.setting, len(SETTINGS)) * 30.0
     return Maps(torch.logit(heat, eps=1e-6), kind, colour, place, setting, torch.zeros(len(heat), 1))
+
+
+def test_heat_is_a_small_hill_and_the_cells_beside_its_top_learn_too():
+    things, there = torch.zeros(1, 8, 5), torch.zeros(1, 8, dtype=torch.bool)
+    things[0, 0, :2], there[0, 0] = torch.tensor([5.5 / 16, 9.2 / 16]), True
+    heat, nearest, close = training.heat_map(things, there, 16)
+    assert heat[0, 9, 5] == 1 and heat[0, 9, 6] == pytest.approx(np.exp(-0.5)) and heat[0, 0, 15] < 1e-6
+    assert close.sum() == 9 and close[0, 8:11, 4:7].all() and not nearest.any()
 
 
 def test_perfect_maps_decode_to_the_scene_and_cost_almost_nothing():

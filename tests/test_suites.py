@@ -123,7 +123,8 @@ def test_evaluate_prompts_writes_what_it_promises(zoo_with_judge, tmp_path, caps
     saved = json.loads((tmp_path / "out.json").read_text())
     assert all(set(saved[lang]) >= {"overall", *CATEGORIES} for lang in LANGS)
     assert saved["n"] == 6 and set(saved["judge"]) >= {"object", "overall"} and saved["gap"] >= 0
-    assert set(saved["controls"]) == {"real renders", "shuffled prompts"} and saved["run"]["pictures"] == 18
+    assert set(saved["controls"]) == {"real renders", "real, through the VAE", "shuffled prompts"}
+    assert saved["run"]["pictures"] == 18
     assert (tmp_path / "out.png").stat().st_size > 1000
     assert "vi_unaccented" in capsys.readouterr().out
 

@@ -137,13 +137,23 @@ def accuracy(
     return figures
 
 
-def real_pictures(prompts: Sequence[Prompt], judge: Judge, seed: int = 0) -> Results:
-    """Control, the ceiling: drawings by the world itself of which each claim is true."""
+@torch.inference_mode()
+def through_vae(pipeline: TextToImage, pictures: Tensor) -> Tensor:
+    """Encoded and decoded, (B, 3, H, W) in 0..1: the best that a generator in this latent space can look."""
+    mean, _ = pipeline.vae.encode(pictures.to(pipeline.device) * 2 - 1)
+    return (pipeline.vae.decode(mean).float().clamp(-1, 1) + 1).cpu() / 2
+
+
+def real_pictures(
+    prompts: Sequence[Prompt], judge: Judge, seed: int = 0, change: Callable[[Tensor], Tensor] | None = None
+) -> Results:
+    """Control, the ceiling: drawings by the world itself of which each claim is true, perhaps changed before judging."""
     results = Results([])
     for start in range(0, len(prompts), 64):
         part = prompts[start : start + 64]
         scenes: list[Scene] = [complete(p.claim, random.Random(seed + start + k)) for k, p in enumerate(part)]
-        results.extend(_judged(part, rendered(scenes, judge.config.image_size), judge))
+        pictures = rendered(scenes, judge.config.image_size)
+        results.extend(_judged(part, pictures if change is None else change(pictures), judge))
     return results
 
 
@@ -194,6 +204,7 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
         figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, held_out=False), judge, "en").figures()
     figures["controls"] = {
         "real renders": real_pictures(prompts, judge).figures(),
+        "real, through the VAE": real_pictures(prompts, judge, change=lambda x: through_vae(pipeline, x)).figures(),
         "shuffled prompts": shuffled(by_lang["en"]).figures(),
     }
     trust = reliability(judge, run.judged, quiet=False)

@@ -24,7 +24,7 @@ from minidiff.data.scenes import WORLD_VERSION, render, scene_at
 from minidiff.evaluate.corruptions import grain
 from minidiff.evaluate.judge import Judge, features, load_judge, to_batch
 from minidiff.evaluate.metrics import frechet_distance, gaussian_window, kid, precision_recall
-from minidiff.evaluate.prompts import PromptsRun, pipeline_generator
+from minidiff.evaluate.prompts import PromptsRun, pipeline_generator, through_vae
 from minidiff.evaluate.report import contact_sheet, save_json, table
 
 if TYPE_CHECKING:
@@ -126,14 +126,6 @@ def generated(pipeline: TextToImage, run: QualityRun) -> np.ndarray:
     return np.concatenate(pictures)
 
 
-@torch.inference_mode()
-def through_vae(pipeline: TextToImage, pictures: np.ndarray) -> Tensor:
-    """Encoded and decoded, (B, 3, H, W) in 0..1: the best that a generator in this latent space can look."""
-    x = to_batch(pictures).to(pipeline.device) * 2 - 1
-    mean, _ = pipeline.vae.encode(x)
-    return (pipeline.vae.decode(mean).float().clamp(-1, 1) + 1).cpu() / 2
-
-
 def evaluate(run: QualityRun) -> dict[str, Any]:
     """Measure, print a table, write the JSON and the sheet of neighbours; returns what the JSON holds.
 
@@ -146,9 +138,11 @@ def evaluate(run: QualityRun) -> dict[str, Any]:
     pictures = generated(pipeline, run)
     made = features(judge, pictures)
     rows = {"generated": compare(real, made)}
-    decoded = seen_features(
-        judge, lambda k, n: through_vae(pipeline, renders(run.samples + k, n, "test")), run.samples, "through the VAE"
-    )
+
+    def again(first: int, count: int) -> Tensor:
+        return through_vae(pipeline, to_batch(renders(run.samples + first, count, "test")))
+
+    decoded = seen_features(judge, again, run.samples, "through the VAE")
     rows |= {"real through the VAE": compare(real, decoded)} | controls(judge, real, run.samples, run.seed)
     memory = neighbours(judge, pictures, made, real, run)
     about = {"model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,

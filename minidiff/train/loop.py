@@ -266,8 +266,9 @@ def one_step(
         generator = torch.Generator().manual_seed(
             mix_seed(config.seed, training.step, micro, accelerator.process_index)
         )
+        batch = next(batches)
         with accelerator.autocast():
-            loss, figures = runner(next(batches), Step(training.step, generator))
+            loss, figures = runner(batch, Step(training.step, generator))
         accelerator.backward(loss / config.accumulate)
         for name, value in {"loss": loss, **figures}.items():
             totals[name] = totals.get(name, torch.zeros(())) + value.detach().float().cpu() / config.accumulate

@@ -85,7 +85,8 @@ class VAETask(Task):
         return error + 2 * squared + self.config.kl * kl, {"mse": squared, "kl": kl}
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
-        images = np.stack([render(scene_at(k, "validation"), self.config.size).image for k in range(max(8, self.config.held // 10))])
+        count = max(8, self.config.held // 10)
+        images = np.stack([render(scene_at(k, "validation"), self.config.size).image for k in range(count)])
         output = reconstruct(self.vae, images)
         folder.mkdir(parents=True, exist_ok=True)
         pairs = np.stack([images[:8], output[:8]]).reshape(16, *images.shape[1:])
