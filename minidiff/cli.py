@@ -134,7 +134,7 @@ def _sentence(box: str) -> str:
 def run_sample(argv: Sequence[str]) -> None:
     examples = (
         '  minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png\n'
-        '  minidiff sample "hai con cá màu vàng dưới biển" --num-images 4 --sampler euler_a'
+        '  minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a'
     )
     options = parse(SampleOptions, argv, "minidiff sample", examples)
     from minidiff.request import Request

@@ -38,11 +38,11 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "guidance_scale": {
         "en": "The guidance scale must be a number from {least} to {most} (1 turns guidance off), not {given}.",
-        "vi": "Độ bám mô tả phải là số từ {least} đến {most} (1 là tắt), không phải {given}.",
+        "vi": "Mức dẫn hướng phải là số từ {least} đến {most} (1 là tắt), không phải {given}.",
     },
     "seed": {
         "en": "The seed must be a whole number from {least} to {most}, not {given}.",
-        "vi": "Hạt giống phải là số nguyên từ {least} đến {most}, không phải {given}.",
+        "vi": "Seed phải là số nguyên từ {least} đến {most}, không phải {given}.",
     },
     "num_images": {
         "en": "The number of images must be a whole number from {least} to {most}, not {given}.",

@@ -201,7 +201,7 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
     assert page.evaluate("document.documentElement.lang") == "vi"
     assert page.title() == "Xưởng vẽ minidiff"
     words = page.locator("body").inner_text()
-    for text in ("Mô tả", "Bộ lấy mẫu", "Số bước", "Hạt giống", "Thiết lập", "Chưa gặp khi huấn luyện", "Vẽ tranh"):
+    for text in ("Mô tả", "Bộ lấy mẫu", "Số bước", "Seed", "Thiết lập", "Chưa gặp khi huấn luyện", "Vẽ tranh"):
         assert text in words
     for text in ("Prompt", "Sampler", "Steps", "Seed", "Settings", "Never seen", "Create", "Write a sentence"):
         assert text not in words, text
@@ -219,7 +219,7 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
 def test_a_link_can_ask_for_a_language(page: Any, address: str) -> None:
     open_studio(page, address, "?lang=vi")
     expect(page.locator("#draw")).to_have_text("Vẽ", timeout=PATIENCE)
-    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng dưới biển", timeout=PATIENCE)
+    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng trên biển", timeout=PATIENCE)
     assert page.evaluate("document.documentElement.lang") == "vi"
     assert page.title() == "Xưởng vẽ minidiff"
 
@@ -272,7 +272,7 @@ def test_seed_tools_and_examples(page: Any, address: str) -> None:
     settings(page)
     set_number(page, "steps", 1)
     page.locator("#examples button").nth(1).click()
-    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng dưới biển", timeout=PATIENCE)
+    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng trên biển", timeout=PATIENCE)
     seed = page.locator("#seed input")
     page.locator("#dice").click()
     expect(seed).not_to_have_value("42", timeout=PATIENCE)

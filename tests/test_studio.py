@@ -62,7 +62,7 @@ def test_switching_relabels_every_control() -> None:
         shown = [{k: v for k, v in one[name].items() if k != "__type__"} for one in (english, vietnamese)]
         assert shown[0]
         same = [key for key in shown[0] if shown[0][key] == shown[1][key]]
-        assert same == (["label"] if name == "eta" else []), name
+        assert same == (["label"] if name in ("eta", "seed") else []), name  # Vietnamese says eta and seed too
 
 
 # HTML
