@@ -27,6 +27,8 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
 expect = sync_api.expect
 
+from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that gradio is here)
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -176,6 +178,7 @@ def test_stop_ends_a_long_run(page: Any, address: str) -> None:
     expect(page.locator(".stage .state")).to_contain_text(re.compile(r"Step \d+ of 100"), timeout=PATIENCE)
     page.locator("#stop").click()
     expect(page.locator("#notice")).to_contain_text("Stopped", timeout=PATIENCE)
+    page.wait_for_timeout(1000)  # a step that was on its way may still arrive
     expect(page.locator("#stop")).to_be_disabled()
     state = page.locator(".stage .state").inner_text()
     page.wait_for_timeout(1500)
@@ -203,7 +206,7 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
     words = page.locator("body").inner_text()
     for text in ("Mô tả", "Bộ lấy mẫu", "Số bước", "Seed", "Thiết lập", "Chưa gặp khi huấn luyện", "Vẽ tranh"):
         assert text in words
-    for text in ("Prompt", "Sampler", "Steps", "Seed", "Settings", "Never seen", "Create", "Write a sentence"):
+    for text in ("Prompt", "Sampler", "Steps", "New seed", "Settings", "Never seen", "Create", "Write a sentence"):
         assert text not in words, text
     assert page.locator("#prompt textarea").input_value() == "a dragon in the rain"
     page.locator("#prompt textarea").fill("   ")
@@ -219,7 +222,7 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
 def test_a_link_can_ask_for_a_language(page: Any, address: str) -> None:
     open_studio(page, address, "?lang=vi")
     expect(page.locator("#draw")).to_have_text("Vẽ", timeout=PATIENCE)
-    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng trên biển", timeout=PATIENCE)
+    expect(page.locator("#prompt textarea")).to_have_value(EXAMPLES[1], timeout=PATIENCE)
     assert page.evaluate("document.documentElement.lang") == "vi"
     assert page.title() == "Xưởng vẽ minidiff"
 
@@ -272,7 +275,7 @@ def test_seed_tools_and_examples(page: Any, address: str) -> None:
     settings(page)
     set_number(page, "steps", 1)
     page.locator("#examples button").nth(1).click()
-    expect(page.locator("#prompt textarea")).to_have_value("hai con cá màu vàng trên biển", timeout=PATIENCE)
+    expect(page.locator("#prompt textarea")).to_have_value(EXAMPLES[1], timeout=PATIENCE)
     seed = page.locator("#seed input")
     page.locator("#dice").click()
     expect(seed).not_to_have_value("42", timeout=PATIENCE)

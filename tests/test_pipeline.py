@@ -194,7 +194,7 @@ def png(size: tuple[int, int] = (8, 8), **texts: str) -> io.BytesIO:
         (png(minidiff="{"), "does not say"),
         (png(minidiff="[" * 50_000), "does not say"),
         (png(minidiff="[1]"), "does not say"),
-        (png((5000, 5000), minidiff="{}"), "5000 x 5000 pixels; at most 2048"),
+        (png((5000, 5000), minidiff="{}"), "not a PNG picture that can be read|5000 x 5000 pixels; at most 2048"),
         (png((13_000, 13_000), minidiff="{}"), "not a PNG picture that can be read|at most 2048"),
     ],
     ids=["gif", "empty", "plain", "half", "deep", "list", "large", "bomb"],

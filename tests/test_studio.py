@@ -117,7 +117,7 @@ def test_draw_shows_every_step_then_the_pictures(pipeline: TextToImage) -> None:
         assert view.stage is not None
         assert f"Step {index} of 3" in view.stage
         assert view.stage.count("<img") == 2  # x_t and x0
-    assert [view.running for view in views] == [True] * 3 + [False]
+    assert [view.running for view in views] == [True, None, None, False]
     assert views[-1].results is not None
     assert views[-1].results.count("<img") == 2
     assert views[-1].results.count("download=") == 2

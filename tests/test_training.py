@@ -15,7 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from minidiff.train.ema import EMA
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, load_checkpoint, save_atomically
+from minidiff.train.loop import (
+    Batch,
+    LoopConfig,
+    Step,
+    Task,
+    TrainingError,
+    fit,
+    load_checkpoint,
+    recipe,
+    save_atomically,
+)
 from minidiff.train.optim import Muon, build_optimizers, orthogonalise, warmup_cosine
 
 
@@ -182,3 +192,9 @@ def test_schedule_rises_then_falls_to_its_floor() -> None:
     assert factors[0] == pytest.approx(0.1) and factors[9] == 1.0
     assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
     assert warmup_cosine(100, 100, 10) == pytest.approx(0.02)
+
+
+def test_a_recipe_names_what_is_not_at_its_default(tmp_path: Path) -> None:
+    assert recipe("minidiff train x", LoopConfig()) == "minidiff train x"
+    changed = LoopConfig(out=tmp_path, steps=7, optimizer="muon", workers=3)
+    assert recipe("minidiff train x", changed) == "minidiff train x --steps 7 --optimizer muon"

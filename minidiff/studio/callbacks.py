@@ -30,13 +30,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class View:
-    """What changes on the page; None leaves a part as it is."""
+    """What changes on the page; None leaves a part as it is.
+
+    running: whether Stop can be pressed. Said at the beginning and at the end only: a step's view may reach the browser
+    after Stop was pressed, and must not bring the button back.
+    """
 
     stage: str | None = None
     results: str | None = None
     notice: str | None = None
     seed: int | None = None
-    running: bool = False
+    running: bool | None = False
 
 
 def describe(pipeline: TextToImage, prompt: object) -> str:
@@ -112,7 +116,7 @@ def _draw(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -
             words = html.both("too_long", seconds=round(MAX_SECONDS))
             yield View(notice=html.notice(words, "bad"), stage=render(pipeline, preview))
             return
-        yield View(stage=render(pipeline, preview), running=True)
+        yield View(stage=render(pipeline, preview), running=None)
     yield View(
         stage=render(pipeline, preview),
         results=html.results(pngs(pipeline, request, preview.images), request.prompt, request.seeds),

@@ -189,7 +189,7 @@ def updates(view: View) -> tuple[Any, ...]:
         *(gr.skip() if part is None else part for part in (view.stage, view.results, view.notice)),
         gr.skip() if view.seed is None else view.seed,
         gr.skip() if view.seed is None else view.seed,
-        gr.update(interactive=view.running),
+        gr.skip() if view.running is None else gr.update(interactive=view.running),
     )
 
 

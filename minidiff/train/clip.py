@@ -19,7 +19,7 @@ from minidiff.data.captions import LANGS, drop_details, phrase
 from minidiff.data.scenes import WORLD_VERSION, Scene, render, scene_at
 from minidiff.models.clip import CLIP, TextConfig, VisionConfig, clip_loss
 from minidiff.train.images import to_tensor
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
 from minidiff.train.reading import Reader, answers, reading_loss
 from minidiff.train.texts import SHARES, world_tokenizer
 
@@ -135,7 +135,7 @@ def train(config: CLIPRun) -> None:
         "world-clip",
         task.clip.state_dict(),
         {"text": asdict(task.clip.text_model.config), "vision": asdict(task.clip.vision_model.config)},
-        recipe=f"minidiff train world-clip --steps {config.steps} --batch {config.batch}",
+        recipe=recipe("minidiff train world-clip", config),
         images_seen=config.steps * config.batch,
         world_version=WORLD_VERSION,
         figures=figures,

@@ -25,7 +25,7 @@ from minidiff.models.dit import DiT, DiTConfig
 from minidiff.pipeline import TextToImage
 from minidiff.train.images import contact_sheet, to_images
 from minidiff.train.latents import cached_latents, load_vae
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, mix_seed
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, mix_seed, recipe
 from minidiff.train.reading import IGNORED, Reader, answers, reading_loss
 from minidiff.train.seeing import Eye, token_truth
 from minidiff.train.texts import SHARES, caption, world_tokenizer
@@ -57,14 +57,14 @@ class DiTRun(LoopConfig):
     """Train the drawn world's text-to-image DiT on cached latents."""
 
     out: Path = Path("runs/world-dit")
-    steps: int = 4000
+    steps: int = 1080
     batch: int = 128
-    lr: float = 1e-3
-    warmup: int = 200
+    lr: float = 3e-3
+    warmup: int = 60
     weight_decay: float = 0.02
-    ema: float = 0.999
+    ema: float = 0.995
     optimizer: str = "muon"
-    scenes: int = 49152
+    scenes: int = 32768
     """Different scenes to cache and learn from."""
     path: str = "cosine"
     """cosine, linear, scaled_linear or flow."""
@@ -84,11 +84,11 @@ class DiTRun(LoopConfig):
     """Weight of the reading-comprehension loss on the text tower (train/reading.py); 0 for none."""
     seeing: float = 0.1
     """Weight of the loss that asks inner tokens what stands where (train/seeing.py); 0 for none."""
-    seeing_block: int = 3
+    seeing_block: int = 4
     """After which block (counted from 0) the tokens are asked."""
-    hidden_size: int = 384
-    depth: int = 6
-    heads: int = 6
+    hidden_size: int = 256
+    depth: int = 8
+    heads: int = 4
     drop: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
     guidance: float = 3.0
@@ -261,13 +261,13 @@ def train(config: DiTRun) -> None:
         return
     training.ema.copy_to(task)
     task.eval()
-    figures: dict[str, Any] = task.validate(config.out, training.step)
+    figures = training.figures or task.validate(config.out, training.step)
     settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
     zoo.add(
         config.name,
         {k: v for k, v in task.state_dict().items() if k.startswith(("dit.", "text."))},
         {"dit": asdict(task.dit.config), "text": asdict(task.text.config), **settings, "guidance": config.guidance},
-        recipe=f"minidiff train world-dit --steps {config.steps} --batch {config.batch}",
+        recipe=recipe("minidiff train world-dit", config),
         images_seen=config.steps * config.batch,
         world_version=WORLD_VERSION,
         figures={**figures, "minutes": round(training.seconds / 60, 1)},

@@ -19,7 +19,7 @@ from minidiff.evaluate.corruptions import corrupt
 from minidiff.evaluate.judge import Judge, JudgeConfig, Maps, config_to_dict
 from minidiff.evaluate.reliability import TEST_FROM, confirms, looked_at, reliability, test_scenes
 from minidiff.evaluate.report import reliability_table
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
 
 MOST = 8             # room for this many things per picture; the world draws at most 5
 
@@ -166,7 +166,7 @@ def train(config: JudgeRun) -> None:
         "world-judge",
         judge.state_dict(),
         config_to_dict(judge.config),
-        recipe=f"minidiff train world-judge --steps {config.steps} --batch {config.batch}",
+        recipe=recipe("minidiff train world-judge", config),
         images_seen=config.steps * config.batch,
         world_version=WORLD_VERSION,
         figures=figures,

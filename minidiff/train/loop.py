@@ -12,12 +12,13 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -124,6 +125,18 @@ def micro_batches(task: Task, config: LoopConfig, start: int, accelerator: Accel
         yield {k: v.to(accelerator.device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
+def recipe(command: str, config: LoopConfig) -> str:
+    """The command that repeats a run: `command` and every option that is not at its default, except where files lie and
+    how the work is cut."""
+    told, silent = [], ("out", "fresh", "stop_after", "workers", "save_every", "validate_every")
+    for option in fields(config):
+        value = getattr(config, option.name)
+        if value != option.default and option.name not in silent:
+            words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            told.append(f"--{option.name.replace('_', '-')} {words}")
+    return " ".join([command, *told])
+
+
 # --- checkpoints ----------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +168,7 @@ class Training:
     ema: EMA
     step: int = 0
     seconds: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)  # of the last validation
 
     def state(self, config: LoopConfig) -> dict[str, Any]:
         return {
@@ -218,6 +231,7 @@ def fit(task: Task, config: LoopConfig) -> Training:
     """Train `task` until config.steps; resumes from config.out/checkpoint.pt when it is there.
 
     Raises TrainingError when the loss is no longer a number, or when the checkpoint does not fit."""
+    AcceleratorState._reset_state()  # accelerate keeps one precision per process; a second run may want another
     accelerator = Accelerator(mixed_precision="bf16" if config.precision in ("auto", "bf16") else "no")
     checkpoint = config.out / "checkpoint.pt"
     task.to(accelerator.device)
@@ -241,7 +255,8 @@ def fit(task: Task, config: LoopConfig) -> Training:
         rate = config.batch * accelerator.num_processes / (time.perf_counter() - began)
         row = {"step": training.step, **figures, "images_per_second": rate, "minutes": training.seconds / 60}
         if main and (training.step % config.validate_every == 0 or training.step == config.steps):
-            row.update(validated(training, config.out))
+            training.figures = validated(training, config.out)
+            row.update({f"val_{k}": v for k, v in training.figures.items()})
         if main and log is not None:
             log.add(row)
             bar.update()
@@ -292,7 +307,7 @@ def validated(training: Training, folder: Path) -> dict[str, float]:
     task.eval()
     try:
         with torch.no_grad():
-            return {f"val_{k}": v for k, v in task.validate(folder, training.step).items()}
+            return task.validate(folder, training.step)
     finally:
         task.load_state_dict(own)
         task.train()

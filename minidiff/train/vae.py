@@ -18,7 +18,7 @@ from minidiff.data.scenes import WORLD_VERSION, Render, render, scene_at
 from minidiff.evaluate.metrics import psnr, ssim
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.train.images import contact_sheet, to_images, to_tensor
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
 
 
 @dataclass
@@ -141,7 +141,7 @@ def train(config: VAERun) -> None:
         "world-vae",
         task.vae.state_dict(),
         {"vae": asdict(task.vae.config), "latent_mean": mean, "latent_std": std},
-        recipe=f"minidiff train world-vae --steps {config.steps} --batch {config.batch}",
+        recipe=recipe("minidiff train world-vae", config),
         images_seen=config.steps * config.batch,
         world_version=WORLD_VERSION,
         figures=figures,
