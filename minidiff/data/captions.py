@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from minidiff.data.scenes import Group, Scene
 
@@ -149,35 +150,47 @@ def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
     """A claim in words. Raises ValueError for a language that is not in LANGS."""
     if lang not in LANGS:
         raise ValueError(f"Captions are written in {', '.join(LANGS)}; {lang!r} is none of them.")
-    if lang == "en":
-        tables = RELATIONS_EN, PLACES_EN, SETTINGS_EN, OPENINGS_EN
-        return _sentence(claim, rng, _group_en, *tables, "and", ("between", "in between"))
-    text = _sentence(
-        claim, rng, _group_vi, RELATIONS_VI, PLACES_VI, SETTINGS_VI, OPENINGS_VI, "và", ("ở giữa", "nằm giữa")
-    )
-    return text if lang == "vi" else strip_accents(text)
+    text = _sentence(claim, rng, ENGLISH if lang == "en" else VIETNAMESE)
+    return strip_accents(text) if lang == "vi_unaccented" else text
 
 
-def _sentence(claim, rng, group, relations, places, settings, openings, conjunction, between) -> str:  # type: ignore[no-untyped-def]
-    """The order of words is the same in both languages; only the tables and the noun phrases differ."""
-    things = [group(g, rng) for g in claim.groups]
-    if claim.relation == "between" and len(things) == 3:
-        text = f"{things[0]} {rng.choice(between)} {things[1]} {conjunction} {things[2]}"
-    elif claim.relation in relations and len(things) == 2:
-        text = f"{things[0]} {rng.choice(relations[claim.relation])} {things[1]}"
-    elif len(things) == 3:
-        text = f"{things[0]}, {things[1]} {conjunction} {things[2]}"
-    else:
-        text = f" {conjunction} ".join(things)
+@dataclass(frozen=True)
+class Grammar:
+    """What differs between the languages: noun phrases and tables of words. The order of a sentence is the same."""
+
+    group: Callable[[Group, random.Random], str]
+    relations: Mapping[str, tuple[str, ...]]
+    between: tuple[str, ...]
+    places: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, tuple[str, ...]]
+    openings: tuple[str, ...]
+    conjunction: str
+
+
+def _sentence(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
+    """(opening) things in their relation (place) (setting); the setting may come first."""
+    text = _things(claim, rng, grammar)
     if claim.groups[0].place:
-        text += " " + rng.choice(places[claim.groups[0].place])
+        text += " " + rng.choice(grammar.places[claim.groups[0].place])
     opened = rng.random() < 0.12
     if opened:
-        text = f"{rng.choice(openings)} {text}"
+        text = f"{rng.choice(grammar.openings)} {text}"
     if claim.setting:
-        where = rng.choice(settings[claim.setting])
+        where = rng.choice(grammar.settings[claim.setting])
         text = f"{where}, {text}" if not opened and rng.random() < 0.15 else f"{text} {where}"
     return text
+
+
+def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
+    things = [grammar.group(group, rng) for group in claim.groups]
+    conjunction = grammar.conjunction
+    if claim.relation == "between" and len(things) == 3:
+        return f"{things[0]} {rng.choice(grammar.between)} {things[1]} {conjunction} {things[2]}"
+    if claim.relation and claim.relation in grammar.relations and len(things) == 2:
+        return f"{things[0]} {rng.choice(grammar.relations[claim.relation])} {things[1]}"
+    if len(things) == 3:
+        return f"{things[0]}, {things[1]} {conjunction} {things[2]}"
+    return f" {conjunction} ".join(things)
 
 
 def _group_en(group: Group, rng: random.Random) -> str:
@@ -207,3 +220,11 @@ def strip_accents(text: str) -> str:
     """Vietnamese as it is typed without a Vietnamese keyboard: "đỏ" becomes "do"."""
     plain = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
     return "".join(c for c in plain if not unicodedata.combining(c))
+
+
+ENGLISH = Grammar(
+    _group_en, RELATIONS_EN, ("between", "in between"), PLACES_EN, SETTINGS_EN, OPENINGS_EN, conjunction="and"
+)
+VIETNAMESE = Grammar(
+    _group_vi, RELATIONS_VI, ("ở giữa", "nằm giữa"), PLACES_VI, SETTINGS_VI, OPENINGS_VI, conjunction="và"
+)

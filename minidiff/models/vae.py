@@ -30,17 +30,18 @@ class VAEConfig:
 class Resolution(nn.Module):
     """The residual blocks of one resolution, then perhaps a change of size."""
 
-    def __init__(self, c_in: int, c_out: int, layers: int, groups: int, resample: nn.Module | None, name: str) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, layers: int, groups: int, down: Downsample | None = None, up: Upsample | None = None
+    ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(ResBlock(c_in if k == 0 else c_out, c_out, groups) for k in range(layers))
-        self.resample_name = name
-        if resample is not None:
-            setattr(self, name, nn.ModuleList([resample]))
+        self.downsamplers = nn.ModuleList([down] if down else [])
+        self.upsamplers = nn.ModuleList([up] if up else [])
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.resnets:
+        for block in (*self.resnets, *self.downsamplers, *self.upsamplers):
             x = block(x)
-        return getattr(self, self.resample_name)[0](x) if hasattr(self, self.resample_name) else x
+        return x
 
 
 class Middle(nn.Module):
@@ -66,7 +67,7 @@ class Encoder(nn.Module):
         for k, width in enumerate(widths):
             down = Downsample(width) if k < len(widths) - 1 else None
             before = widths[max(0, k - 1)]
-            self.down_blocks.append(Resolution(before, width, config.layers, groups, down, "downsamplers"))
+            self.down_blocks.append(Resolution(before, width, config.layers, groups, down=down))
         self.mid_block = Middle(widths[-1], groups)
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
@@ -90,7 +91,7 @@ class Decoder(nn.Module):
         for k, width in enumerate(widths):
             up = Upsample(width) if k < len(widths) - 1 else None
             before = widths[max(0, k - 1)]
-            self.up_blocks.append(Resolution(before, width, config.layers + 1, groups, up, "upsamplers"))
+            self.up_blocks.append(Resolution(before, width, config.layers + 1, groups, up=up))
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from minidiff.data.captions import LANGS, drop_details, phrase
 from minidiff.data.scenes import WORLD_VERSION, Scene, render, scene_at
 from minidiff.models.clip import CLIP, TextConfig, VisionConfig, clip_loss
+from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.images import to_tensor
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
 from minidiff.train.reading import Reader, answers, reading_loss
@@ -97,7 +98,7 @@ def pictures_of(scenes: list[Scene], size: int) -> Tensor:
 
 
 @torch.no_grad()
-def retrieval(clip: CLIP, tokenizer, split: str = "test", count: int = 256) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def retrieval(clip: CLIP, tokenizer: Tokenizer, split: str = "test", count: int = 256) -> dict[str, float]:
     """R@1 among `count` held-out scenes: the share of captions whose own picture is the nearest (per language), of pictures
     whose own English caption is, and of English captions whose Vietnamese translation is. Captions leave details
     out, so that two of them may say the same of two scenes: not everybody can reach 1."""
