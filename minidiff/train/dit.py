@@ -203,6 +203,7 @@ class DiTTask(Task):
             figures.update(self.judged_accuracy(pipeline))
         return figures
 
+    @torch.no_grad()
     def fixed_noise_loss(self) -> float:
         """The loss on validation scenes whose captions, times and noise never change: comparable from step to step."""
         rng, device = random.Random(0), next(self.parameters()).device
