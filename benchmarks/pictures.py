@@ -28,20 +28,20 @@ PROMPTS = (  # none of these sentences was in the training set; the pairs say th
 )  # fmt: skip
 
 
-SIDE, TEXT, GAP = 168, 150, 12
+SIDE, GAP = 168, 12  # pixels
 
 
-def sheet(images: list[Image.Image], captions: Sequence[tuple[str, ...]], columns: int) -> Image.Image:
-    """Pictures with their captions below, one paragraph each, on white."""
+def sheet(images: list[Image.Image], captions: Sequence[tuple[str, ...]], columns: int, text: int) -> Image.Image:
+    """Pictures on white with their captions, one paragraph each, in the `text` pixels below."""
     font, rows = readable_font(12), -(-len(images) // columns)
-    page = Image.new("RGB", (columns * (SIDE + GAP) + GAP, rows * (SIDE + TEXT + GAP) + GAP), "white")
+    page = Image.new("RGB", (columns * (SIDE + GAP) + GAP, rows * (SIDE + text + GAP) + GAP), "white")
     draw = ImageDraw.Draw(page)
     for k, (image, paragraphs) in enumerate(zip(images, captions, strict=True)):
-        x, y = GAP + (k % columns) * (SIDE + GAP), GAP + (k // columns) * (SIDE + TEXT + GAP)
+        x, y = GAP + (k % columns) * (SIDE + GAP), GAP + (k // columns) * (SIDE + text + GAP)
         page.paste(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x, y))
         y += SIDE + 5
-        for text, ink in zip(paragraphs, ((30, 30, 36), (120, 50, 40)), strict=False):
-            lines = wrap(text, SIDE, font)
+        for paragraph, ink in zip(paragraphs, ((30, 30, 36), (120, 50, 40)), strict=False):
+            lines = wrap(paragraph, SIDE, font)
             draw.multiline_text((x, y), lines, fill=ink, font=font, spacing=2)
             y += 15 * (lines.count("\n") + 1) + 3
     return page
@@ -55,7 +55,7 @@ def world(path: Path = Path("docs/world.png"), count: int = 64) -> None:
     captions = [(phrase(claim, "en", rng), phrase(claim, "vi", rng)) for claim in claims]
     images = [Image.fromarray(render(scene, 2 * SIDE).image) for scene in scenes]
     path.parent.mkdir(exist_ok=True)
-    sheet(images, captions, 8).save(path, optimize=True)
+    sheet(images, captions, 8, 150).save(path, optimize=True)
 
 
 def pictures(path: Path = Path("docs/pictures.png")) -> None:
@@ -64,7 +64,7 @@ def pictures(path: Path = Path("docs/pictures.png")) -> None:
 
     texts = [text for pair in PROMPTS for text in pair]
     path.parent.mkdir(exist_ok=True)
-    sheet([generate_image(text, seed=7)[0] for text in texts], [(text,) for text in texts], 8).save(path, optimize=True)
+    sheet([generate_image(text, seed=7)[0] for text in texts], [(text,) for text in texts], 8, 62).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_cached_latents_are_normalised_and_made_once(trained: Path) -> None:
     assert stamps == {path: path.stat().st_mtime_ns for path in Path("runs/latents").rglob("*.npy")}
 
 
-@pytest.mark.parametrize("mode, share", [("frozen", 0.0), ("last", 0.2), ("joint", 0.9)])
+@pytest.mark.parametrize("mode, share", [("frozen", 0.0), ("last", 0.2), ("joint", 0.7)])
 def test_the_text_tower_learns_as_far_as_it_is_told(trained: Path, mode: str, share: float) -> None:
     run = dit.DiTRun(text=mode, scenes=64, hidden_size=64, depth=2, heads=2, seeing_block=1)
     weights = list(dit.DiTTask(run).text.parameters())

@@ -91,7 +91,7 @@ class DiTRun(LoopConfig):
     heads: int = 4
     drop: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
-    guidance: float = 3.0
+    guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
     """Prompts per category and language that the judge scores at each validation; 0 for none."""
@@ -264,12 +264,14 @@ def train(config: DiTRun) -> None:
     task.eval()
     figures = training.figures or task.validate(config.out, training.step)
     settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
+    before = zoo.entry(config.start) if config.start != "nothing" else {}  # the run that this one goes on from
+    minutes = before.get("figures", {}).get("minutes", 0) + training.seconds / 60
     zoo.add(
         config.name,
         {k: v for k, v in task.state_dict().items() if k.startswith(("dit.", "text."))},
         {"dit": asdict(task.dit.config), "text": asdict(task.text.config), **settings, "guidance": config.guidance},
-        recipe=recipe("minidiff train world-dit", config),
-        images_seen=config.steps * config.batch,
+        recipe=" && ".join([*filter(None, [before.get("recipe")]), recipe("minidiff train world-dit", config)]),
+        images_seen=before.get("images_seen", 0) + config.steps * config.batch,
         world_version=WORLD_VERSION,
-        figures={**figures, "minutes": round(training.seconds / 60, 1)},
+        figures={**figures, "minutes": round(minutes, 1)},
     )
