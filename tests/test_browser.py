@@ -109,12 +109,19 @@ def open_studio(page: Any, address: str, query: str = "") -> None:
 def settings(page: Any) -> None:
     page.locator("#settings > button").click()
     expect(page.locator("#steps input[type=number]")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(1000)  # what an accordion holds is mounted when it opens, and only then listens
 
 
 def set_number(page: Any, name: str, value: object) -> None:
+    """Type a number and make sure that it stays: a page that is still being put together may take it back."""
     box = page.locator(f"#{name} input[type=number]")
-    box.fill(str(value))
-    box.press("Tab")
+    for _ in range(10):
+        box.fill(str(value))
+        box.press("Tab")
+        page.wait_for_timeout(400)
+        if float(box.input_value()) == float(str(value)):
+            return
+    raise AssertionError(f"{name} does not keep the value {value}")
 
 
 def finished(page: Any) -> None:
@@ -315,6 +322,7 @@ def test_keyboard_alone_suffices(page: Any, address: str) -> None:
     page.locator("#settings > button").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#steps input[type=number]")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(1000)  # what an accordion holds is mounted when it opens, and only then listens
 
 
 @pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
