@@ -57,6 +57,14 @@ def write_tiny_zoo(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def shipped():  # type: ignore[no-untyped-def]
+    """The judge that is shipped; it belongs to the product, so a zoo without it is a failure."""
+    from minidiff.evaluate.judge import load_judge
+
+    return load_judge()
+
+
 TINY_VAE: dict = {"channels": (8, 8, 16, 16), "layers": 1, "groups": 4}
 
 

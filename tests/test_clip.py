@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch.testing import assert_close
 
 from minidiff.models.clip import CLIP, TextConfig, TextEncoder, VisionConfig, clip_loss, locality
-
-transformers = pytest.importorskip("transformers")
 
 EOS = 5
 TEXT: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "layers": 2, "heads": 2, "intermediate": 32,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from torch import Tensor
@@ -15,8 +16,6 @@ from minidiff.models.dit import Absorbed, DiT, DiTConfig, KeysValues
 from minidiff.nn.attention import attend
 from minidiff.nn.embeddings import position_table, timestep_embedding
 from minidiff.nn.packed import PackedLinear
-
-diffusers = pytest.importorskip("diffusers")
 
 CONFIG = DiTConfig(sample_size=8, patch_size=2, in_channels=4, hidden_size=32, depth=3, heads=4, caption_channels=12)
 

@@ -254,13 +254,6 @@ def test_a_broken_off_run_goes_on_as_if_unbroken(tmp_path: Path, monkeypatch: py
 # --- the shipped judge ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Judge:
-    if "world-judge" not in zoo.manifest():
-        pytest.skip("no judge in the zoo yet")
-    return load_judge()
-
-
 def test_the_shipped_judge_sees_what_is_drawn(shipped):
     scenes = reliability.test_scenes(96, first=4242)
     pairs = list(reliability.looked_at(shipped, scenes))

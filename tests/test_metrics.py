@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from minidiff.evaluate import metrics
 
-torchmetrics = pytest.importorskip("torchmetrics")
-
 
 @pytest.fixture
 def pictures() -> tuple[torch.Tensor, torch.Tensor]:

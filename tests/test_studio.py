@@ -19,9 +19,6 @@ from minidiff.pipeline import TextToImage, load_pipeline
 from minidiff.png import read_png, save_images
 from minidiff.request import MAX_SEED, Request, RequestError
 from minidiff.samplers import SAMPLERS
-
-gradio = pytest.importorskip("gradio")
-
 from minidiff.studio import app, callbacks, create, html, security  # noqa: E402
 from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label  # noqa: E402
 
@@ -374,8 +371,6 @@ def test_examples_hold_no_unseen_word() -> None:
     from minidiff import zoo
     from minidiff.text.tokenizer import Tokenizer
 
-    if "tokenizer" not in zoo.manifest(zoo.SHIPPED):
-        pytest.skip("no tokenizer is shipped yet")
     tokenizer = Tokenizer.load(zoo.path("tokenizer", zoo.SHIPPED))
     assert [word for text in EXAMPLES for word in tokenizer.unknown_words(text)] == []
 

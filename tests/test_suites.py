@@ -15,7 +15,7 @@ from minidiff import zoo
 from minidiff.data.captions import strip_accents
 from minidiff.data.scenes import Scene, complete, is_held_out, layout, render
 from minidiff.evaluate import prompts, quality, report
-from minidiff.evaluate.judge import Detection, Judge, JudgeConfig, Seen, config_to_dict, load_judge
+from minidiff.evaluate.judge import Detection, Judge, JudgeConfig, Seen, config_to_dict
 from minidiff.evaluate.suites import CATEGORIES, LANGS, Prompt, suite
 from minidiff.evaluate.verdict import judge
 
@@ -71,13 +71,6 @@ def test_every_claim_can_be_drawn_and_is_then_right(whole):
         groups = [(scene.groups[t.group], t) for t in layout(scene)]
         things = tuple(Detection(g.kind, g.colour or "", t.x, t.y, t.radius, 1.0) for g, t in groups)
         assert judge(p.claim, Seen(things, scene.setting or "")).right, p
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Judge:
-    if "world-judge" not in zoo.manifest():
-        pytest.skip("no judge in the zoo yet")
-    return load_judge()
 
 
 def test_a_perfect_painter_scores_one_and_a_distracted_one_does_not(shipped):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import diffusers
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -16,7 +17,6 @@ SHAPES = {
 
 def pair(config: VAEConfig):  # type: ignore[no-untyped-def]
     """Ours and diffusers', with the same random weights."""
-    diffusers = pytest.importorskip("diffusers")
     torch.manual_seed(0)
     levels = len(config.channels)
     theirs = diffusers.AutoencoderKL(

@@ -28,7 +28,7 @@ def reordered(weight: Tensor) -> Tensor | None:
             packed = kernels._reorder_linear_weight(candidate(), None)
             kernels._linear_pointwise(weight.new_zeros(1, weight.shape[1]), packed, None, "none", [], "")
             return packed
-        except (AttributeError, RuntimeError, TypeError):     # NotImplementedError is a RuntimeError
+        except (AttributeError, RuntimeError, TypeError):     # this PyTorch has no such kernel
             continue
     return None
 

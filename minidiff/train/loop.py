@@ -11,6 +11,7 @@ import csv
 import math
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -75,17 +76,17 @@ class Step:
     generator: torch.Generator
 
 
-class Task(nn.Module):
+class Task(nn.Module, ABC):
     """What is learned. Subclasses hold the modules to train (made after `torch.manual_seed`, so that a run can be
     repeated) and say how a batch is made and what it costs."""
 
+    @abstractmethod
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         """Batch number `index` of `size` examples: a function of its arguments only. Runs in a worker process."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to minimise (a scalar) and further figures to log."""
-        raise NotImplementedError
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
         """Figures on held-out data with fixed noise; may write pictures into `folder`. Runs with the averaged weights."""
