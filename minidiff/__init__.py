@@ -12,17 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minidiff.encoders import load_encoder
     from minidiff.pipeline import TextToImage, generate_image, load_pipeline
     from minidiff.request import Request
     from minidiff.samplers import sample
 
 __version__ = "0.1.0"
-__all__ = ["Request", "TextToImage", "__version__", "generate_image", "load_pipeline", "sample"]
+__all__ = ["Request", "TextToImage", "__version__", "generate_image", "load_encoder", "load_pipeline", "sample"]
 
 _HOMES = {
     "Request": "minidiff.request",
     "TextToImage": "minidiff.pipeline",
     "generate_image": "minidiff.pipeline",
+    "load_encoder": "minidiff.encoders",
     "load_pipeline": "minidiff.pipeline",
     "sample": "minidiff.samplers",
 }

@@ -21,11 +21,13 @@ import tyro
 
 Config = TypeVar("Config")
 
-# What can be trained or measured: name -> (summary, module, configuration, function of that configuration).
+# What can be trained, measured or exported: name -> (summary, module, configuration, function of that configuration).
 TRAIN = {
     "world-vae": ("picture to latent and back", "minidiff.train.vae", "VAERun", "train"),
     "world-clip": ("the bilingual text encoder", "minidiff.train.clip", "CLIPRun", "train"),
     "world-dit": ("the diffusion transformer", "minidiff.train.dit", "DiTRun", "train"),
+    "world-unet": ("the U-Net with cross-attention", "minidiff.train.unet", "UNetRun", "train"),
+    "world-pixels": ("the class-conditional U-Net on pixels", "minidiff.train.pixels", "PixelsRun", "train"),
     "world-judge": ("the judge of prompt following", "minidiff.train.judge", "JudgeRun", "train"),
 }
 EVALUATE = {
@@ -40,6 +42,16 @@ EVALUATE = {
         "minidiff.evaluate.quality",
         "QualityRun",
         "evaluate",
+    ),
+}
+
+
+EXPORT = {
+    "diffusers": (
+        "a text-to-image DiT as a folder that diffusers opens",
+        "minidiff.export",
+        "DiffusersExport",
+        "export_diffusers",
     ),
 }
 
@@ -59,12 +71,12 @@ class SampleOptions:
     """What to draw, up to 200 characters."""
     negative_prompt: str = ""
     """What to keep away from, up to 200 characters."""
-    sampler: str = "dpmpp"
-    """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde."""
+    sampler: str | None = None
+    """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde; the model's own (ours: dpmpp) when not given."""
     steps: Number = 20
     """Number of steps, 1 to 100."""
-    guidance_scale: Number = 5.0
-    """How strongly to follow the prompt, 0 to 15; 1 turns guidance off."""
+    guidance_scale: Number | None = None
+    """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (ours: 5) when not given."""
     seed: Number = 42
     """0 to 2147483647; the same seed gives the same picture."""
     num_images: Number = 1
@@ -74,11 +86,13 @@ class SampleOptions:
     out: Path = Path("output.png")
     """Where the PNG goes; several pictures become output-1.png, output-2.png, ..."""
     model: str = "world-dit"
-    """A name that `minidiff zoo` lists."""
+    """A name that `minidiff zoo` lists, a diffusers folder (Stable Diffusion 1.x, PixArt-alpha), or "owner/name" on the hub."""
     device: str | None = None
     """cpu, cuda, mps; the best there is when not given."""
     dtype: str | None = None
     """float32 or bfloat16; what is fastest on the device when not given."""
+    allow_pickle: bool = False
+    """Read weights from a pickle where a folder has no safetensors."""
 
 
 @dataclass
@@ -98,7 +112,9 @@ class AppOptions:
     port: int = 7860
     """Port to listen on."""
     model: str = "world-dit"
-    """A name that `minidiff zoo` lists."""
+    """A name that `minidiff zoo` lists, a diffusers folder, or "owner/name" on the hub; chosen when the page opens."""
+    allow_pickle: bool = False
+    """Read weights from a pickle where a folder has no safetensors."""
     lang: str = "en"
     """Language of the page when it opens: en or vi."""
 
@@ -134,26 +150,21 @@ def _sentence(box: str) -> str:
 def run_sample(argv: Sequence[str]) -> None:
     examples = (
         '  minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png\n'
-        '  minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a'
+        '  minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a\n'
+        '  minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5'
     )
     options = parse(SampleOptions, argv, "minidiff sample", examples)
     from minidiff.request import Request
 
-    request = Request(
-        prompt=options.prompt,
-        negative_prompt=options.negative_prompt,
-        sampler=options.sampler,
-        steps=options.steps,  # type: ignore[arg-type]
-        guidance_scale=options.guidance_scale,
-        seed=options.seed,  # type: ignore[arg-type]
-        num_images=options.num_images,  # type: ignore[arg-type]
-        eta=options.eta,
-    )
+    names = ("negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta")
+    asked = {name: value for name in names if (value := getattr(options, name)) is not None}
+    Request(options.prompt, **asked)  # what is not allowed is refused before a model is loaded
     _check_out(options.out)
     from minidiff.pipeline import load_pipeline
     from minidiff.png import save_images
 
-    pipeline = load_pipeline(options.model, device=options.device, dtype=options.dtype)
+    pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
+    request = pipeline.request(options.prompt, **asked)
     images = pipeline(request, progress=None)
     for path in save_images(images, options.out, request, pipeline.model, pipeline.model_hash):
         print(path)
@@ -187,7 +198,7 @@ def run_app(argv: Sequence[str]) -> None:
     except ImportError as error:
         raise UsageError(f"the demo needs gradio ({error}); install it with: pip install 'minidiff[app]'") from None
 
-    serve(host=options.host, port=options.port, model=options.model, lang=options.lang)
+    serve(options.host, options.port, options.model, options.lang, options.allow_pickle)
 
 
 def run_train(argv: Sequence[str]) -> None:
@@ -196,6 +207,10 @@ def run_train(argv: Sequence[str]) -> None:
 
 def run_evaluate(argv: Sequence[str]) -> None:
     _run_from("evaluate", EVALUATE, argv)
+
+
+def run_export(argv: Sequence[str]) -> None:
+    _run_from("export", EXPORT, argv)
 
 
 def _run_from(command: str, table: dict[str, tuple[str, str, str, str]], argv: Sequence[str]) -> None:
@@ -219,6 +234,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "sample": ("draw pictures from a sentence", run_sample),
     "train": ("train a model from nothing, or go on after a stop", run_train),
     "evaluate": ("measure a model", run_evaluate),
+    "export": ("write a model for other programs", run_export),
     "zoo": ("list and verify the shipped weights", run_zoo),
     "app": ("start the web demo", run_app),
 }
@@ -237,6 +253,7 @@ def _help() -> str:
         '  minidiff sample "a big red star left of a small blue house at night" --out star.png\n'
         "  minidiff train world-dit --help\n"
         "  minidiff evaluate prompts --json out.json\n"
+        "  minidiff export diffusers exported\n"
         "\nminidiff <command> --help says more."
     )
 

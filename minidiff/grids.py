@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from minidiff.paths import TABLE_LENGTH, Path
@@ -33,9 +35,9 @@ def uniform(path: Path, n: int) -> Tensor:
     return torch.arange(n, -1, -1, dtype=torch.float64) / n                     # (n + 1,)
 
 
-def _from_entries(entries: Tensor) -> Tensor:
-    """Falling indices (n,) of a 1000-entry table as times (n + 1,), of which the last is 0."""
-    return torch.cat([(entries + 1) / TABLE_LENGTH, torch.zeros(1, dtype=torch.float64)])
+def from_entries(entries: NDArray[np.float64]) -> Tensor:
+    """Falling indices (n,) of a 1000-entry table, whole or not, as times (n + 1,), of which the last is 0."""
+    return torch.cat([(torch.from_numpy(entries.copy()) + 1) / TABLE_LENGTH, torch.zeros(1, dtype=torch.float64)])
 
 
 def leading(path: Path, n: int, offset: int = 0) -> Tensor:
@@ -43,29 +45,30 @@ def leading(path: Path, n: int, offset: int = 0) -> Tensor:
     trace of the picture and is given pure noise; kept because DDIM and Stable Diffusion (offset 1) were
     published with it."""
     check_steps(n)
-    return _from_entries(torch.arange(n - 1, -1, -1, dtype=torch.float64) * (TABLE_LENGTH // n) + offset)
+    return from_entries(np.arange(n - 1, -1, -1.0) * (TABLE_LENGTH // n) + offset)
 
 
 def trailing(path: Path, n: int) -> Tensor:
     """Every (1000 / n)-th entry counted down from the last, rounded: begins at t = 1."""
     check_steps(n)
-    return _from_entries((torch.arange(n, 0, -1, dtype=torch.float64) * (TABLE_LENGTH / n)).round() - 1)
+    return from_entries(np.arange(TABLE_LENGTH, 0, -TABLE_LENGTH / n)[:n].round() - 1)
 
 
-def linspace(path: Path, n: int) -> Tensor:
-    """n entries from the last to the first, both included; one step alone takes the last entry."""
+def linspace(path: Path, n: int, whole: bool = True) -> Tensor:
+    """n entries from the last to the first, both included; one step alone takes the last entry. They are rounded,
+    or with whole = False lie between the entries of the table, evenly."""
     check_steps(n)
-    return _from_entries(torch.linspace(TABLE_LENGTH - 1, 0, n, dtype=torch.float64).round())
+    entries = np.linspace(0 if n > 1 else TABLE_LENGTH - 1, TABLE_LENGTH - 1, n)[::-1]
+    return from_entries(entries.round() if whole else entries)
 
 
-def karras(path: Path, n: int, rho: float = 7.0) -> Tensor:
-    """Even steps in (sigma / alpha)^(1 / rho), which visits low noise often (Karras et al. 2022, eq. 5): from
-    the path's largest sigma / alpha, or 80 as in the paper where there is no largest, to the one of table
-    entry 0.
+def karras(path: Path, n: int, rho: float = 7.0, ends: tuple[float, float] = (1.0, 1 / TABLE_LENGTH)) -> Tensor:
+    """Even steps in (sigma / alpha)^(1 / rho), which visits low noise often (Karras et al. 2022, eq. 5), between
+    two times, by default 1 and table entry 0; then 0. Where sigma / alpha has no largest value it begins at 80,
+    as in the paper.
     """
     check_steps(n)
-    ends = path.log_snr_half(torch.tensor([1.0, 1 / TABLE_LENGTH], dtype=torch.float64))
-    largest, smallest = torch.exp(-ends)
+    largest, smallest = torch.exp(-path.log_snr_half(torch.tensor(ends, dtype=torch.float64)))
     largest = torch.where(largest.isfinite(), largest, EDM_SIGMA_MAX)
     ramp = torch.linspace(0, 1, n, dtype=torch.float64)
     sigmas = (largest ** (1 / rho) * (1 - ramp) + smallest ** (1 / rho) * ramp) ** rho      # (n,)
@@ -73,12 +76,16 @@ def karras(path: Path, n: int, rho: float = 7.0) -> Tensor:
 
 
 def flow_shift(path: Path, n: int, shift: float = 3.0) -> Tensor:
-    """`uniform`, pushed towards the noise: t becomes shift t / (1 + (shift - 1) t). For flows of many pixels,
-    where it takes more noise to hide as much (Esser et al. 2024, eq. 23). Raises ValueError unless shift is
+    """`uniform`, `shifted`: for flows. Raises ValueError unless shift is above 0."""
+    return shifted(uniform(path, n), shift)
+
+
+def shifted(t: Tensor, shift: float) -> Tensor:
+    """Times pushed towards the noise: t becomes shift t / (1 + (shift - 1) t). Pictures of many pixels want it,
+    since it takes more noise to hide as much (Esser et al. 2024, eq. 23). Raises ValueError unless shift is
     above 0."""
     if not shift > 0:
         raise ValueError(f"The shift of a grid is {shift}, but it must be above 0; 1 changes nothing.")
-    t = uniform(path, n)
     return shift * t / (1 + (shift - 1) * t)
 
 

@@ -52,6 +52,14 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "Eta must be a number from {least} to {most}, not {given}.",
         "vi": "Eta phải là số từ {least} đến {most}, không phải {given}.",
     },
+    "kind": {
+        "en": "This model draws one kind of thing at a time, and {given} names none: choose one of {allowed}.",
+        "vi": "Mô hình này mỗi lần chỉ vẽ một loại đồ vật, và {given} không phải tên loại nào: hãy chọn một trong {allowed}.",
+    },
+    "model": {
+        "en": "There is no model {given} here: choose one of {allowed}.",
+        "vi": "Không có mô hình {given} ở đây: hãy chọn một trong {allowed}.",
+    },
     "eta_sampler": {
         "en": "Eta is used by the sampler ddim only: leave it at 0 with {given}.",
         "vi": "Chỉ bộ lấy mẫu ddim dùng eta: hãy để eta bằng 0 khi dùng {given}.",

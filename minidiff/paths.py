@@ -1,9 +1,8 @@
 """Paths between data and noise: x_t = alpha(t) x0 + sigma(t) eps, with t = 0 the data and t = 1 the noise.
 
-Here are the four paths (`PATHS`), the four things a network may be asked to predict (`KINDS`), and the
-conversion of any prediction to the pair (x0, eps), which is all that samplers and guidance ever see. Not
-here: which times are visited (grids.py), how one moves between them (samplers.py), how a network is trained
-(losses.py).
+Here are the paths (`PATHS`), the four things a network may be asked to predict (`KINDS`), and the conversion
+of any prediction to the pair (x0, eps), which is all that samplers and guidance ever see. Not here: which
+times are visited (grids.py), how one moves between them (samplers.py), how a network is trained (losses.py).
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 TABLE_LENGTH = 1000     # T of DDPM and of Stable Diffusion: networks are fed numbers on this scale
 
-# (x at time t, t) -> (x0, eps), each of x's shape. Samplers pass t as a 0-dim float64 tensor on the CPU:
-# reading its value never waits for the accelerator.
+# (x at time t, t) -> (x0, eps), each of x's shape. t is a 0-dim float64 tensor on the CPU: reading its value
+# never waits for the accelerator.
 Denoiser = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -26,6 +26,16 @@ def per_example(coefficient: Tensor, x: Tensor) -> Tensor:
     """A coefficient () or (B,) made ready to multiply x (B, ...): shaped (B, 1, ..., 1), and of x's dtype."""
     coefficient = coefficient.to(x.dtype)
     return coefficient if coefficient.ndim == 0 else coefficient.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def weighted_sum(a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
+    """a x + b y for two tensors of one shape. What is weighted by 0 or by 1 costs nothing: the result may be x
+    or y itself, not a copy."""
+    if a == 0:
+        return y if b == 1 else b * y
+    if a == 1:
+        return x if b == 0 else torch.add(x, y, alpha=b)
+    return a * x if b == 0 else (a * x).add_(y, alpha=b)
 
 
 class Path(ABC):
@@ -95,62 +105,77 @@ class Flow(Path):
 
 class Table(Path):
     """A table of T = 1000 betas, made continuous. Its entry i is at t = (i + 1) / T, where alpha^2 is
-    (1 - beta_0) ... (1 - beta_i) (Ho et al. 2020, section 2). Between two entries log(alpha / sigma) is
-    linear in t; before the first one sigma / alpha is, so that t = 0 is clean data."""
+    (1 - beta_0) ... (1 - beta_i) (Ho et al. 2020, section 2), and clean data is at t = 0. Between two of these
+    times sigma / alpha is linear in t. Raises ValueError unless there are 1000 betas between 0 and 1."""
 
     def __init__(self, name: str, betas: Tensor) -> None:
+        if betas.shape != (TABLE_LENGTH,) or not bool(((betas > 0) & (betas < 1)).all()):
+            raise ValueError(
+                f"A table must be {TABLE_LENGTH} betas between 0 and 1, but these are {tuple(betas.shape)}, "
+                f"from {float(betas.min()):g} to {float(betas.max()):g}."
+            )
         self.name = name
         alpha_bar = (1 - betas.double()).cumprod(0)                                 # (T,)
-        self._entries = 0.5 * (alpha_bar.log() - (1 - alpha_bar).log())             # (T,) falling
+        self._ratios = torch.cat([torch.zeros(1), ((1 - alpha_bar) / alpha_bar).sqrt()])    # (T + 1,) rising
         self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
-    def _entries_like(self, t: Tensor) -> Tensor:
-        """The entries on t's device, copied there once: training asks for them at every step."""
+    def _ratios_like(self, t: Tensor) -> Tensor:
+        """The table on t's device, copied there once: training asks for it at every step."""
         key = (t.device, t.dtype)
         if key not in self._copies:
-            self._copies[key] = self._entries.to(t)
+            self._copies[key] = self._ratios.to(t)
         return self._copies[key]
 
-    def log_snr_half(self, t: Tensor) -> Tensor:
-        entries = self._entries_like(t)
-        index = self.timestep(t)                                                    # entry i is at index i
-        low = index.floor().clamp(0, len(entries) - 2).long()
-        between = entries[low] + (index - low) * (entries[low + 1] - entries[low])
-        return torch.where(index < 0, entries[0] - (t * len(entries)).log(), between)
-
-    def time(self, log_snr_half: Tensor) -> Tensor:
-        entries = self._entries_like(log_snr_half)
-        high = torch.searchsorted(-entries, -log_snr_half).clamp(1, len(entries) - 1)   # -entries rises
-        share = (log_snr_half - entries[high - 1]) / (entries[high] - entries[high - 1])
-        before_first = torch.expm1(entries[0] - log_snr_half)
-        index = torch.where(log_snr_half > entries[0], before_first, high - 1 + share)
-        return ((index + 1) / len(entries)).clamp(0, 1)
+    def _ratio(self, t: Tensor) -> Tensor:
+        """sigma / alpha."""
+        ratios, index = self._ratios_like(t), TABLE_LENGTH * t
+        low = index.floor().clamp(0, TABLE_LENGTH - 1).long()
+        return torch.lerp(ratios[low], ratios[low + 1], index - low)
 
     def alpha(self, t: Tensor) -> Tensor:
-        return torch.sigmoid(2 * self.log_snr_half(t)).sqrt()
+        return (1 + self._ratio(t) ** 2).rsqrt()
 
     def sigma(self, t: Tensor) -> Tensor:
-        return torch.sigmoid(-2 * self.log_snr_half(t)).sqrt()
+        ratio = self._ratio(t)
+        return ratio * (1 + ratio**2).rsqrt()
+
+    def log_snr_half(self, t: Tensor) -> Tensor:
+        return -self._ratio(t).log()
+
+    def time(self, log_snr_half: Tensor) -> Tensor:
+        ratios, ratio = self._ratios_like(log_snr_half), torch.exp(-log_snr_half)
+        high = torch.searchsorted(ratios, ratio).clamp(1, TABLE_LENGTH)
+        share = (ratio - ratios[high - 1]) / (ratios[high] - ratios[high - 1])
+        return ((high - 1 + share) / TABLE_LENGTH).clamp(0, 1)
 
     def timestep(self, t: Tensor) -> Tensor:
         """The index in the table, 1000 t - 1: the last entry, t = 1, is 999."""
         return TABLE_LENGTH * t - 1
 
 
-def _linear_betas() -> Tensor:
-    """From 0.0001 to 0.02 (Ho et al. 2020, section 4)."""
-    return torch.linspace(1e-4, 2e-2, TABLE_LENGTH, dtype=torch.float64)
+def linear_betas(start: float = 1e-4, end: float = 2e-2) -> Tensor:
+    """(1000,) betas, evenly spaced (Ho et al. 2020, section 4)."""
+    return torch.linspace(start, end, TABLE_LENGTH, dtype=torch.float64)
 
 
-def _scaled_linear_betas() -> Tensor:
-    """Linear in the square root, from 0.00085 to 0.012 (Stable Diffusion, Rombach et al. 2022)."""
-    return torch.linspace(0.00085**0.5, 0.012**0.5, TABLE_LENGTH, dtype=torch.float64) ** 2
+def scaled_linear_betas(start: float = 0.00085, end: float = 0.012) -> Tensor:
+    """(1000,) betas whose square roots are evenly spaced (Stable Diffusion, Rombach et al. 2022)."""
+    return torch.linspace(start**0.5, end**0.5, TABLE_LENGTH, dtype=torch.float64) ** 2
+
+
+def squared_cosine_betas() -> Tensor:
+    """(1000,) betas whose alpha^2 is a squared cosine, begun a little late and each beta capped at 0.999 (Nichol
+    & Dhariwal 2021, eq. 17). The `cosine` path is what it comes from; this is what published networks saw."""
+    t = torch.linspace(0, 1, TABLE_LENGTH + 1, dtype=torch.float64)
+    alpha_bar = torch.cos((t + 0.008) / 1.008 * (math.pi / 2)) ** 2
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999)
 
 
 PATHS: dict[str, Path] = {
     "cosine": Cosine(),
-    "linear": Table("linear", _linear_betas()),
-    "scaled_linear": Table("scaled_linear", _scaled_linear_betas()),
+    "linear": Table("linear", linear_betas()),
+    "scaled_linear": Table("scaled_linear", scaled_linear_betas()),
+    "squaredcos_cap_v2": Table("squaredcos_cap_v2", squared_cosine_betas()),
     "flow": Flow(),
 }
 
@@ -190,6 +215,25 @@ def target(path: Path, kind: str, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     return per_example(a, x0) * eps + per_example(b, x0) * x0
 
 
+def _solution(kind: str, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(p, q, u, v) of x0 = p x + q pred and eps = u x + v pred, each of alpha's shape."""
+    a, b = kind_weights(kind, alpha, sigma)
+    det = alpha * a - sigma * b
+    solvable = det != 0
+    det = torch.where(solvable, det, 1)
+    p, q = torch.where(solvable, a / det, 0), torch.where(solvable, -sigma / det, b)
+    u, v = torch.where(solvable, -b / det, 0), torch.where(solvable, alpha / det, a)
+    return p, q, u, v
+
+
+@lru_cache(maxsize=8192)
+def _solution_at(path: Path, kind: str, t: float) -> tuple[float, float, float, float]:
+    """`_solution` at one time, in numbers, and remembered: every picture asks for the same few times."""
+    time = torch.tensor(t, dtype=torch.float64)
+    p, q, u, v = _solution(kind, path.alpha(time), path.sigma(time))
+    return float(p), float(q), float(u), float(v)
+
+
 def to_x0_eps(path: Path, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """The data and the noise that a prediction says x is made of.
 
@@ -197,19 +241,20 @@ def to_x0_eps(path: Path, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tupl
     the prediction only repeats what x says already: eps where alpha is 0, or x0 where sigma is 0. There the
     other unknown is taken as 0, its mean, so nothing is ever divided by zero.
 
-    x: (B, ...); pred: like x, of any dtype; t: () or (B,). Returns (x0, eps), like x.
+    x: (B, ...); pred: like x, of any dtype; t: (B,), or () on the CPU. Returns (x0, eps), like x; either may be
+    `pred` itself, where that is what was predicted.
     """
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    a, b = kind_weights(kind, alpha, sigma)
-    det = alpha * a - sigma * b
-    solvable = det != 0
-    det = torch.where(solvable, det, 1)
-    x0_from_x, x0_from_pred = torch.where(solvable, a / det, 0), torch.where(solvable, -sigma / det, b)
-    eps_from_x, eps_from_pred = torch.where(solvable, -b / det, 0), torch.where(solvable, alpha / det, a)
     pred = pred.to(x.dtype)
-    x0 = per_example(x0_from_x, x) * x + per_example(x0_from_pred, x) * pred
-    eps = per_example(eps_from_x, x) * x + per_example(eps_from_pred, x) * pred
-    return x0, eps
+    if t.ndim == 0:
+        p, q, u, v = _solution_at(path, kind, float(t))
+        return weighted_sum(p, x, q, pred), weighted_sum(u, x, v, pred)
+    weights = [per_example(weight, x) for weight in _solution(kind, path.alpha(t), path.sigma(t))]
+    return weights[0] * x + weights[1] * pred, weights[2] * x + weights[3] * pred
+
+
+@lru_cache(maxsize=8192)
+def _timestep_at(path: Path, t: float) -> float:
+    return float(path.timestep(torch.tensor(t, dtype=torch.float64)))
 
 
 def denoiser(network: Callable[[Tensor, Tensor], Tensor], path: Path, kind: str) -> Denoiser:
@@ -220,8 +265,8 @@ def denoiser(network: Callable[[Tensor, Tensor], Tensor], path: Path, kind: str)
     """
 
     def denoise(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        # non_blocking: a blocking copy would wait until the accelerator has finished all it was given
-        timestep = path.timestep(t).to(x.device, torch.float32, non_blocking=True).expand(len(x))   # (B,)
+        # filled in on x's device, not copied there: a copy could wait for all that the accelerator was given
+        timestep = torch.full((len(x),), _timestep_at(path, float(t)), dtype=torch.float32, device=x.device)    # (B,)
         return to_x0_eps(path, kind, network(x, timestep), x, t)
 
     return denoise

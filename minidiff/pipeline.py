@@ -1,7 +1,9 @@
 """From a sentence to pictures: text to vectors, noise to latent along a sampler's grid, latent to pixels.
 
-What it is not: training, or editing of a given picture (`edit.py`). The step itself is in `samplers.py`, the checking
-of what is asked in `request.py`, the text inside the PNG in `png.py`.
+Which models do it is open: `TextToImage` joins any tokenizer, tower, network and VAE that keep to a small contract. Ours
+are read by `shipped.py`, published ones by `folders.py`. What it is not: training, or editing of a given picture
+(`edit.py`). The step itself is in `samplers.py`, the checking of what is asked in `request.py`, the text inside the PNG in
+`png.py`.
 """
 
 from __future__ import annotations
@@ -18,16 +20,12 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from minidiff import guidance, paths, samplers, zoo
-from minidiff.models.clip import TextConfig, TextEncoder
-from minidiff.models.dit import DiT, DiTConfig
-from minidiff.models.vae import VAE, VAEConfig
+from minidiff import folders, grids, guidance, paths, samplers, shipped, zoo
+from minidiff.encoders import AnyTokenizer, WordEncoder
 from minidiff.request import Request
-from minidiff.text.tokenizer import Tokenizer
+from minidiff.schedulers import Schedule
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-MAX_TOKENS = 64
-TOKEN_BUCKET = 8  # texts are padded to a multiple of this, so that few shapes occur and each is planned once
 
 
 @dataclass(frozen=True)
@@ -49,65 +47,87 @@ class TextToImage:
     """The models and what connects them.
 
     Args:
-        tokenizer, text_encoder, dit, vae: the parts; modules are moved to `device` and put in `eval` mode.
-        path, kind: how the DiT was trained, names of `paths.PATHS` and `paths.KINDS`.
-        latent_mean, latent_std: one number per latent channel; the DiT works on (latent - mean) / std.
-        dtype: of the networks' matrix products; latents between steps are float32 always.
-        batch: pictures per call of the DiT. 1 makes a picture the same to the last bit whatever else is drawn with it,
+        tokenizer: cuts texts into ids; see `encoders.AnyTokenizer`.
+        text_encoder: makes vectors of ids: (ids, mask) -> TowerOutput.
+        network: a DiT or a U-Net; anything with their `config`, `context_keys`, `packed` and forward(x, timestep, context).
+        vae: decodes latents; anything with the `encode` and `decode` of models/vae.py.
+            Modules are moved to `device` and put in `eval` mode.
+        path, kind: how the network was trained, names of `paths.PATHS` and `paths.KINDS`.
+        schedule: how a published network is sampled, instead of path and kind.
+        latent_mean, latent_std: one number per latent channel; the network works on (latent - mean) / std.
+        dtype: of the network's matrix products; latents between steps are float32 always.
+        text_dtype: of the text encoder.
+        batch: pictures per call of the network. 1 makes a picture the same to the last bit whatever else is drawn with it,
             since a matrix product may round otherwise when it has more rows. None: 1 on a CPU, all at once elsewhere.
+        guidance_scale: what this model is best asked with.
         model, model_hash: name and hash of the weights, for the PNG's text.
     """
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
-        text_encoder: TextEncoder,
-        dit: DiT,
-        vae: VAE,
+        tokenizer: AnyTokenizer,
+        text_encoder: nn.Module,
+        network: Any,
+        vae: Any,
         *,
         path: str = "cosine",
         kind: str = "v",
-        latent_mean: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
-        latent_std: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        schedule: Schedule | None = None,
+        latent_mean: Sequence[float] = (0.0,),
+        latent_std: Sequence[float] = (1.0,),
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        text_dtype: torch.dtype = torch.float32,
         batch: int | None = None,
         guidance_scale: float = 5.0,
         model: str = "unnamed",
         model_hash: str = "",
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self.tokenizer = tokenizer
-        self.text_encoder = _ready(text_encoder, self.device, torch.float32)
+        self.words = WordEncoder(tokenizer, _ready(text_encoder, self.device, text_dtype))
         on_cpu = self.device.type == "cpu"  # there `packed` computes in dtype; elsewhere the weights themselves are in it
-        self.dit = _ready(dit, self.device, torch.float32 if on_cpu else dtype)
+        self.network = _ready(network, self.device, torch.float32 if on_cpu else dtype)
         self.vae = _ready(vae, self.device, torch.float32).to(memory_format=torch.channels_last)
-        self.path, self.kind = paths.get_path(path), kind
+        self.schedule = schedule or Schedule(paths.get_path(path), kind, "dpmpp_2m", grids.uniform)
         self.latent_mean = torch.tensor(latent_mean, device=self.device).view(1, -1, 1, 1)
         self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
-        self.batch = batch or (1 if self.device.type == "cpu" else None)
+        self.batch = batch or (1 if on_cpu else None)
         self.guidance_scale = guidance_scale
         self.model, self.model_hash = model, model_hash
 
+    @property
+    def tokenizer(self) -> AnyTokenizer:
+        return self.words.tokenizer
+
+    @property
+    def dit(self) -> Any:
+        """The network, by the name of its usual kind."""
+        return self.network
+
+    @property
+    def kind(self) -> str:
+        """What the network predicts, a name in `paths.KINDS`."""
+        return self.schedule.kind
+
     @cached_property
-    def fast_dit(self) -> DiT:
-        """The DiT that samples: on a CPU a copy whose weights are laid out for it (nn/packed.py), else the DiT itself."""
-        return self.dit.packed(self.dtype) if self.device.type == "cpu" else self.dit
+    def fast_network(self) -> Any:
+        """The network that samples: on a CPU a copy whose weights are laid out for it (nn/packed.py), else itself."""
+        return self.network.packed(self.dtype) if self.device.type == "cpu" else self.network
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, h, w) of one latent."""
-        config = self.dit.config
+        config = self.network.config
         return config.in_channels, config.sample_size, config.sample_size
 
-    @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Prompts to the DiT's context: vectors (B, L, D) and mask (B, L), True where a token is; L a multiple of 8."""
-        ids, mask = self.tokenizer.encode(list(prompts), max_length=MAX_TOKENS)
-        padding = -ids.shape[1] % TOKEN_BUCKET
-        ids = nn.functional.pad(ids, (0, padding), value=self.tokenizer.pad_id).to(self.device)
-        mask = nn.functional.pad(mask, (0, padding), value=False).to(self.device)
-        return self.text_encoder(ids, mask).sequence, mask
+        """Prompts to the network's context: vectors (B, L, D) and mask (B, L), True where a token is."""
+        return self.words.encode(prompts)
+
+    def request(self, prompt: str, **asked: Any) -> Request:
+        """A request with this model's own sampler and guidance scale, unless others are asked for."""
+        own = {"sampler": self.schedule.sampler, "guidance_scale": self.guidance_scale}
+        return Request(prompt, **{**own, **asked})
 
     @torch.inference_mode()
     def stream(self, request: Request) -> Iterator[Preview]:
@@ -159,23 +179,27 @@ class TextToImage:
         def noise(_: int = 0) -> Tensor:
             return torch.stack([torch.randn(self.latent_shape, generator=g) for g in generators]).to(self.device)
 
-        denoiser = self.denoiser(prompts, negative, scale)
-        return samplers.run(sampler, denoiser, noise(), self.path, steps, noise=noise, eta=eta or None)
+        denoiser, path = self.denoiser(prompts, negative, scale), self.schedule.path
+        grid = self.schedule.grid(path, steps)
+        x = self.schedule.start(noise(), grid)
+        return samplers.run(sampler, denoiser, x, path, steps, noise=noise, eta=eta or None, grid=grid)
 
     def denoiser(self, prompts: Sequence[str], negative: Sequence[str], scale: float) -> paths.Denoiser:
-        """What the sampler asks: (x, t) -> (x0, eps), guided, for B prompts and their B negative ones. The text's keys
-        and values in every block are computed here, once for all steps."""
-        texts = [*prompts, *negative] if scale != 1 else list(prompts)
-        vectors, mask = self.encode(texts)
-        fast = self.fast_dit
-        dtype = fast.proj_out.weight.dtype
+        """What the sampler asks: (x, t) -> (x0, eps), guided, for B prompts and their B negative ones. What depends on the
+        text alone is computed here, once for all steps."""
+        path, kind, clip = self.schedule.path, self.schedule.kind, self.schedule.clip
+        vectors, mask = self.encode([*prompts, *negative] if scale != 1 else list(prompts))
+        fast = self.fast_network
+        dtype = next(fast.parameters()).dtype
         context = fast.context_keys(vectors.to(dtype), mask)
 
         def network(x: Tensor, timestep: Tensor) -> Tensor:
-            # guidance asks about each picture twice, and all pictures share one time: the DiT works out once what is equal
-            return fast(x[: len(prompts)].to(dtype), timestep[:1], context).float()
+            # guidance asks about each picture twice, and all pictures share one time: what is equal is worked out once
+            prediction = fast(x[: len(prompts)].to(dtype), timestep[:1], context).float()
+            return prediction[:, : x.shape[1]]  # behind it published DiTs predict the variance, which no sampler here wants
 
-        return guidance.cfg(paths.denoiser(network, self.path, self.kind), scale)
+        guided = guidance.cfg(paths.denoiser(network, path, kind), scale)
+        return guided if clip is None else guidance.clip_x0(guided, path, clip)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> list[Image.Image]:
@@ -185,19 +209,19 @@ class TextToImage:
     @torch.inference_mode()
     def pixels(self, latents: Tensor) -> Tensor:
         """Normalised latents (B, C, h, w) to pixels (B, 3, H, W), about -1..1."""
-        return self._decode(self.vae, latents)
+        return self._decode(self.vae, latents, torch.float32)
 
     @torch.inference_mode()
     def glimpse(self, latents: Tensor) -> list[Image.Image]:
         """Like `decode`, in the networks' dtype: faster, and a shade or two less exact. For watching, not for keeping."""
-        return [picture(self._decode(self._quick_vae, latent[None])[0]) for latent in latents]
+        return [picture(self._decode(self._quick_vae, latent[None], self.dtype)[0]) for latent in latents]
 
-    def _decode(self, vae: VAE, latents: Tensor) -> Tensor:
-        z = (latents * self.latent_std + self.latent_mean).to(vae.post_quant_conv.weight.dtype)
+    def _decode(self, vae: Any, latents: Tensor, dtype: torch.dtype) -> Tensor:
+        z = (latents * self.latent_std + self.latent_mean).to(dtype)
         return vae.decode(z.contiguous(memory_format=torch.channels_last)).float()
 
     @cached_property
-    def _quick_vae(self) -> VAE:
+    def _quick_vae(self) -> Any:
         return self.vae if self.dtype == torch.float32 else deepcopy(self.vae).to(self.dtype)
 
     @torch.inference_mode()
@@ -258,81 +282,81 @@ def fastest_dtype(device: str) -> torch.dtype:
 
 
 def load_pipeline(
-    name: str = "world-dit",
+    name: FilePath | str = "world-dit",
     device: str | None = None,
     dtype: str | None = None,
     root: FilePath | str | None = None,
     batch: int | None = None,
+    allow_pickle: bool = False,
 ) -> TextToImage:
-    """The shipped model of that name, kept in memory for the next call with the same arguments.
+    """A model that draws, kept in memory for the next call with the same arguments.
 
     Args:
-        name: a row of the zoo that holds a DiT.
+        name: a row of the zoo that holds a network; or a folder of diffusers with Stable Diffusion 1.x or PixArt-alpha; or
+            such a repository on the Hugging Face hub, as "owner/name".
         device: "cpu", "cuda", "mps"; None: the best there is.
         dtype: "float32" or "bfloat16"; None: the fastest on the device.
         root: a zoo directory; None: MINIDIFF_ZOO, or the shipped one.
         batch: pictures per call of the network, see TextToImage.
+        allow_pickle: read weights from a pickle where a folder has no safetensors (weights, and nothing else).
 
     Raises:
-        ValueError: there is no such model, device or dtype, or the files are damaged (ZooError).
+        ValueError: there is no such model, device or dtype, it is of a design that is not supported, or its files are
+            incomplete or damaged.
     """
     where = check_device(device)
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"There is no dtype {dtype!r}: choose one of {', '.join(DTYPES)}, or none for the fastest.")
-    return _load(name, where, DTYPES[dtype] if dtype else fastest_dtype(where), zoo.zoo_root(root), batch)
+    number = DTYPES[dtype] if dtype else fastest_dtype(where)
+    zoo_folder = zoo.zoo_root(root)
+    return _load(*find_model(name, zoo_folder), where, number, zoo_folder, batch, allow_pickle)
+
+
+def find_model(name: FilePath | str, root: FilePath) -> tuple[str, bool]:
+    """(the name, or a folder's whole path; whether it is the zoo's). The zoo comes first, then a folder, then the hub."""
+    path = FilePath(name).expanduser()
+    if str(name) in zoo.manifest(root):
+        return str(name), True
+    if path.is_dir():
+        return str(path.resolve()), False
+    return str(name), path.name == str(name)  # one word can only be meant for the zoo, which will say what it has
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, device: str, dtype: torch.dtype, root: FilePath, batch: int | None) -> TextToImage:
-    config, state = zoo.load(name, root)
-    if "dit" not in config:
-        raise ValueError(f"{name!r} holds no DiT and cannot draw by itself: `minidiff zoo` lists what there is.")
-    vae_config, vae_state = zoo.load(config["vae"], root)
-    models: dict[str, nn.Module] = {
-        "dit": DiT(DiTConfig(**config["dit"])), "text": TextEncoder(TextConfig(**config["text"]))
-    }
-    for part, model in models.items():
-        prefix = f"{part}."
-        model.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    vae = VAE(VAEConfig(**vae_config["vae"]))
-    vae.load_state_dict(vae_state)
-    return TextToImage(
-        Tokenizer.load(zoo.path(config["tokenizer"], root)),
-        models["text"],  # type: ignore[arg-type]
-        models["dit"],  # type: ignore[arg-type]
-        vae,
-        path=config["path"],
-        kind=config["kind"],
-        latent_mean=vae_config["latent_mean"],
-        latent_std=vae_config["latent_std"],
-        device=device,
-        dtype=dtype,
-        batch=batch,
-        guidance_scale=config.get("guidance", 5.0),
-        model=name,
-        model_hash=zoo.entry(name, root)["sha256"],
-    )
+def _load(
+    name: str, ours: bool, device: str, dtype: torch.dtype, root: FilePath, batch: int | None, allow_pickle: bool
+) -> TextToImage:
+    parts = shipped.read_row(name, root) if ours else folders.read_pipeline(name, dtype, allow_pickle)
+    return TextToImage(**parts, device=device, dtype=dtype, batch=batch)
 
 
 def generate_image(
     prompt: str,
     negative_prompt: str = "",
-    sampler: str = "dpmpp",
+    sampler: str | None = None,
     steps: int = 20,
-    guidance_scale: float = 5.0,
+    guidance_scale: float | None = None,
     seed: int = 42,
     num_images: int = 1,
     device: str | None = None,
     *,
     eta: float = 0.0,
-    model: str = "world-dit",
+    model: FilePath | str = "world-dit",
     dtype: str | None = None,
     progress: bool | None = False,
+    allow_pickle: bool = False,
 ) -> list[Image.Image]:
     """Draws a sentence in English or Vietnamese. The same seed gives the same picture, whatever the batch.
 
-    Arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; picture i is drawn from seed + i.
+    Arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; picture i is drawn from seed + i, and
+    sampler and guidance scale are the model's own (DPM++ 2M and 5 for the shipped one) when they are not given.
     Raises ValueError that says what is allowed.
     """
-    request = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta)
-    return load_pipeline(model, device, dtype)(request, progress)
+    asked: dict[str, Any] = {
+        "negative_prompt": negative_prompt, "sampler": sampler, "steps": steps, "guidance_scale": guidance_scale,
+        "seed": seed, "num_images": num_images, "eta": eta,
+    }  # fmt: skip
+    asked = {name: value for name, value in asked.items() if value is not None}
+    Request(prompt, **asked)  # what is not allowed is refused before a model is loaded
+    pipeline = load_pipeline(model, device, dtype, allow_pickle=allow_pickle)
+    return pipeline(pipeline.request(prompt, **asked), progress)

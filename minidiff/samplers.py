@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from minidiff.grids import get_grid
-from minidiff.paths import Denoiser, Path, per_example, to_x0_eps
+from minidiff.paths import Denoiser, Path, per_example, weighted_sum
 
 Noise = Callable[[int], Tensor]     # index of the step -> standard normal noise like x
 
@@ -51,6 +52,15 @@ def step_weights(path: Path, t: Tensor, s: Tensor, eta: float = 0.0) -> tuple[Te
     r = sigma_s * alpha_t / (alpha_s * sigma_t)         # noise to signal at s, over that at t: below 1
     c = (eta * (1 - r**2).clamp(min=0).sqrt()).clamp(max=1)
     return alpha_s, sigma_s * (1 - c**2).sqrt(), sigma_s * c
+
+
+@lru_cache(maxsize=64)
+def all_weights(path: Path, times: tuple[float, ...], eta: float) -> list[list[float]]:
+    """For every step between n + 1 times: its `step_weights`, and alpha / sigma where it begins; n rows of 4. Known
+    before the first step is made, and remembered, since one picture is drawn along the same times as the last."""
+    grid = torch.tensor(times, dtype=torch.float64)
+    weights = step_weights(path, grid[:-1], grid[1:], eta)
+    return torch.stack([*weights, path.log_snr_half(grid[:-1]).exp()], dim=1).tolist()
 
 
 def step(
@@ -97,8 +107,8 @@ def extrapolate(
 
     eps gives way to the change of x0, so that alpha x0 + sigma eps is still x.
     """
-    change = ahead * (x0 - x0_prev)
-    return x0 + change, eps - alpha_over_sigma * change
+    change = x0 - x0_prev
+    return torch.add(x0, change, alpha=ahead), torch.add(eps, change, alpha=-ahead * alpha_over_sigma)
 
 
 def sample(
@@ -124,19 +134,18 @@ def sample(
     if order not in (1, 2):
         raise ValueError(f"The order is {order!r}, but it must be 1 or 2.")
     grid = check_grid(grid)
-    weights = torch.stack(step_weights(path, grid[:-1], grid[1:], eta), dim=1).tolist()     # n rows of 3
+    times = tuple(grid.tolist())
+    weights = all_weights(path, times, eta)
     ahead = lookaheads(path, grid) if order == 2 else [0.0] * len(weights)
-    alpha_over_sigma = path.log_snr_half(grid).exp().tolist()
-    times = grid.tolist()
     x0_prev = x
-    for i, (to_x0, to_eps, to_noise) in enumerate(weights):
-        x0, eps = denoiser(x, grid[i])
+    for i, (t, (to_x0, to_eps, to_noise, alpha_over_sigma)) in enumerate(zip(grid[:-1], weights, strict=True)):
+        x0, eps = denoiser(x, t)
         aim = x0
         if ahead[i]:
-            aim, eps = extrapolate(x0, eps, x0_prev, ahead[i], alpha_over_sigma[i])
-        x = to_x0 * aim + to_eps * eps                  # the rest is `step`, its weights known already
+            aim, eps = extrapolate(x0, eps, x0_prev, ahead[i], alpha_over_sigma)
+        x = weighted_sum(to_x0, aim, to_eps, eps)       # the rest is `step`, its weights known already
         if to_noise:
-            x = x + to_noise * (noise(i) if noise else torch.randn_like(x))
+            x = torch.add(x, noise(i) if noise else torch.randn_like(x), alpha=to_noise)
         x0_prev = x0
         yield State(i, len(weights), times[i], times[i + 1], x, x0)
 
@@ -145,20 +154,22 @@ def heun(denoiser: Denoiser, x: Tensor, path: Path, grid: Tensor) -> Iterator[St
     """Heun's second-order method on the probability-flow ODE (Karras et al. 2022, algorithm 1): make the step,
     ask for the noise at its end too, and make it again with the mean of the two. Arguments as in `sample`.
 
-    A step out of pure noise (alpha 0) or into clean data (sigma 0) is not corrected: in the former the noise
-    says nothing about x0, in the latter there is none to ask for. So n steps cost up to 2 n - 1 evaluations.
+    A step is x_s = (alpha_s / alpha_t) x + b eps, so to make it again is to add b / 2 times the change of eps.
+    One out of pure noise (alpha 0) or into clean data (sigma 0) is not corrected: in the former the noise says
+    nothing about x0, in the latter there is none to ask for. So n steps cost up to 2 n - 1 evaluations.
     """
     grid = check_grid(grid)
-    times = grid.tolist()
-    correct = ((path.alpha(grid[:-1]) > 0) & (path.sigma(grid[1:]) > 0)).tolist()
+    times = tuple(grid.tolist())
+    weights = all_weights(path, times, 0.0)
     for i, (t, s) in enumerate(pairwise(grid)):
         x0, eps = denoiser(x, t)
-        x_ahead = step(path, x0, eps, t, s)
-        if correct[i]:
-            _, eps_ahead = denoiser(x_ahead, s)
-            x_ahead = step(path, *to_x0_eps(path, "eps", (eps + eps_ahead) / 2, x, t), t, s)
-        x = x_ahead
-        yield State(i, len(correct), times[i], times[i + 1], x, x0)
+        to_x0, to_eps, _, alpha_over_sigma = weights[i]
+        x = weighted_sum(to_x0, x0, to_eps, eps)
+        if alpha_over_sigma and to_eps:
+            _, eps_ahead = denoiser(x, s)
+            b = to_eps - to_x0 / alpha_over_sigma
+            x = torch.add(x, eps_ahead - eps, alpha=b / 2)
+        yield State(i, len(weights), times[i], times[i + 1], x, x0)
 
 
 @dataclass(frozen=True)
@@ -235,7 +246,7 @@ def check_eta(eta: float) -> None:
 def check_grid(grid: Tensor) -> Tensor:
     """The grid, float64 on the CPU. Raises ValueError unless it is two or more falling times in [0, 1]."""
     grid = grid.detach().to("cpu", torch.float64)
-    falling = grid.ndim == 1 and len(grid) >= 2 and bool((grid.diff() < 0).all())
-    if not falling or grid[0] > 1 or grid[-1] < 0:
+    times = grid.tolist() if grid.ndim == 1 else []
+    if len(times) < 2 or not 1 >= times[0] or not times[-1] >= 0 or not all(t > s for t, s in pairwise(times)):
         raise ValueError(f"A grid must be two or more falling times from 1 to 0, but it is {grid.tolist()}.")
     return grid

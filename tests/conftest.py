@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["parity_table"]
 TEXTS = ["a big red star", "a small blue house", "một ngôi sao đỏ lớn", "mot ngoi sao do lon", "at night", "ban đêm"]
 
 
@@ -71,3 +72,34 @@ TINY_VAE: dict = {"channels": (8, 8, 16, 16), "layers": 1, "groups": 4}
 @pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="session")
+def whole_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny zoo with a model of every design that draws: a DiT, a U-Net that reads, and one that is told a kind."""
+    from dataclasses import asdict
+
+    import torch
+
+    from minidiff import zoo
+    from minidiff.data.scenes import KINDS
+    from minidiff.models.clip import TextConfig, TextEncoder
+    from minidiff.models.unet import UNet, UNetConfig
+
+    root = write_tiny_zoo(tmp_path_factory.mktemp("whole-zoo"))
+    text = TextEncoder(TextConfig(**zoo.entry("world-dit", root)["config"]["text"]))
+    small = {"channels": (8, 16), "attention": (False, True), "layers": 1, "heads": 2, "groups": 4}
+    reads = UNetConfig(**small, sample_size=4, context_dim=16)
+    told = UNetConfig(**small, sample_size=8, in_channels=3, out_channels=3, context_dim=None, classes=len(KINDS) + 1)
+    settings = {"path": "cosine", "kind": "v", "guidance": 3.0}
+    rows = {
+        "world-unet": ({"unet": UNet(reads), "text": text}, {"vae": "world-vae", "tokenizer": "tokenizer"}),
+        "world-pixels": ({"unet": UNet(told)}, {"labels": list(KINDS)}),
+    }
+    for name, (models, extra) in rows.items():
+        state = {f"{part}.{key}": value for part, model in models.items() for key, value in model.state_dict().items()}
+        for value in state.values():
+            torch.nn.init.normal_(value, std=0.15)
+        config = {part: asdict(model.config) for part, model in models.items()}
+        zoo.add(name, state, {**config, **settings, **extra}, root=root, dtype=torch.float32)
+    return root

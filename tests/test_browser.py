@@ -52,16 +52,19 @@ def pipeline(tiny_zoo: Path) -> TextToImage:
     return load_pipeline(device="cpu", root=zoo.SHIPPED if use_shipped else tiny_zoo)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def address(pipeline: TextToImage) -> Iterator[str]:
     from minidiff.studio import app
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     before = torch.get_num_threads()
     blocks = app.build(pipeline, "en")
-    yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
+    yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
     blocks.close()
     torch.set_num_threads(before)
 
@@ -333,3 +336,60 @@ def test_every_control_has_a_name(page: Any, address: str) -> None:
         && !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())
         .map(e => e.outerHTML.slice(0, 120))"""
     assert page.evaluate(script) == []
+
+
+@pytest.fixture(scope="module")
+def several(whole_zoo: Path) -> Iterator[str]:
+    """The studio with every design that draws, tiny and random."""
+    from functools import partial
+
+    from minidiff.studio import app
+
+    load = partial(load_pipeline, device="cpu", dtype="float32", root=whole_zoo)
+    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels"], load)
+    yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
+    blocks.close()
+
+
+def choose(page: Any, model: str) -> None:
+    page.locator("#model input").click()
+    page.get_by_role("option", name=model).click()
+    expect(page.locator("#notice")).to_contain_text(f"Now drawing with {model}", timeout=PATIENCE)
+
+
+def test_choosing_a_model(browser: Any, several: str, tmp_path: Path) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    page.set_default_timeout(PATIENCE)
+    open_studio(page, several)
+    settings(page)
+    choose(page, "world-pixels")
+    expect(page.locator("#guidance input[type=number]")).to_have_value("3", timeout=PATIENCE)  # its own
+    page.locator("#prompt textarea").fill("a red star")
+    expect(page.locator("#note mark").nth(1)).to_have_text("red", timeout=PATIENCE)
+    page.locator("#draw").click()
+    expect(page.locator("#notice")).to_contain_text("choose one of circle", timeout=PATIENCE)
+    page.locator("#prompt textarea").fill("ngôi sao")
+    set_number(page, "steps", 2)
+    set_number(page, "guidance", 2.5)
+    page.locator("#draw").click()
+    finished(page)
+    with page.expect_download() as download:
+        page.locator(".results a").click()
+    download.value.save_as(tmp_path / "a.png")
+    assert read_png(tmp_path / "a.png")["model"] == "world-pixels"
+    open_studio(page, several)
+    expect(page.locator("#model input")).to_have_value("world-dit", timeout=PATIENCE)
+    settings(page)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#load-image").click()
+    chooser.value.set_files(tmp_path / "a.png")
+    expect(page.locator("#model input")).to_have_value("world-pixels", timeout=PATIENCE)
+    expect(page.locator("#guidance input[type=number]")).to_have_value("2.5", timeout=PATIENCE)
+    open_studio(page, several, "?prompt=star&model=world-unet")
+    expect(page.locator("#model input")).to_have_value("world-unet", timeout=PATIENCE)
+    page.close()
+
+
+def test_one_model_is_no_choice(page: Any, address: str) -> None:
+    open_studio(page, address)
+    expect(page.locator("#model")).to_be_hidden()

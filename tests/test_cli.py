@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from minidiff import cli
 from minidiff.png import read_png
@@ -29,7 +31,7 @@ def tiny(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
-@pytest.mark.parametrize("argv", [(), ("--help",), ("train",), ("train", "-h"), ("evaluate",), ("--version",)])
+@pytest.mark.parametrize("argv", [(), ("--help",), ("train",), ("train", "-h"), ("evaluate",), ("export",), ("--version",)])
 def test_help(capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]) -> None:
     code, out, err = run(capsys, *argv)
     assert (code, err) == (0, "")
@@ -70,6 +72,12 @@ BAD = [
     (["sample", "a", "--out", "nowhere/a.png"], "does not exist"),
     (["sample", "a", "--model", "world-cat"], "no weights called"),
     (["sample", "a", "--device", "abacus"], "no device"),
+    (["sample", "a", "--model", "./nowhere"], "There is no folder ./nowhere"),
+    (["sample", "a", "--model", "nobody/nothing"], "'nobody/nothing' is no folder here, and the Hugging Face hub did not"),
+    (["sample", "a", "--model", "."], "is not the folder of a diffusers pipeline"),
+    (["export", "poetry"], "choose one of diffusers"),
+    (["export", "diffusers"], "Missing"),
+    (["export", "diffusers", "exported", "--model", "world-vae"], "holds no network that draws"),
     (["train", "world-cat"], "choose one of world-vae"),
     (["evaluate", "taste"], "choose one of prompts"),
     (["dance"], "choose one of sample"),
@@ -100,6 +108,53 @@ def test_sample_writes_pictures_with_their_parameters(tiny: Path, capsys: pytest
     read = [read_png(tiny / name) for name in out.split()]
     expected = [("một ngôi sao đỏ", 2, seed) for seed in (5, 6)]
     assert [(one["prompt"], one["steps"], one["seed"]) for one in read] == expected
+
+
+def test_a_published_folder_is_a_model_and_its_pickles_need_a_word(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import published
+    import torch
+    from safetensors.torch import load_file
+
+    published.stable_diffusion(tiny / "small-sd")
+    capsys.readouterr()
+    ask = ["sample", "a star", "--steps", "2", "--model"]
+    assert run(capsys, *ask, "small-sd", "--out", "a.png")[0] == 0
+    assert {key: read_png(tiny / "a.png")[key] for key in ("model", "sampler", "guidance_scale")} == {
+        "model": "small-sd", "sampler": "ddim", "guidance_scale": 7.5
+    }  # fmt: skip
+    file = shutil.copytree(tiny / "small-sd", tiny / "pickled") / "unet/diffusion_pytorch_model.safetensors"
+    torch.save(load_file(file), file.with_suffix(".bin"))
+    file.unlink()
+    code, _, err = run(capsys, *ask, "./pickled", "--out", "b.png")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--allow-pickle" in err
+    assert run(capsys, *ask, "./pickled", "--out", "b.png", "--allow-pickle")[0] == 0
+    assert Image.open(tiny / "a.png").tobytes() == Image.open(tiny / "b.png").tobytes()
+
+
+def test_a_bad_model_folder_is_one_line_and_exit_2(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny / "xl").mkdir()
+    (tiny / "xl/model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    code, out, err = run(capsys, "sample", "a star", "--model", "./xl")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "StableDiffusionXLPipeline, which is not supported" in err
+
+
+def test_export_prints_where_it_went_and_refuses_other_folders(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "export", "diffusers", "exported")
+    assert (code, out.strip()) == (0, "exported")
+    assert run(capsys, "sample", "a star", "--model", "./exported", "--steps", "2", "--out", "a.png")[0] == 0
+    (tiny / "mine").mkdir()
+    (tiny / "mine/thesis.txt").touch()
+    code, out, err = run(capsys, "export", "diffusers", "mine")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no earlier export" in err
+
+
+def test_the_app_takes_a_model_and_says_when_there_is_none(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "app", "--model", "./nowhere")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "There is no folder ./nowhere" in err
 
 
 def test_zoo_lists_and_verifies(tiny: Path, tiny_zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,38 @@
-"""The CLIP towers give transformers' numbers from transformers' weights, and what transformers cannot check, we say."""
+"""The CLIP towers give the numbers of transformers and of open_clip from their weights, and what those cannot check, we
+say."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
+import open_clip
 import pytest
 import torch
 import transformers
+from parity_table import Agree
 from torch.testing import assert_close
 
-from minidiff.models.clip import CLIP, TextConfig, TextEncoder, VisionConfig, clip_loss, locality
+from minidiff.interop import (
+    from_open_clip_clip,
+    from_transformers_clip,
+    load_strict,
+    read_weights,
+    to_open_clip_clip,
+    to_transformers_clip,
+)
+from minidiff.models.clip import (
+    CLIP,
+    TextConfig,
+    TextEncoder,
+    TextTransformer,
+    VisionConfig,
+    VisionTransformer,
+    clip_loss,
+    locality,
+)
 
 EOS = 5
 TEXT: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "layers": 2, "heads": 2, "intermediate": 32,
@@ -20,10 +41,10 @@ VISION: dict[str, Any] = {"image_size": 16, "patch_size": 8, "hidden_size": 24, 
                           "intermediate": 40, "projection_dim": 12}
 
 
-def their_text_config(activation: str) -> Any:
+def their_text_config(activation: str, eos: int = EOS) -> Any:
     return transformers.CLIPTextConfig(
         vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=9, hidden_act=activation, eos_token_id=EOS, bos_token_id=4, pad_token_id=0,
+        max_position_embeddings=9, hidden_act=activation, eos_token_id=eos, bos_token_id=4, pad_token_id=0,
         projection_dim=12,
     )
 
@@ -55,21 +76,23 @@ def shaken(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
+@pytest.mark.parity("CLIP text", "transformers CLIPTextModelWithProjection, tiny")
 @pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
-def test_text_encoder_is_transformers_with_projection(activation: str) -> None:
+def test_text_encoder_is_transformers_with_projection(activation: str, agree: Agree) -> None:
     theirs = shaken(transformers.CLIPTextModelWithProjection(their_text_config(activation)))
     ours = TextEncoder(TextConfig(**TEXT, activation=activation, causal=True)).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
     ids, mask = captions()
     expected = theirs(input_ids=ids, attention_mask=mask.long())
     sequence, pooled = ours(ids, mask)
-    assert_close(sequence[mask], expected.last_hidden_state[mask])
-    assert_close(ours.text_projection(pooled), expected.text_embeds)
-    assert_close(ours.embed(ids, mask), torch.nn.functional.normalize(expected.text_embeds, dim=-1))
+    agree(sequence[mask], expected.last_hidden_state[mask])
+    agree(ours.text_projection(pooled), expected.text_embeds)
+    agree(ours.embed(ids, mask), torch.nn.functional.normalize(expected.text_embeds, dim=-1))
     theirs.load_state_dict(ours.state_dict(), strict=True)
 
 
-def test_clip_is_transformers_clip_in_both_directions() -> None:
+@pytest.mark.parity("CLIP", "transformers CLIPModel, tiny")
+def test_clip_is_transformers_clip_in_both_directions(agree: Agree) -> None:
     config = transformers.CLIPConfig(
         text_config=their_text_config("gelu").to_dict(), vision_config=their_vision_config("gelu").to_dict(),
         projection_dim=12,
@@ -81,12 +104,98 @@ def test_clip_is_transformers_clip_in_both_directions() -> None:
     pixels = torch.randn(3, 3, 16, 16)
     expected = theirs(input_ids=ids, attention_mask=mask.long(), pixel_values=pixels, return_loss=True)
     image_emb, text_emb = ours(pixels, ids, mask)
-    assert_close(image_emb, expected.image_embeds)
-    assert_close(text_emb, expected.text_embeds)
-    assert_close(clip_loss(image_emb, text_emb, ours.logit_scale), expected.loss)
+    agree(image_emb, expected.image_embeds)
+    agree(text_emb, expected.text_embeds)
+    agree(clip_loss(image_emb, text_emb, ours.logit_scale), expected.loss)
     vision = theirs.vision_model(pixel_values=pixels).last_hidden_state
-    assert_close(ours.vision_model(pixels).sequence, vision)
+    agree(ours.vision_model(pixels).sequence, vision)
     ours.load_state_dict(theirs.state_dict(), strict=True)
+
+
+@pytest.mark.parity("CLIP text", "transformers CLIPTextModel, tiny")
+@pytest.mark.parametrize(("configured", "ours_id"), [(EOS, EOS), (2, None)])
+def test_the_text_tower_alone_is_transformers_text_model_and_its_file(
+    configured: int, ours_id: int | None, tmp_path: Path, agree: Agree) -> None:
+    """The text encoder of Stable Diffusion: files say `text_model.`, and old ones claim that the end token is 2."""
+    theirs = shaken(transformers.CLIPTextModel(their_text_config("quick_gelu", configured)))
+    ours = TextTransformer(TextConfig(**{**TEXT, "eos_id": ours_id}, activation="quick_gelu", causal=True)).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    load_strict(ours, from_transformers_clip(read_weights(tmp_path / "theirs" / "model.safetensors")), "their file")
+    ids, _ = captions()
+    expected = theirs(input_ids=ids)
+    agree(ours(ids).sequence, expected.last_hidden_state)
+    agree(ours(ids).pooled, expected.pooler_output)
+
+    ours = shaken(ours)
+    state = to_transformers_clip(ours.state_dict()) | {"text_model.embeddings.position_ids": torch.arange(9)[None]}
+    old = transformers.CLIPTextModel.from_pretrained(None, config=theirs.config, state_dict=dict(state)).eval()
+    agree(ours(ids).pooled, old(input_ids=ids).pooler_output)
+    load_strict(TextTransformer(ours.config), from_transformers_clip(state), "an old file")
+    load_strict(TextTransformer(ours.config), from_transformers_clip(theirs.state_dict()), "a model in memory")
+
+
+@pytest.mark.parity("CLIP vision", "transformers CLIPVisionModel, tiny")
+def test_the_vision_tower_alone_is_transformers_vision_model(agree: Agree) -> None:
+    theirs = shaken(transformers.CLIPVisionModel(their_vision_config("quick_gelu")))
+    ours = VisionTransformer(VisionConfig(**VISION, activation="quick_gelu")).eval()
+    state = to_transformers_clip(theirs.state_dict(), "vision_model")
+    load_strict(ours, from_transformers_clip(state), "a file of the vision tower")
+    pixels = torch.randn(2, 3, 16, 16)
+    expected = theirs(pixel_values=pixels)
+    agree(ours(pixels).sequence, expected.last_hidden_state)
+    agree(ours(pixels).pooled, expected.pooler_output)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+
+
+@pytest.mark.parity("CLIP", "open_clip CLIP, tiny")
+@pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
+def test_clip_is_open_clip_in_both_directions(activation: str, agree: Agree) -> None:
+    theirs = shaken(open_clip.model.CLIP(
+        12,
+        {"layers": 2, "width": 24, "head_width": 8, "mlp_ratio": 40 / 24, "patch_size": 8, "image_size": 16},
+        {"context_length": 9, "vocab_size": 40, "width": 16, "heads": 2, "layers": 2, "mlp_ratio": 2.0},
+        quick_gelu=activation == "quick_gelu",
+    ))
+    text = TextConfig(**{**TEXT, "eos_id": None}, activation=activation, causal=True)
+    ours = CLIP(text, VisionConfig(**VISION, activation=activation)).eval()
+    load_strict(ours, from_open_clip_clip(theirs.state_dict()), "open_clip")
+    ids, _ = captions()
+    pixels = torch.randn(3, 3, 16, 16)
+    image_emb, text_emb = ours(pixels, ids)
+    expected_image, expected_text, scale = theirs(pixels, ids)
+    agree(image_emb, expected_image)
+    agree(text_emb, expected_text)
+    expected_loss = open_clip.loss.ClipLoss()(expected_image, expected_text, scale)
+    agree(clip_loss(image_emb, text_emb, ours.logit_scale), expected_loss)
+    back = to_open_clip_clip(ours.state_dict())
+    theirs.load_state_dict(back, strict=True)
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.state_dict().items())
+
+
+@pytest.mark.parity("CLIP text", "transformers, CLIP-L, 123 M, full size")
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@torch.inference_mode()
+def test_full_size_text_tower_is_clip_l(agree: Agree) -> None:
+    """openai/clip-vit-large-patch14's text tower, which reads prompts for Stable Diffusion 1: 123 M parameters."""
+    config = transformers.CLIPTextConfig(
+        vocab_size=49408, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072,
+        max_position_embeddings=77, hidden_act="quick_gelu", projection_dim=768, eos_token_id=2,
+    )
+    torch.manual_seed(0)
+    theirs = transformers.CLIPTextModel(config).eval()
+    ours = TextTransformer(TextConfig(
+        vocab_size=49408, hidden_size=768, layers=12, heads=12, intermediate=3072, max_length=77,
+        activation="quick_gelu", causal=True, eos_id=None,
+    )).eval()
+    load_strict(ours, theirs.state_dict(), "transformers")
+    ids = torch.randint(0, 49406, (2, 77))
+    ids[:, 0], ids[0, 40:], ids[1, 76] = 49406, 49407, 49407
+    expected, got = theirs(input_ids=ids), ours(ids)
+    difference = (got.sequence - expected.last_hidden_state).abs().max()
+    print(f"CLIP-L text: greatest difference {difference:.2e}, deviation {expected.last_hidden_state.std():.3f}")
+    agree(got.sequence, expected.last_hidden_state, rtol=1e-4, atol=1e-4)
+    agree(got.pooled, expected.pooler_output, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -21,9 +22,10 @@ CONFIG = DiTConfig(sample_size=8, patch_size=2, in_channels=4, hidden_size=32, d
 
 
 def pixart(config: DiTConfig) -> Any:
+    """diffusers' model of the same shape."""
     return diffusers.PixArtTransformer2DModel(
         num_attention_heads=config.heads, attention_head_dim=config.hidden_size // config.heads,
-        in_channels=config.in_channels, out_channels=config.in_channels, num_layers=config.depth,
+        in_channels=config.in_channels, out_channels=config.out_channels, num_layers=config.depth,
         cross_attention_dim=config.hidden_size, sample_size=config.sample_size, patch_size=config.patch_size,
         caption_channels=config.caption_channels, interpolation_scale=config.interpolation_scale,
         use_additional_conditions=False, norm_type="ada_norm_single",
@@ -54,9 +56,10 @@ def theirs(model: Any, x: Tensor, timestep: Tensor, context: Tensor, mask: Tenso
     return model(x, encoder_hidden_states=context, timestep=timestep, encoder_attention_mask=mask).sample
 
 
+@pytest.mark.parity("text DiT", "diffusers PixArtTransformer2DModel, tiny")
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_dit_is_pixart_in_both_directions(scale: float, masked: bool) -> None:
+def test_dit_is_pixart_in_both_directions(scale: float, masked: bool, agree: Agree) -> None:
     config = dataclasses.replace(CONFIG, interpolation_scale=scale)
     ours, reference = shaken(config), pixart(config)
     reference.load_state_dict(ours.state_dict(), strict=True)
@@ -64,17 +67,64 @@ def test_dit_is_pixart_in_both_directions(scale: float, masked: bool) -> None:
     seen = mask if masked else None
     expected = theirs(reference, x, timestep, context, seen)
     assert expected.std() > 0.1
-    assert_close(ours(x, timestep, context, seen), expected)
+    agree(ours(x, timestep, context, seen), expected)
     DiT(config).load_state_dict(reference.state_dict(), strict=True)
 
 
-def test_dit_is_pixart_on_other_sizes_than_its_own() -> None:
+def test_a_learnt_variance_doubles_the_channels_as_in_pixart() -> None:
+    config = dataclasses.replace(CONFIG, out_channels=8)
+    ours, reference = shaken(config), pixart(config)
+    reference.load_state_dict(ours.state_dict(), strict=True)
+    x, timestep, context, mask = inputs(config)
+    out = ours(x, timestep, context, mask)
+    assert out.shape == (3, 8, 8, 8)
+    assert_close(out, theirs(reference, x, timestep, context, mask))
+    assert DiTConfig(in_channels=3, patch_size=4).patch_out == 48      # without one, as many as go in
+
+
+# PixArt-XL-2-512x512 as it is published.
+XL = DiTConfig(sample_size=64, out_channels=8, hidden_size=1152, depth=28, heads=16, caption_channels=4096)
+
+
+def test_the_published_pixart_has_these_names_and_shapes() -> None:
+    """diffusers' defaults are the published model's, but for its size in pixels and its captions' width."""
+    with torch.device("meta"):
+        ours = DiT(XL)
+        reference = diffusers.PixArtTransformer2DModel(sample_size=64, caption_channels=4096)
+    expected = {name: tensor.shape for name, tensor in reference.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in ours.state_dict().items()} == expected
+    assert round(sum(p.numel() for p in ours.parameters()) / 1e6) == 611     # Chen et al. 2023: 0.6 B
+    assert reference.pos_embed.interpolation_scale == XL.interpolation_scale
+
+
+@pytest.mark.parity("text DiT", "diffusers PixArt-XL/2, 611 M, full size")
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@torch.inference_mode()
+def test_full_size_dit_is_pixart(agree: Agree) -> None:
+    """0.6 B random parameters at 256 pixels (32 x 32 latents), once for each library and never both."""
+    ours = DiT(XL)
+    for parameter in ours.parameters():
+        parameter.normal_(std=parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.1)
+    x, timestep, context, mask = inputs(XL, length=20, size=(32, 32))
+    got, state = ours.eval()(x, timestep, context, mask), ours.state_dict()
+    with torch.device("meta"):
+        reference = pixart(XL)
+    reference.load_state_dict(state, strict=True, assign=True)
+    expected = theirs(reference, x, timestep, context, mask)
+    print(f"PixArt-XL/2: greatest difference {(got - expected).abs().max():.2e}, deviation {expected.std():.3f}")
+    assert expected.std() > 0.1
+    agree(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parity("text DiT", "diffusers PixArtTransformer2DModel, tiny")
+def test_dit_is_pixart_on_other_sizes_than_its_own(agree: Agree) -> None:
     ours, reference = shaken(), pixart(CONFIG)
     reference.load_state_dict(ours.state_dict(), strict=True)
     x, timestep, context, mask = inputs(size=(12, 12))
-    assert_close(ours(x, timestep, context, mask), theirs(reference, x, timestep, context, mask))
+    agree(ours(x, timestep, context, mask), theirs(reference, x, timestep, context, mask))
     x, timestep, context, mask = inputs(size=(8, 12))
-    assert_close(ours(x, timestep, context, mask), theirs(reference, x, timestep, context, mask))
+    agree(ours(x, timestep, context, mask), theirs(reference, x, timestep, context, mask))
 
 
 def test_gradients_are_pixarts() -> None:
@@ -208,8 +258,9 @@ def test_embeddings_are_diffusers() -> None:
     from diffusers.models.embeddings import get_2d_sincos_pos_embed, get_timestep_embedding
 
     time = torch.tensor([0.0, 0.5, 999.0])
-    assert_close(timestep_embedding(time, 32),
-                 get_timestep_embedding(time, 32, flip_sin_to_cos=True, downscale_freq_shift=0))
+    for shift in (0.0, 1.0):
+        assert_close(timestep_embedding(time, 32, freq_shift=shift),
+                     get_timestep_embedding(time, 32, flip_sin_to_cos=True, downscale_freq_shift=shift))
     expected = get_2d_sincos_pos_embed(24, (3, 5), base_size=4, interpolation_scale=2.0, output_type="pt")
     assert_close(position_table(24, 3, 5, base_size=4, interpolation_scale=2.0), expected.float())
 

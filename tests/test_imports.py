@@ -13,8 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "minidiff"
 # room -> floor. A module imports rooms of its own floor or of a lower one, as far as SAME_FLOOR and NEVER allow.
 FLOORS = {
     **dict.fromkeys(["nn", "paths", "grids", "text", "zoo", "messages"], 0),
-    **dict.fromkeys(["models", "samplers", "guidance", "losses", "data"], 1),
-    **dict.fromkeys(["request", "png", "pipeline", "edit", "interop", "export", "viz"], 2),
+    **dict.fromkeys(["models", "samplers", "guidance", "losses", "analytic", "data"], 1),
+    **dict.fromkeys(["schedulers", "request", "png", "pipeline", "edit", "interop", "export", "viz"], 2),
+    **dict.fromkeys(["hub", "encoders", "labels", "shipped", "folders"], 2),
     **dict.fromkeys(["train", "finetune", "evaluate"], 3),
     **dict.fromkeys(["course", "studio", "cli", "__main__"], 4),
     "__init__": 5,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from PIL import Image
 
 import minidiff
 from minidiff import zoo
+from minidiff.data.scenes import KINDS
+from minidiff.labels import Pixels, names_of
 from minidiff.pipeline import TextToImage, fastest_dtype, load_pipeline
 from minidiff.png import each, png_info, read_png, save_images
-from minidiff.request import Request
+from minidiff.request import Request, RequestError
 from minidiff.samplers import SAMPLERS
 
 PROMPT = "a big red star"
@@ -129,7 +133,8 @@ def test_pipelines_are_kept(tiny_zoo: Path) -> None:
     ("arguments", "says"),
     [
         ({"name": "world-cat"}, "no weights called 'world-cat'"),
-        ({"name": "world-vae"}, "holds no DiT"),
+        ({"name": "world-vae"}, "holds no network that draws; those that do are world-dit"),
+        ({"name": "./nowhere"}, "There is no folder ./nowhere"),
         ({"device": "abacus"}, "no device 'abacus'"),
         ({"dtype": "float8"}, "no dtype 'float8'"),
     ],
@@ -148,6 +153,97 @@ def test_generate_image(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch, tmp_pat
         minidiff.generate_image(prompt=PROMPT, steps=0)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = minidiff.nothing
+
+
+def test_a_model_is_asked_with_its_own_sampler_and_guidance_unless_others_are_given(whole_zoo: Path) -> None:
+    pipeline = load_pipeline("world-unet", device="cpu", root=whole_zoo)
+    assert pipeline.request(PROMPT, seed=3) == Request(PROMPT, sampler="dpmpp_2m", guidance_scale=3.0, seed=3)
+    assert pipeline.request(PROMPT, sampler="ddim", guidance_scale=1.0) == Request(PROMPT, "", "ddim", guidance_scale=1.0)
+
+
+def test_a_schedule_that_clips_keeps_x0_within_its_limit(tiny_zoo: Path) -> None:
+    made = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    clipping = TextToImage(
+        made.tokenizer, made.words.tower, made.network, made.vae, schedule=replace(made.schedule, clip=0.25)
+    )
+    largest = [max(float(p.x0.abs().max()) for p in one.stream(Request(PROMPT, steps=3))) for one in (made, clipping)]
+    assert largest[0] > 0.5
+    assert largest[1] <= 0.25 + 1e-6
+
+
+# Other designs than the DiT
+
+
+@pytest.fixture(scope="module", params=["world-unet", "world-pixels"])
+def unet(request: pytest.FixtureRequest, whole_zoo: Path) -> TextToImage:
+    return load_pipeline(request.param, device="cpu", dtype="float32", root=whole_zoo)
+
+
+def test_every_design_draws(unet: TextToImage) -> None:
+    images = unet(Request("star", steps=2, num_images=2))
+    assert [(image.mode, image.size) for image in images] == [("RGB", (32, 32))] * 2
+    previews = list(unet.stream(Request("star", steps=2, num_images=2)))
+    assert pixels(previews[-1].images or []) == pixels(images)
+    assert unet.preview(previews[0].latents)[0].size == unet.latent_shape[1:]
+    assert unet.glimpse(previews[0].x0)[0].size == (32, 32)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_a"])
+def test_same_seed_same_picture_for_every_design(unet: TextToImage, sampler: str) -> None:
+    together = pixels(unet(Request("star", sampler=sampler, steps=3, seed=7, num_images=2)))
+    alone = [pixels(unet(Request("star", sampler=sampler, steps=3, seed=7 + i)))[0] for i in range(2)]
+    assert together == alone
+
+
+def test_every_design_follows_prompt_negative_prompt_and_guidance(unet: TextToImage) -> None:
+    variants: list[dict[str, Any]] = [
+        {}, {"prompt": "cat"}, {"negative_prompt": "cat"}, {"guidance_scale": 1.0}, {"guidance_scale": 2.0}
+    ]
+    drawn = [pixels(unet(Request(**{"prompt": "star", "steps": 3, **variant})))[0] for variant in variants]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_kind_is_asked_for_by_any_of_its_names(whole_zoo: Path) -> None:
+    pipeline = load_pipeline("world-pixels", device="cpu", dtype="float32", root=whole_zoo)
+    names = ["star", "a star", "Stars", "ngôi sao", "một ngôi sao", "ngoi sao", "mot ngoi sao!"]
+    drawn = {pixels(pipeline(Request(name, steps=2)))[0] for name in names}
+    assert len(drawn) == 1
+    assert drawn != {pixels(pipeline(Request("a cat", steps=2)))[0]}
+    assert pipeline.tokenizer.tokens("một ngôi sao") == ["star"]
+    assert pipeline.tokenizer.unknown_words("một ngôi sao") == []
+    assert pipeline.tokenizer.unknown_words("a red star") == ["a", "red", "star"]
+
+
+def test_a_kind_reaches_the_network_as_its_label_and_no_words_as_no_kind(whole_zoo: Path) -> None:
+    pipeline = load_pipeline("world-pixels", device="cpu", dtype="float32", root=whole_zoo)
+    vectors, mask = pipeline.encode(["a cat", ""])
+    assert vectors.argmax(-1).tolist() == [[list(KINDS).index("cat")], [len(KINDS)]]
+    x, t = torch.randn(2, *pipeline.latent_shape), torch.tensor([300.0])
+    both = pipeline.network(x, t, pipeline.network.context_keys(vectors.repeat_interleave(2, 0), mask))
+    unet = pipeline.network.unet
+    alone = [unet(x, t, labels=torch.tensor([label, label])) for label in (list(KINDS).index("cat"), len(KINDS))]
+    torch.testing.assert_close(both, torch.cat(alone))  # both pictures with the first label, then both with the second
+
+
+def test_what_is_no_kind_is_refused_with_those_there_are(whole_zoo: Path) -> None:
+    pipeline = load_pipeline("world-pixels", device="cpu", dtype="float32", root=whole_zoo)
+    for text in ("a red star", "dragon", "một"):
+        with pytest.raises(RequestError, match=r"names none: choose one of circle \(hình tròn\), .*umbrella") as refusal:
+            pipeline(Request(text, steps=1))
+        assert "hãy chọn một trong" in refusal.value.text("vi")
+
+
+def test_no_two_kinds_share_a_name() -> None:
+    names = [name for kind in KINDS for name in names_of(kind)]
+    assert len(names) == len(set(names))
+
+
+def test_pixels_are_shown_larger_and_read_back(whole_zoo: Path) -> None:
+    x = torch.randn(2, 3, 8, 8)
+    shown = Pixels(4).decode(x)
+    assert shown.shape == (2, 3, 32, 32)
+    torch.testing.assert_close(shown[:, :, ::4, 3::4], x)
+    torch.testing.assert_close(Pixels(4).encode(shown)[0], x)
 
 
 REQUEST = Request("một ngôi sao đỏ, \"to\"", "nhà", "euler_a", 15, 3.5, 2**31 - 1, 2)

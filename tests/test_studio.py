@@ -8,6 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from minidiff.pipeline import TextToImage, load_pipeline
 from minidiff.png import read_png, save_images
 from minidiff.request import MAX_SEED, Request, RequestError
 from minidiff.samplers import SAMPLERS
+from minidiff.shipped import drawing_models
 from minidiff.studio import app, callbacks, create, html, security  # noqa: E402
 from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label  # noqa: E402
+from minidiff.studio.models import Models
 
 #         prompt    negative  sampler     steps guidance seed images eta
 VALUES = ("a red star", "", "dpmpp_2m", 3, 5.0, 42, 1, 0.0)
@@ -194,6 +197,69 @@ def test_a_fault_of_ours_is_said_without_its_details(pipeline: TextToImage, monk
     assert not view.running
 
 
+# Models to choose from
+
+
+@pytest.fixture(scope="module")
+def models(whole_zoo: Path) -> Models:
+    load = partial(load_pipeline, device="cpu", dtype="float32", root=whole_zoo)
+    return Models(load("world-dit"), [*drawing_models(whole_zoo), "world-dit", "world-broken"], load)
+
+
+def test_the_list_is_what_draws_and_the_first_one_once(models: Models, whole_zoo: Path) -> None:
+    assert drawing_models(whole_zoo) == ["world-dit", "world-pixels", "world-unet"]
+    assert models.names == ["world-dit", "world-pixels", "world-unet", "world-broken"]
+
+
+def test_a_chosen_model_draws_and_is_kept(models: Models) -> None:
+    assert models.get("world-unet") is models.get("world-unet") is not models.first
+    drawn = {}
+    for name in ("world-dit", "world-unet", "world-pixels"):
+        *_, view = callbacks.draw_with(models, name, values(prompt="a star"))
+        drawn[name] = re.findall(r'href="data:image/png;base64,([^"]+)"', view.results or "")
+        assert read_png(io.BytesIO(base64.b64decode(drawn[name][0])))["model"] == name
+    assert len({file for files in drawn.values() for file in files}) == 3
+
+
+def test_a_model_that_is_not_there_or_cannot_be_loaded_is_said(
+    models: Models, caplog: pytest.LogCaptureFixture
+) -> None:
+    cases = [("../secret", "choose one of world-dit"), (None, "There is no model"), ("world-broken", "could not be loaded")]
+    for name, says in cases:
+        [view] = callbacks.draw_with(models, name, VALUES)
+        assert says in (view.notice or "")
+        assert 'lang="vi"' in (view.notice or "")
+        assert not view.running
+    assert "world-broken" in caplog.text
+
+
+def test_what_a_model_cannot_draw_is_refused_not_broken(models: Models) -> None:
+    *_, view = callbacks.draw_with(models, "world-pixels", values(prompt="a red star"))
+    assert "names none: choose one of circle" in (view.notice or "")
+    assert "hình tròn" in (view.notice or "")
+    assert not view.running
+
+
+def test_the_note_follows_the_model(models: Models) -> None:
+    assert "<mark>red</mark>" in callbacks.describe(models.get("world-pixels"), "a red star")
+    assert ">1 token<" in callbacks.describe(models.get("world-pixels"), "ngôi sao")
+    assert "<mark>" not in callbacks.describe(models.first, "a big red star")
+
+
+def test_link_and_image_bring_the_model_back(models: Models, tmp_path: Path) -> None:
+    asked, model, _ = callbacks.restore({"prompt": "nhà", "model": "world-unet"}, models)
+    assert (asked, model) == (Request("nhà"), "world-unet")
+    assert callbacks.restore({"prompt": "nhà"}, models)[1] == "world-dit"
+    refused, model, notice = callbacks.restore({"prompt": "nhà", "model": "<b>"}, models)
+    assert (refused, model) == (None, "world-dit")
+    assert "choose one of world-dit" in notice and "<b>" not in notice
+    for name, expected in (("world-unet", "world-unet"), ("elsewhere", None)):
+        [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", Request("x"), name)
+        assert callbacks.image_model(str(path), models) == expected
+    (tmp_path / "b.png").write_bytes(b"not a picture")
+    assert callbacks.image_model(str(tmp_path / "b.png"), models) is None is callbacks.image_model(None, models)
+
+
 # Settings from a picture or a link
 
 
@@ -359,6 +425,16 @@ def test_generate_through_the_client(address: str, pipeline: TextToImage) -> Non
             client.predict("a star", **bad, api_name="/generate")
     with pytest.raises(Exception, match="prompt is empty"):
         client.predict("", api_name="/generate")
+
+
+def test_a_program_may_choose_among_the_models_of_the_list_only(address: str, pipeline: TextToImage) -> None:
+    from gradio_client import Client
+
+    client = Client(address, verbose=False, analytics_enabled=False)
+    ask = partial(client.predict, "ngôi sao", steps=1, api_name="/generate")
+    assert ask(model=pipeline.model) == ask()
+    with pytest.raises(Exception, match="There is no model './world-dit' here"):
+        ask(model="./world-dit")
 
 
 def test_a_taken_port_is_said(address: str, pipeline: TextToImage) -> None:

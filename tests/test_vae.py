@@ -5,8 +5,10 @@ from __future__ import annotations
 import diffusers
 import pytest
 import torch
+from parity_table import Agree
 from torch.distributions import Normal, kl_divergence
 
+from minidiff.interop import from_old_vae, load_strict
 from minidiff.models.vae import VAE, VAEConfig
 
 SHAPES = {
@@ -29,26 +31,72 @@ def pair(config: VAEConfig):  # type: ignore[no-untyped-def]
     return ours, theirs
 
 
+@pytest.mark.parity("VAE", "diffusers AutoencoderKL, tiny")
 @pytest.mark.parametrize("name", SHAPES)
 @torch.no_grad()
-def test_encodes_and_decodes_as_diffusers_does(name: str) -> None:
+def test_encodes_and_decodes_as_diffusers_does(name: str, agree: Agree) -> None:
     ours, theirs = pair(SHAPES[name])
     pictures = torch.randn(2, 3, 64, 48)
     mean, log_variance = ours.encode(pictures)
     posterior = theirs.encode(pictures).latent_dist
-    torch.testing.assert_close(mean, posterior.mean, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(log_variance, posterior.logvar, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(ours.decode(mean), theirs.decode(mean).sample, rtol=1e-4, atol=1e-4)
+    agree(mean, posterior.mean, rtol=1e-4, atol=1e-4)
+    agree(log_variance, posterior.logvar, rtol=1e-4, atol=1e-4)
+    agree(ours.decode(mean), theirs.decode(mean).sample, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parity("VAE", "diffusers AutoencoderKL, tiny")
 @pytest.mark.parametrize("name", SHAPES)
-def test_our_weights_load_into_diffusers(name: str) -> None:
+def test_our_weights_load_into_diffusers(name: str, agree: Agree) -> None:
     ours, theirs = pair(SHAPES[name])
     fresh = VAE(SHAPES[name])
     theirs.load_state_dict(fresh.state_dict(), strict=True)
     latent = torch.randn(1, 4, 4, 4)
     with torch.no_grad():
-        torch.testing.assert_close(theirs.eval().decode(latent).sample, fresh.eval().decode(latent), rtol=1e-4, atol=1e-4)
+        agree(theirs.eval().decode(latent).sample, fresh.eval().decode(latent), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parity("VAE", "AutoencoderKL files of old names, tiny")
+@pytest.mark.parametrize("convolutions", [False, True])
+@torch.no_grad()
+def test_files_of_before_the_renaming_load(convolutions: bool, agree: Agree) -> None:
+    """diffusers puts its own old names back; some old files also hold 1 x 1 convolutions."""
+    ours, theirs = pair(SHAPES["ours"])
+    pictures = torch.randn(1, 3, 32, 32)
+    expected = theirs.encode(pictures).latent_dist.mean
+    for coder in (theirs.encoder, theirs.decoder):
+        attention = coder.mid_block.attentions[0]
+        attention.query, attention.key, attention.value = attention.to_q, attention.to_k, attention.to_v
+        attention.proj_attn = attention.to_out[0]
+        del attention.to_q, attention.to_k, attention.to_v, attention.to_out
+    old = dict(theirs.state_dict())
+    if convolutions:
+        old = {name: w[:, :, None, None] if ".attentions." in name and w.ndim == 2 else w for name, w in old.items()}
+    fresh = VAE(SHAPES["ours"]).eval()
+    load_strict(fresh, from_old_vae(old), "an old file")
+    agree(fresh.encode(pictures)[0], expected, rtol=1e-4, atol=1e-4)
+    assert from_old_vae(ours.state_dict()).keys() == ours.state_dict().keys()       # a new file passes through
+
+
+@pytest.mark.parity("VAE", "diffusers, Stable Diffusion's, 84 M, full size")
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@torch.inference_mode()
+def test_full_size_vae_is_stable_diffusions(agree: Agree) -> None:
+    """84 M parameters, a picture of 256 x 256."""
+    torch.manual_seed(0)
+    theirs = diffusers.AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512), down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4, layers_per_block=2, latent_channels=4,
+    ).eval()  # fmt: skip
+    ours = VAE().eval()
+    load_strict(ours, theirs.state_dict(), "diffusers")
+    pictures = torch.rand(1, 3, 256, 256) * 2 - 1
+    (mean, log_variance), posterior = ours.encode(pictures), theirs.encode(pictures).latent_dist
+    got, expected = ours.decode(mean), theirs.decode(posterior.mean).sample
+    for name, a, b in (("mean", mean, posterior.mean), ("log-variance", log_variance, posterior.logvar),
+                       ("picture", got, expected)):
+        print(f"VAE {name}: greatest difference {(a - b).abs().max():.2e}, deviation {b.std():.3f}")
+        agree(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_kl_is_that_of_torch_distributions() -> None:

@@ -2,8 +2,9 @@
 together.
 
 The text tower alone (`TextEncoder`) is what a diffusion model reads prompts with. Parameter names are transformers'
-(`CLIPModel`, `CLIPTextModelWithProjection`), so published weights load as they are.
-What it is not: SigLIP, nor a classifier. Taught in the lesson on text encoders.
+(`CLIP` is its `CLIPModel`, `TextEncoder` its `CLIPTextModelWithProjection`, `TextTransformer` its `CLIPTextModel`, which
+reads prompts for Stable Diffusion, `VisionTransformer` its `CLIPVisionModel`); interop.py knows older files and open_clip.
+What it is not: SigLIP (models/siglip.py, built of the same layers), nor a classifier. Taught in the lesson on text encoders.
 """
 
 from __future__ import annotations
@@ -29,12 +30,21 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
+def tanh_gelu(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU, which SigLIP was trained with (Hendrycks & Gimpel 2016, section 2)."""
+    return F.gelu(x, approximate="tanh")
+
+
+# By transformers' names.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu, "quick_gelu": quick_gelu, "gelu_pytorch_tanh": tanh_gelu
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TowerConfig:
-    """What both towers have in common. `projection_dim` is the width of the space in which they meet."""
+    """What both towers have in common. `projection_dim` is the width of the space in which they meet, `norm_eps` of all
+    layer norms."""
 
     hidden_size: int = 256
     layers: int = 4
@@ -42,6 +52,7 @@ class TowerConfig:
     intermediate: int = 1024
     activation: str = "gelu"
     projection_dim: int = 256
+    norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -53,14 +64,15 @@ class TowerConfig:
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TowerConfig):
     """The text tower. `causal`: each token sees only those before it (published CLIP does); ours sees the whole text,
-    so that "red" in "red star" may already know about the star. `eos_id`: the token at which the text is summed
-    up."""
+    so that "red" in "red star" may already know about the star. `eos_id`: the token at whose first place the text is summed
+    up; None for the highest id of each text, as OpenAI's code does (its end token is the last of the vocabulary), open_clip
+    too, and transformers wherever a configuration says `eos_token_id: 2`, which was a mistake in old files."""
 
     vocab_size: int = 2048
     max_length: int = 64
     causal: bool = False
     local: bool = False
-    eos_id: int = 2
+    eos_id: int | None = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,13 @@ class VisionConfig(TowerConfig):
     @property
     def patches(self) -> int:
         return (self.image_size // self.patch_size) ** 2
+
+    def check_pixels(self, pixels: Tensor) -> None:
+        """ValueError for anything but (B, channels, image_size, image_size)."""
+        expected = (self.channels, self.image_size, self.image_size)
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
+            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; this tower takes (B, {expected[0]}, "
+                             f"{expected[1]}, {expected[2]}): resize first.")
 
 
 class TowerOutput(NamedTuple):
@@ -100,7 +119,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, L, D); mask broadcastable to (B, heads, L, L), added to the logits. Returns (B, L, D)."""
         query, key, value = (split_heads(proj(x), self.heads) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        return self.out_proj(merge_heads(attend(query, key, value, mask)))
+        return self.out_proj(merge_heads(attend(query, key, value, mask, layer=self)))
 
 
 class MLP(nn.Module):
@@ -120,9 +139,9 @@ class Layer(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.self_attn = SelfAttention(config.hidden_size, config.heads)
-        self.layer_norm1 = nn.LayerNorm(config.hidden_size)
+        self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
         self.mlp = MLP(config.hidden_size, config.intermediate, config.activation)
-        self.layer_norm2 = nn.LayerNorm(config.hidden_size)
+        self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = x + self.self_attn(self.layer_norm1(x), mask)
@@ -158,10 +177,16 @@ class TextTransformer(nn.Module):
         self.config = config
         self.embeddings = TextEmbeddings(config)
         self.encoder = Encoder(config)
-        self.final_layer_norm = nn.LayerNorm(config.hidden_size)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> TextOutput:
         """ids (B, L) int64; mask (B, L) bool, True for tokens, or None when nothing is padding."""
+        x = self.read(ids, mask)
+        ends = ids if self.config.eos_id is None else (ids == self.config.eos_id).int()
+        return TextOutput(x, x[torch.arange(len(x), device=x.device), ends.argmax(dim=1)])
+
+    def read(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """One vector a token, (B, L, D), after the final norm. ValueError for texts too long."""
         if ids.ndim != 2 or ids.shape[1] > self.config.max_length:
             raise ValueError(
                 f"ids have shape {tuple(ids.shape)}; they must be (B, L) with L at most {self.config.max_length}: "
@@ -172,9 +197,7 @@ class TextTransformer(nn.Module):
         if self.config.local:
             near = locality(self.config.heads, ids.shape[1]).to(x)                              # (1, heads, L, L)
             bias = near if bias is None else near + bias
-        x = self.final_layer_norm(self.encoder(x, bias))
-        first_eos = (ids == self.config.eos_id).int().argmax(dim=1)                             # (B,)
-        return TextOutput(x, x[torch.arange(len(x), device=x.device), first_eos])
+        return self.final_layer_norm(self.encoder(x, bias))
 
 
 def attention_bias(mask: Tensor | None, length: int, causal: bool, like: Tensor) -> Tensor | None:
@@ -228,16 +251,14 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = VisionEmbeddings(config)
-        self.pre_layrnorm = nn.LayerNorm(config.hidden_size)        # the spelling of every published weight file
+        # The missing letter is in every published weight file.
+        self.pre_layrnorm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
         self.encoder = Encoder(config)
-        self.post_layernorm = nn.LayerNorm(config.hidden_size)
+        self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, pixels: Tensor) -> TowerOutput:
         """pixels (B, channels, image_size, image_size), in the range the weights were trained on (ours: -1 to 1)."""
-        expected = (self.config.channels, self.config.image_size, self.config.image_size)
-        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
-            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; this tower takes (B, {expected[0]}, "
-                             f"{expected[1]}, {expected[2]}): resize first.")
+        self.config.check_pixels(pixels)
         x = self.encoder(self.pre_layrnorm(self.embeddings(pixels)))
         return TowerOutput(x, self.post_layernorm(x[:, 0]))
 

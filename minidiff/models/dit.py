@@ -2,8 +2,9 @@
 take away from a noisy latent, told the time by adaLN-single and the caption by cross-attention.
 
 Parameter names are those of diffusers' `PixArtTransformer2DModel(use_additional_conditions=False)`; `state_dict`s
-move in both directions. What it is not: the class-conditional DiT, nor anything that knows about paths or noise
-levels: it is given a number called timestep and never asks what it means. Taught in the lesson on the DiT.
+move in both directions. What it is not: the class-conditional DiT (models/class_dit.py, which shares its parts), nor
+anything that knows about paths or noise levels: it is given a number called timestep and never asks what it means.
+Taught in the lesson on the DiT.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.nn.attention import Attention
+from minidiff.nn.attention import Attention, recorder_of
 from minidiff.nn.embeddings import TimestepEmbedding, position_table, project_patches, timestep_embedding
 from minidiff.nn.packed import PackedLinear, PackedSelfAttention, packable
 
@@ -25,18 +26,21 @@ HIDDEN_TOKEN = -10000.0     # added to the logits of padding, as PixArt does; ex
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiTConfig:
-    """sample_size: side of the latent the positions are made for (others work too); context is caption_channels
-    wide."""
+class TransformerConfig:
+    """What every DiT has. sample_size: side of the latent the positions are made for (others work too).
+
+    out_channels: None for as many as go in; published DiTs learn the variance too and give 2 in_channels, of which the
+    first half is the prediction (`x0`, `eps`, ...) and all that a sampler here wants.
+    """
 
     sample_size: int = 16
     patch_size: int = 2
     in_channels: int = 4
+    out_channels: int | None = None
     hidden_size: int = 384
     depth: int = 6
     heads: int = 6
     mlp_ratio: int = 4
-    caption_channels: int = 256
     interpolation_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -44,6 +48,24 @@ class DiTConfig:
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of 4 and of heads={self.heads}.")
         if self.sample_size % self.patch_size:
             raise ValueError(f"sample_size {self.sample_size} must be a multiple of patch_size {self.patch_size}.")
+
+    @property
+    def patch_out(self) -> int:
+        """Numbers predicted for each patch."""
+        return self.patch_size**2 * (self.out_channels or self.in_channels)
+
+    def check_latent(self, x: Tensor) -> None:
+        """ValueError for anything but (B, in_channels, H, W) that patches tile."""
+        p, c = self.patch_size, self.in_channels
+        if x.ndim != 4 or x.shape[1] != c or x.shape[2] % p or x.shape[3] % p:
+            raise ValueError(f"x has shape {tuple(x.shape)}; it must be (B, {c}, H, W) with H and W multiples of {p}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig(TransformerConfig):
+    """The text DiT: captions are caption_channels wide."""
+
+    caption_channels: int = 256
 
 
 class KeysValues(NamedTuple):
@@ -103,19 +125,38 @@ class CrossAttention(Attention):
         if isinstance(caption, KeysValues):
             return x + self(x, mask=caption.bias, keys_values=(caption.key, caption.value))
         logits = torch.baddbmm(caption.bias, x, caption.ask)                                    # (B, N, heads L)
-        weights = logits.unflatten(-1, (self.heads, -1)).softmax(dim=-1).flatten(2)             # (B, N, heads L)
-        return torch.baddbmm(x + cast(nn.Linear, self.to_out[0]).bias, weights, caption.answer)
+        weights = logits.unflatten(-1, (self.heads, -1)).softmax(dim=-1)                        # (B, N, heads, L)
+        if (recorder := recorder_of(self)) is not None:
+            recorder.add(self, weights.transpose(1, 2))
+        return torch.baddbmm(x + cast(nn.Linear, self.to_out[0]).bias, weights.flatten(2), caption.answer)
 
 
-def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float = 1e-6) -> Tensor:
     """LayerNorm(x) (1 + scale) + shift, adaLN (Peebles & Xie 2023, section 3.2). x (B, N, D); shift, scale (B or 1,
     1, D).
 
     When all rows share one time, as in sampling, it is an ordinary LayerNorm with these as its weights: one pass.
     """
     if shift.shape[0] == 1:
-        return F.layer_norm(x, x.shape[-1:], (1 + scale).flatten(), shift.flatten(), eps=1e-6)
-    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)
+        return F.layer_norm(x, x.shape[-1:], (1 + scale).flatten(), shift.flatten(), eps=eps)
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=eps), 1 + scale)
+
+
+def unpatchify(tokens: Tensor, x: Tensor, patch_size: int) -> Tensor:
+    """tokens (B, N, p p C), within a patch rows first and channels last, to (B, C, H, W), x giving H and W."""
+    p = patch_size
+    rows, columns = x.shape[2] // p, x.shape[3] // p
+    patches = tokens.unflatten(2, (p, p, -1)).unflatten(1, (rows, columns))                     # (B, h, w, p, p, C)
+    return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+def initialise_layers(model: nn.Module) -> None:
+    """Linear layers and patch projections start xavier, biases at 0, as in a ViT (Peebles & Xie 2023, section 4)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class GELUProjection(nn.Module):
@@ -180,7 +221,7 @@ class Block(nn.Module):
 class PatchEmbed(nn.Module):
     """Patches become tokens, and each is told where it lies."""
 
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.grid = config.sample_size // config.patch_size
         self.interpolation_scale = config.interpolation_scale
@@ -233,7 +274,7 @@ class CaptionProjection(nn.Module):
 
 
 class DiT(nn.Module):
-    """forward(x, timestep, context, mask) -> prediction of x's shape. See the file's docstring."""
+    """forward(x, timestep, context, mask) -> prediction for every place of x. See the file's docstring."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -242,7 +283,7 @@ class DiT(nn.Module):
         self.pos_embed = PatchEmbed(config)
         self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.scale_shift_table = nn.Parameter(torch.empty(2, width))
-        self.proj_out = nn.Linear(width, config.patch_size**2 * config.in_channels)
+        self.proj_out = nn.Linear(width, config.patch_out)
         self.adaln_single = AdaLNSingle(width)
         self.caption_projection = CaptionProjection(config.caption_channels, width)
         self.initialise()
@@ -250,11 +291,7 @@ class DiT(nn.Module):
     def initialise(self) -> None:
         """Every block starts as the identity (gates 0, cross-attention's output 0) and the network predicts 0:
         adaLN-zero (Peebles & Xie 2023, section 3.2). The other linear layers start xavier, biases at 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight.flatten(1))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialise_layers(self)
         for mlp in (self.adaln_single.emb.timestep_embedder, self.caption_projection):
             nn.init.normal_(mlp.linear_1.weight, std=0.02)
             nn.init.normal_(mlp.linear_2.weight, std=0.02)
@@ -304,11 +341,11 @@ class DiT(nn.Module):
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor | Context, mask: Tensor | None = None) -> Tensor:
         """x (B, C, H, W); timestep (B,), or (1,) when all share it; context (B, L, caption_channels) with mask (B, L)
-        bool (True: token), or what `context_keys` gave. Returns (B, C, H, W).
+        bool (True: token), or what `context_keys` gave. Returns (B, out_channels, H, W).
 
         A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the
-        second, ...]. Then (k B, C, H, W) is returned: classifier-free guidance in one call. ValueError for sizes that
-        don't fit.
+        second, ...]. Then (k B, out_channels, H, W) is returned: classifier-free guidance in one call. ValueError for
+        sizes that don't fit.
         """
         copies = self._copies(x, context)
         if isinstance(context, Tensor):
@@ -322,23 +359,14 @@ class DiT(nn.Module):
             if index == 0 and copies > 1 and len(time) > 1:
                 time, embedded = time.repeat(copies, 1, 1), embedded.repeat(copies, 1)
         shift, scale = (self.scale_shift_table + embedded[:, None]).unsqueeze(2).unbind(1)      # (B or 1, 1, D) each
-        return self._unpatchify(self.proj_out(modulated_norm(tokens, shift, scale)), x)
+        return unpatchify(self.proj_out(modulated_norm(tokens, shift, scale)), x, self.config.patch_size)
 
     def _copies(self, x: Tensor, context: Tensor | Context) -> int:
         """How many captions each x has; complains about what does not fit."""
-        p, c = self.config.patch_size, self.config.in_channels
-        if x.ndim != 4 or x.shape[1] != c or x.shape[2] % p or x.shape[3] % p:
-            raise ValueError(f"x has shape {tuple(x.shape)}; it must be (B, {c}, H, W) with H and W multiples of {p}.")
+        self.config.check_latent(x)
         captions = len(context) if isinstance(context, Tensor) else context.batch
         copies, rest = divmod(captions, len(x))
         if rest or (isinstance(context, Tensor) and copies != 1):
             raise ValueError(f"There are {captions} captions for {len(x)} latents; give one each, or a Context with a "
                              "whole number of captions for each.")
         return copies
-
-    def _unpatchify(self, tokens: Tensor, x: Tensor) -> Tensor:
-        """(B, N, p p C), within a patch rows first and channels last, to (B, C, H, W)."""
-        p = self.config.patch_size
-        rows, columns = x.shape[2] // p, x.shape[3] // p
-        patches = tokens.unflatten(2, (p, p, -1)).unflatten(1, (rows, columns))                 # (B, h, w, p, p, C)
-        return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)

@@ -1,7 +1,7 @@
-"""Convolutional blocks of the VAE and the U-Net: residual block, one-head attention over the picture, down and up.
+"""Convolutional blocks of the VAE and the U-Net: residual block, attention over the picture, down and up.
 
-Names and traps are diffusers' (downsampling in the VAE pads right and bottom only), so published weights fit.
-Taught in the lessons on the U-Net and on latents.
+Names and traps are diffusers' (downsampling in the VAE pads right and bottom only, in the U-Net all round), so published
+weights fit. Taught in the lessons on the U-Net and on latents.
 """
 
 from __future__ import annotations
@@ -14,29 +14,40 @@ from minidiff.nn.attention import Attention
 
 
 class ResBlock(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))) (He et al. 2016, pre-activation); a 1 x 1 shortcut where widths differ."""
+    """x + conv(silu(norm(conv(silu(norm(x)))))) (He et al. 2016, pre-activation); a 1 x 1 shortcut where widths differ.
 
-    def __init__(self, channels_in: int, channels_out: int, groups: int = 32) -> None:
+    Args:
+        channels_in, channels_out: widths before and after; multiples of groups.
+        groups, eps: of both GroupNorms.
+        time_dim: width of the time's vector, added between the convolutions (Ho et al. 2020, appendix B); None: no time.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, groups: int = 32, eps: float = 1e-6, time_dim: int | None = None
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels_in, eps=1e-6)
+        self.norm1 = nn.GroupNorm(groups, channels_in, eps=eps)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, channels_out, eps=1e-6)
+        self.time_emb_proj = nn.Linear(time_dim, channels_out) if time_dim else None
+        self.norm2 = nn.GroupNorm(groups, channels_out, eps=eps)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels_in, H, W) to (B, channels_out, H, W)."""
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """x (B, channels_in, H, W), time (B or 1, time_dim) to (B, channels_out, H, W)."""
         h = self.conv1(F.silu(self.norm1(x)))
+        if self.time_emb_proj is not None and time is not None:
+            h = h + self.time_emb_proj(F.silu(time))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 
 
 class SpatialAttention(Attention):
-    """Every position looks at every other: one head over H*W tokens, added to the input."""
+    """Every position looks at every other: H*W tokens, added to the input. The VAE has one head, as wide as the picture."""
 
-    def __init__(self, channels: int, groups: int = 32) -> None:
-        super().__init__(channels, heads=1, head_dim=channels, bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, eps=1e-6)
+    def __init__(self, channels: int, groups: int = 32, heads: int = 1, eps: float = 1e-6) -> None:
+        super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
+        self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) to the same."""
@@ -45,14 +56,16 @@ class SpatialAttention(Attention):
 
 
 class Downsample(nn.Module):
-    """Halve height and width by a strided convolution, padded on the right and at the bottom only."""
+    """Halve height and width by a strided convolution. Zeros are added on all sides if `all_round`, as the U-Net does;
+    else on the right and at the bottom only, as the VAE does."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, all_round: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.all_round = all_round
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if all_round else 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
+        return self.conv(x if self.all_round else F.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
@@ -62,5 +75,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """(B, C, H, W) to (B, C, 2H, 2W), or to (B, C, *size): the side that was halved may have been odd."""
+        bigger = size or (2 * x.shape[2], 2 * x.shape[3])
+        return self.conv(F.interpolate(x, size=bigger, mode="nearest"))

@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def timestep_embedding(timestep: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+def timestep_embedding(timestep: Tensor, dim: int, max_period: float = 10000.0, freq_shift: float = 0.0) -> Tensor:
     """Sinusoids of `dim` / 2 frequencies from 1 down to 1 / max_period (Vaswani et al. 2017, section 3.5; as in DDPM).
 
-    timestep (B,), any float or integer, usually 0 to 1000. Returns (B, dim) float32, cosines first (`flip_sin_to_cos`
-    with `downscale_freq_shift=0` in diffusers' words). Raises ValueError when `dim` is odd.
+    timestep (B,), any float or integer, usually 0 to 1000. Returns (B, dim) float32, cosines first (`flip_sin_to_cos` in
+    diffusers' words). freq_shift (its `downscale_freq_shift`): 1 makes the last frequency exactly 1 / max_period; with
+    0 it would be the one after the last. Raises ValueError when `dim` is odd.
     """
     if dim % 2:
         raise ValueError(f"dim is {dim}; it must be even, since sines and cosines come in pairs.")
     half = dim // 2
-    exponent = -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=timestep.device) / half
-    angle = timestep.float()[:, None] * exponent.exp()                                          # (B, dim / 2)
+    exponent = -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=timestep.device)
+    angle = timestep.float()[:, None] * (exponent / (half - freq_shift)).exp()                  # (B, dim / 2)
     return torch.cat([angle.cos(), angle.sin()], dim=1)                                         # (B, dim)
 
 
@@ -66,8 +67,10 @@ def _sinusoids(position: Tensor, dim: int) -> Tensor:
 
 def project_patches(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Cuts x (B, C, H, W) into patches and projects each: (B, N, D), rows first. The same as `conv(x)` for a
-    convolution whose stride is its kernel, but as one matrix product, which is several times faster on a CPU."""
+    convolution whose stride is its kernel (a border too narrow for a patch is left out), but as one matrix product,
+    which is several times faster on a CPU."""
     p = conv.kernel_size[0]
-    batch, channels, height, width = x.shape
-    patches = x.reshape(batch, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)   # (B, h, w, C, p, p)
+    rows, columns = x.shape[2] // p, x.shape[3] // p
+    whole = x[:, :, : rows * p, : columns * p].unflatten(3, (columns, p)).unflatten(2, (rows, p))   # (B, C, h, p, w, p)
+    patches = whole.permute(0, 2, 4, 1, 3, 5)                                                   # (B, h, w, C, p, p)
     return F.linear(patches.flatten(3).flatten(1, 2), conv.weight.flatten(1), conv.bias)            # (B, N, D)

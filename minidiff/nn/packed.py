@@ -80,4 +80,4 @@ class PackedSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to the same."""
         query, key, value = self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.to_out(merge_heads(attend(query, key, value)))
+        return self.to_out(merge_heads(attend(query, key, value, layer=self)))

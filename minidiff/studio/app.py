@@ -9,6 +9,7 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing is reported to anybody
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -17,15 +18,24 @@ from starlette.middleware import Middleware
 from minidiff.messages import LANGS
 from minidiff.pipeline import TextToImage, load_pipeline
 from minidiff.request import Request, RequestError
+from minidiff.shipped import drawing_models
 from minidiff.studio import callbacks, create, html, security
-from minidiff.studio.labels import EXAMPLES, label
+from minidiff.studio.labels import label
+from minidiff.studio.models import Models, warm
 from minidiff.studio.theme import css, head, theme
 
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
 
 
-def build(pipeline: TextToImage, lang: str = "en") -> gr.Blocks:
-    """The whole page, ready for `launch`."""
+def build(
+    pipeline: TextToImage,
+    lang: str = "en",
+    others: Sequence[str] = (),
+    load: Callable[[str], TextToImage] = load_pipeline,
+) -> gr.Blocks:
+    """The whole page, ready for `launch`. others: models that may be chosen besides the given one, names that `load`
+    knows."""
+    models = Models(pipeline, others, load)
     bucket = security.TokenBucket(burst=12, rate=0.5)
     blocks = gr.Blocks(title=label("title", lang), analytics_enabled=False, delete_cache=(3600, 3600))
     with blocks:
@@ -36,11 +46,11 @@ def build(pipeline: TextToImage, lang: str = "en") -> gr.Blocks:
                 show_label=False, container=False, elem_id="language", scale=0, min_width=200,
             )
         with gr.Tab(label("create", lang), id="create", visible=True) as tab:
-            controls = create.build(pipeline, lang)
-        create.wire(controls, pipeline, bucket)
+            controls = create.build(models, lang)
+        create.wire(controls, models, bucket)
         _wire_language(language, controls, tab)
-        _wire_load(blocks, controls, language, pipeline, lang)
-        _public_function(pipeline, bucket)
+        _wire_load(blocks, controls, language, models, lang)
+        _public_function(models, bucket)
     blocks.queue(max_size=16, default_concurrency_limit=4)
     return blocks
 
@@ -60,24 +70,25 @@ def _wire_language(language: gr.Radio, controls: create.Controls, tab: gr.Tab) -
 
 
 def _wire_load(
-    blocks: gr.Blocks, controls: create.Controls, language: gr.Radio, pipeline: TextToImage, lang: str
+    blocks: gr.Blocks, controls: create.Controls, language: gr.Radio, models: Models, lang: str
 ) -> None:
     """When the page opens: the settings that its link carries, the language, and the note under the prompt."""
 
     def restore(request: gr.Request, prompt: str) -> list[Any]:
         query = dict(request.query_params)
-        asked, notice = callbacks.from_link(query, pipeline.guidance_scale)
+        asked, model, notice = callbacks.restore(query, models)
         spoken = callbacks.link_language(query, lang)
         values = create.control_values(asked)
         if asked is None and spoken != lang:
             values[0] = create.first_example(spoken)
-        return [*values, notice, callbacks.describe(pipeline, asked.prompt if asked else prompt), spoken]
+        note = callbacks.describe(models.first, asked.prompt if asked else prompt)
+        return [*values, model, notice, note, spoken]
 
-    outputs = [*controls.values, controls.notice, controls.note, language]
+    outputs = [*controls.values, controls.model, controls.notice, controls.note, language]
     blocks.load(restore, controls.prompt, outputs, queue=False, **create.QUIET)
 
 
-def _public_function(pipeline: TextToImage, bucket: security.TokenBucket) -> None:
+def _public_function(models: Models, bucket: security.TokenBucket) -> None:
     """`/generate`, the one thing a program may call: pictures as data URIs of PNG files."""
 
     def generate(
@@ -89,17 +100,19 @@ def _public_function(pipeline: TextToImage, bucket: security.TokenBucket) -> Non
         seed: int = 42,
         num_images: int = 1,
         eta: float = 0.0,
+        model: str = models.first.model,
         request: gr.Request | None = None,
     ) -> list[str]:
         client = request.client.host if request is not None and request.client else ""
         try:
             asked = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta)
+            seconds = bucket.wait(client)
+            if seconds:
+                raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
+            pipeline = models.get(model)
+            return [html.data_uri(png) for png in callbacks.pngs(pipeline, asked, pipeline(asked))]
         except RequestError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        seconds = bucket.wait(client)
-        if seconds:
-            raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
-        return [html.data_uri(png) for png in callbacks.pngs(pipeline, asked, pipeline(asked))]
 
     gr.api(generate, api_name="generate", concurrency_limit=1, concurrency_id="model")
 
@@ -134,11 +147,12 @@ def launch(blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = Tru
     return address
 
 
-def serve(host: str = "127.0.0.1", port: int = 7860, model: str = "world-dit", lang: str = "en") -> None:
-    """Loads the model, starts the page and stays until Ctrl-C.
+def serve(
+    host: str = "127.0.0.1", port: int = 7860, model: str = "world-dit", lang: str = "en", allow_pickle: bool = False
+) -> None:
+    """Loads the model, starts the page with it and the zoo's others to choose from, and stays until Ctrl-C.
 
     Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
     """
-    pipeline = load_pipeline(model)
-    pipeline(Request(EXAMPLES[0], steps=2))  # the first drawing plans its kernels: not while somebody waits
-    launch(build(pipeline, lang), host, port, lang)
+    pipeline = warm(load_pipeline(model, allow_pickle=allow_pickle))
+    launch(build(pipeline, lang, drawing_models()), host, port, lang)

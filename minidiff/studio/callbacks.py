@@ -22,6 +22,7 @@ from minidiff.png import each, png_info, read_png
 from minidiff.request import MAX_SEED, Request, RequestError
 from minidiff.studio import html
 from minidiff.studio.labels import label
+from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 
 MAX_SECONDS = 120.0  # for one drawing
@@ -69,6 +70,26 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def find(models: Models, name: Any) -> tuple[TextToImage | None, str]:
+    """(the model of that name, a notice); no model when there is none or it cannot be loaded."""
+    try:
+        return models.get(name), html.notice(html.both("model_ready", model=name), "good")
+    except RequestError as error:
+        return None, html.notice(html.refusal(error), "bad")
+    except Exception:  # a visitor is told that it failed, the log why
+        log.exception("loading %s failed", name)
+        return None, html.notice(html.both("model_broken", model=name), "bad")
+
+
+def draw_with(models: Models, name: Any, *rest: Any) -> Iterator[View]:
+    """`draw` with the model of that name; rest: the other arguments of `draw`."""
+    pipeline, notice = find(models, name)
+    if pipeline is None:
+        yield View(notice=notice)
+    else:
+        yield from draw(pipeline, *rest)
+
+
 def draw(
     pipeline: TextToImage,
     values: tuple[Any, ...],
@@ -95,6 +116,8 @@ def draw(
         return
     try:
         yield from _draw(pipeline, request, clock)
+    except RequestError as error:  # not every model can draw every prompt
+        yield View(notice=html.notice(html.refusal(error), "bad"), stage=html.stage())
     except Exception:  # a visitor is told that it failed, the log why
         log.exception("drawing failed")
         yield View(notice=html.notice(html.both("broken"), "bad"), stage=html.stage())
@@ -154,6 +177,15 @@ def from_image(path: str | None) -> tuple[Request | None, str]:
     return request, html.notice(html.both("restored"), "good")
 
 
+def image_model(path: str | None, models: Models) -> str | None:
+    """The model that drew a PNG, if it is one of these."""
+    try:
+        name = read_png(path).get("model") if path else None
+    except ValueError:
+        return None
+    return name if name in models.names else None
+
+
 QUERY = {  # name in a link -> (field, type)
     "prompt": ("prompt", str),
     "negative": ("negative_prompt", str),
@@ -176,16 +208,30 @@ def from_link(query: Mapping[str, str], guidance: float) -> tuple[Request | None
             given.pop("eta", None)
         return Request(**{"guidance_scale": guidance, **given}), html.notice()
     except RequestError as error:
-        words = "".join(
-            f'<span lang="{lang}">{html.escape(label("bad_link", lang, reason=error.text(lang)))}</span>'
-            for lang in LANGS
-        )
+        words = _bad_link(error)
     except ValueError:
         words = html.both("bad_link", reason="")
     return None, html.notice(words, "bad")
+
+
+def _bad_link(error: RequestError) -> str:
+    return "".join(
+        f'<span lang="{lang}">{html.escape(label("bad_link", lang, reason=error.text(lang)))}</span>' for lang in LANGS
+    )
 
 
 def link_language(query: Mapping[str, str], default: str) -> str:
     """The language a link asks for, if it is one of ours."""
     asked = query.get("lang", "")
     return asked if asked in LANGS else default
+
+
+def restore(query: Mapping[str, str], models: Models) -> tuple[Request | None, str, str]:
+    """(the request a link carries, its model, a notice); no request and the first model when anything is not allowed."""
+    asked, notice = from_link(query, models.first.guidance_scale)
+    model = query.get("model") or models.first.model
+    try:
+        models.check(model)
+    except RequestError as error:
+        return None, models.first.model, html.notice(_bad_link(error), "bad")
+    return asked, model, notice

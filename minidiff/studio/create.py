@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from minidiff.pipeline import TextToImage
 from minidiff.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
 from minidiff.studio import callbacks, html
 from minidiff.studio.callbacks import View
 from minidiff.studio.labels import EXAMPLES, SAMPLER_LABELS, label
+from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -30,6 +30,7 @@ class Controls:
     draw: gr.Button
     stop: gr.Button
     notice: gr.HTML
+    model: gr.Dropdown
     settings: gr.Accordion
     negative: gr.Textbox
     sampler: gr.Dropdown
@@ -56,7 +57,7 @@ class Controls:
         ]
 
 
-def build(pipeline: TextToImage, lang: str) -> Controls:
+def build(models: Models, lang: str) -> Controls:
     """Lays the tab out; call inside a gr.Blocks."""
     parts: dict[str, Any] = {"used_seed": gr.State(42)}
     with gr.Row(elem_id="layout"):  # the style sheet places these three; on a phone they follow one another
@@ -67,7 +68,11 @@ def build(pipeline: TextToImage, lang: str) -> Controls:
             parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
         with gr.Column(elem_id="more", min_width=280):
             parts |= _examples()
-            parts |= _settings(lang, pipeline.guidance_scale)
+            parts["model"] = gr.Dropdown(
+                models.names, value=models.first.model, label=label("model", lang), info=label("model_info", lang),
+                filterable=False, visible=len(models.names) > 1, elem_id="model",
+            )  # fmt: skip
+            parts |= _settings(lang, models.first.guidance_scale)
     return Controls(**parts)
 
 
@@ -142,35 +147,51 @@ def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
     return parts
 
 
-def wire(controls: Controls, pipeline: TextToImage, bucket: TokenBucket) -> None:
+def wire(controls: Controls, models: Models, bucket: TokenBucket) -> None:
     """Connects what can be pressed with what it does."""
-    _wire_drawing(controls, pipeline, bucket)
+    _wire_drawing(controls, models, bucket)
+    _wire_model(controls, models)
     c = controls
-    c.prompt.change(
-        lambda prompt: callbacks.describe(pipeline, prompt), c.prompt, c.note, queue=False, trigger_mode="always_last",
-        **QUIET,
-    )
     c.sampler.change(lambda name: gr.update(visible=name == "ddim"), c.sampler, c.eta, queue=False, **QUIET)
     c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
     c.recycle.click(lambda seed: (seed, False), c.used_seed, [c.seed, c.randomise], queue=False, **QUIET)
-    c.load_image.upload(_load_image, c.load_image, [*c.values, c.randomise, c.notice], **QUIET)
+    c.load_image.upload(
+        lambda path: _load_image(path, models), c.load_image, [*c.values, c.model, c.randomise, c.notice], **QUIET
+    )
     c.copy_link.click(
-        lambda *_: html.notice(html.both("link_copied"), "good"), c.values, c.notice, queue=False,
+        lambda *_: html.notice(html.both("link_copied"), "good"), [*c.values, c.model], c.notice, queue=False,
         js="(...values) => window.minidiff.copyLink(...values)", **QUIET,
     )
 
 
-def _wire_drawing(c: Controls, pipeline: TextToImage, bucket: TokenBucket) -> None:
+def _wire_model(c: Controls, models: Models) -> None:
+    """Choosing a model loads it, and brings its guidance scale; the note is about what it can read."""
+
+    def choose(name: str) -> list[Any]:
+        pipeline, notice = callbacks.find(models, name)
+        return [gr.skip() if pipeline is None else pipeline.guidance_scale, notice]
+
+    def describe(name: str, prompt: str) -> str:
+        pipeline, _ = callbacks.find(models, name)
+        return html.note(0, []) if pipeline is None else callbacks.describe(pipeline, prompt)
+
+    chosen = c.model.input(choose, c.model, [c.guidance, c.notice], concurrency_limit=1, concurrency_id="model", **QUIET)
+    chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
+    c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
+
+
+def _wire_drawing(c: Controls, models: Models, bucket: TokenBucket) -> None:
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
-        for view in callbacks.draw(pipeline, values[:-1], bool(values[-1]), client, bucket):
+        *asked, model, randomise = values
+        for view in callbacks.draw_with(models, model, tuple(asked), bool(randomise), client, bucket):
             yield updates(view)
 
     outputs = [c.stage, c.results, c.notice, c.seed, c.used_seed, c.stop]
     triggers = [c.draw.click, c.prompt.submit]
     drawing = [
         gr.on(
-            triggers, run, [*c.values, c.randomise], outputs, concurrency_limit=1, concurrency_id="model",
+            triggers, run, [*c.values, c.model, c.randomise], outputs, concurrency_limit=1, concurrency_id="model",
             trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
@@ -203,9 +224,10 @@ def control_values(request: Request | None) -> list[Any]:
     ]
 
 
-def _load_image(path: str | None) -> list[Any]:
+def _load_image(path: str | None, models: Models) -> list[Any]:
     request, notice = callbacks.from_image(path)
-    return [*control_values(request), gr.skip() if request is None else False, notice]
+    model = None if request is None else callbacks.image_model(path, models)
+    return [*control_values(request), model or gr.skip(), gr.skip() if request is None else False, notice]
 
 
 def relabel(lang: str) -> dict[str, Any]:
@@ -218,7 +240,7 @@ def relabel(lang: str) -> dict[str, Any]:
     }
     for name in ("sampler", "images", "randomise"):
         named[name] = {"label": label(name, lang)}
-    for name in ("steps", "guidance", "seed", "eta"):
+    for name in ("model", "steps", "guidance", "seed", "eta"):
         named[name] = {"label": label(name, lang), "info": label(f"{name}_info", lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}

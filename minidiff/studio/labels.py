@@ -20,6 +20,11 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "What should be drawn? English or Vietnamese.",
         "vi": "Bạn muốn vẽ gì? Viết tiếng Việt hoặc tiếng Anh.",
     },
+    "model": {"en": "Model", "vi": "Mô hình"},
+    "model_info": {
+        "en": "What draws. Each knows what it was trained on.",
+        "vi": "Mô hình dùng để vẽ. Mỗi mô hình chỉ biết những gì nó đã học.",
+    },
     "examples": {"en": "Try one of these", "vi": "Thử một câu"},
     "draw": {"en": "Draw", "vi": "Vẽ"},
     "stop": {"en": "Stop", "vi": "Dừng"},
@@ -64,6 +69,11 @@ LABELS: dict[str, dict[str, str]] = {
     "broken": {
         "en": "Something went wrong on our side; the drawing was not finished.",
         "vi": "Có lỗi ở phía chúng tôi; bức tranh chưa được vẽ xong.",
+    },
+    "model_ready": {"en": "Now drawing with {model}.", "vi": "Giờ vẽ bằng {model}."},
+    "model_broken": {
+        "en": "The model {model} could not be loaded; choose another one.",
+        "vi": "Không nạp được mô hình {model}; hãy chọn mô hình khác.",
     },
     "results": {"en": "Pictures", "vi": "Tranh"},
     "download": {"en": "Download PNG", "vi": "Tải ảnh PNG"},

@@ -1,277 +1,54 @@
 """Train `world-dit`: the diffusion transformer that draws the world from words, with its text tower.
 
-Latents come from the cache, captions are told anew each time a scene is seen. What is predicted, along which path, at
-which times, and how far the text tower learns with the DiT are options; what each of them buys is in LOG.md.
+What it is not: the training itself, which the U-Net shares (`text_latents`); here are the network and its size.
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from minidiff import paths, zoo
-from minidiff.data.captions import LANGS, drop_details, phrase
-from minidiff.data.scenes import WORLD_VERSION, scene_at
-from minidiff.evaluate.prompts import accuracy
-from minidiff.evaluate.suites import suite
-from minidiff.losses import diffusion_loss, example_losses, sample_times
-from minidiff.models.clip import TextConfig, TextEncoder
 from minidiff.models.dit import DiT, DiTConfig
-from minidiff.pipeline import TextToImage
-from minidiff.train.images import contact_sheet, to_images
-from minidiff.train.latents import cached_latents, load_vae
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, mix_seed, recipe
-from minidiff.train.reading import IGNORED, Reader, answers, reading_loss
-from minidiff.train.seeing import Eye, token_truth
-from minidiff.train.texts import SHARES, caption, world_tokenizer
+from minidiff.train.text_latents import TextLatentRun, TextLatentTask, draw, train_and_keep
 
-TEXT_MODES = ("joint", "last", "frozen")
-TOKEN_BUCKET = 8  # texts are padded to a multiple of this, so that few shapes occur
-SHEET = (
-    "a big red star left of a small blue house at night",
-    "một ngôi sao to màu đỏ ở bên trái một ngôi nhà nhỏ màu xanh dương vào ban đêm",
-    "three pink flowers in a meadow",
-    "ba bông hoa màu hồng trên đồng cỏ",
-    "a green fish below a yellow boat at sea",
-    "mot con ca mau xanh la o duoi mot chiec thuyen mau vang tren bien",
-    "a purple cat between an orange balloon and a white moon",
-    "một con mèo màu tím ở giữa một quả bóng bay màu cam và một mặt trăng màu trắng",
-    "a black umbrella in a room",
-    "một chiếc ô màu đen trong phòng",
-    "two brown birds at sunset",
-    "hai con chim màu nâu lúc hoàng hôn",
-    "a small white cloud above a big green tree",
-    "một đám mây nhỏ màu trắng ở trên một cái cây to màu xanh lá",
-    "a blue car and a red heart",
-    "một chiếc xe hơi màu xanh dương và một trái tim màu đỏ",
-)
+__all__ = ["DiTRun", "DiTTask", "draw", "train"]
 
 
 @dataclass
-class DiTRun(LoopConfig):
+class DiTRun(TextLatentRun):
     """Train the drawn world's text-to-image DiT on cached latents."""
 
     out: Path = Path("runs/world-dit")
     steps: int = 1080
-    batch: int = 128
-    lr: float = 3e-3
-    warmup: int = 60
-    weight_decay: float = 0.02
-    ema: float = 0.995
-    optimizer: str = "muon"
-    scenes: int = 32768
-    """Different scenes to cache and learn from."""
-    path: str = "cosine"
-    """cosine, linear, scaled_linear or flow."""
-    kind: str = "v"
-    """What the network predicts: v, eps, x0 or flow."""
-    times: str = "stratified"
-    """uniform, stratified or logit_normal."""
-    text: str = "joint"
-    """How far the text tower learns too: joint, last (its last layer and norm) or frozen."""
-    text_from: str = "world-clip"
-    """Zoo name of the text tower to start from, or nothing."""
-    start: str = "nothing"
-    """Zoo name of a DiT of the same shape whose weights, text tower included, are trained further; or nothing."""
-    text_width: int = 256
-    text_layers: int = 4
-    reading: float = 0.05
-    """Weight of the reading-comprehension loss on the text tower (train/reading.py); 0 for none."""
-    seeing: float = 0.1
-    """Weight of the loss that asks inner tokens what stands where (train/seeing.py); 0 for none."""
-    seeing_block: int = 4
-    """After which block (counted from 0) the tokens are asked."""
+    name: str = "world-dit"
     hidden_size: int = 256
     depth: int = 8
     heads: int = 4
-    drop: float = 0.1
-    """Share of captions replaced by the empty one, for classifier-free guidance."""
-    guidance: float = 5.0
-    """Guidance of the pictures drawn while training, and the default of the shipped model."""
-    judged: int = 0
-    """Prompts per category and language that the judge scores at each validation; 0 for none."""
-    name: str = "world-dit"
-    """Zoo name of the result."""
+    seeing_block: int = 4
+    """After which block (counted from 0) the tokens are asked what stands where."""
 
 
-class DiTTask(Task):
+class DiTTask(TextLatentTask):
     """The DiT, and the text tower as far as it is trained."""
 
-    def __init__(self, config: DiTRun) -> None:
-        super().__init__()
-        if config.text not in TEXT_MODES:
-            raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
-        torch.manual_seed(config.seed)
-        self.config, self.path = config, paths.get_path(config.path)
-        self.tokenizer = world_tokenizer()
-        self.text = self._text_tower()
+    part = "dit"
+    config: DiTRun
+    dit: DiT
+
+    def build(self) -> DiT:
+        config = self.config
         shape = DiTConfig(
             hidden_size=config.hidden_size, depth=config.depth, heads=config.heads,
             caption_channels=self.text.config.hidden_size,
         )  # fmt: skip
-        self.dit = DiT(shape)
-        if config.start != "nothing":
-            self._take_over(config.start)
-        self.reader = Reader(self.text.config.hidden_size)
-        self.eye = Eye(config.hidden_size)
-        self.dit.transformer_blocks[config.seeing_block].register_forward_hook(self._remember)
-        self.latents = cached_latents(config.scenes)
-        self.held = cached_latents(512, "validation")
+        return DiT(shape)
 
-    def _take_over(self, name: str) -> None:
-        """Load the zoo's weights of DiT and text tower; raises TrainingError when their shapes are others."""
-        saved, state = zoo.load(name)
-        ours = {"dit": asdict(self.dit.config), "text": asdict(self.text.config)}
-        if any(saved.get(part) != shape for part, shape in ours.items()):
-            raise TrainingError(f"{name!r} has another shape than this run: its options are {saved.get('dit')}.")
-        for part, module in (("dit", self.dit), ("text", self.text)):
-            module.load_state_dict({k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}.")})
-
-    def _text_tower(self) -> TextEncoder:
-        config = self.config
-        if config.text_from == "nothing":
-            width = config.text_width
-            shape = TextConfig(
-                vocab_size=self.tokenizer.vocab_size, hidden_size=width, layers=config.text_layers, heads=width // 64,
-                intermediate=4 * width, local=True,
-            )  # fmt: skip
-            text = TextEncoder(shape)
-        else:
-            saved, state = zoo.load(config.text_from)
-            text = TextEncoder(TextConfig(**saved["text"]))
-            text.load_state_dict({k: v for k, v in state.items() if k.startswith(("text_model.", "text_projection."))})
-        text.requires_grad_(config.text == "joint")
-        text.text_projection.requires_grad_(False)  # the DiT reads the sequence, not the projection
-        if config.text == "last":
-            text.text_model.encoder.layers[-1].requires_grad_(True)
-            text.text_model.final_layer_norm.requires_grad_(True)
-        return text
-
-    def _remember(self, block: nn.Module, inputs: Any, tokens: Tensor) -> None:
-        self.inner = tokens  # what the chosen block gave, for the seeing loss
-
-    def make_batch(self, index: int, size: int, seed: int) -> Batch:
-        rng = random.Random(mix_seed(seed, index))
-        numbers = [rng.randrange(len(self.latents)) for _ in range(size)]
-        scenes = [scene_at(n) for n in numbers]
-        claims = [drop_details(scene, rng) for scene in scenes]
-        texts = [phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims]
-        dropped = torch.tensor([rng.random() < self.config.drop for _ in numbers])
-        texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
-        batch = {"latents": torch.from_numpy(self.latents[numbers]).float(), **self.tokens(texts)}
-        if self.config.reading:
-            for name, answer in answers(claims).items():
-                batch[f"read_{name}"] = answer.masked_fill(dropped.view(-1, *[1] * (answer.ndim - 1)), IGNORED)
-        if self.config.seeing:
-            batch.update({f"see_{name}": truth for name, truth in token_truth(scenes).items()})
-        return batch
-
-    def tokens(self, texts: list[str]) -> dict[str, Tensor]:
-        """ids and mask, padded to a multiple of TOKEN_BUCKET."""
-        ids, mask = self.tokenizer.encode(texts)
-        room = -ids.shape[1] % TOKEN_BUCKET
-        return {"ids": nn.functional.pad(ids, (0, room)), "mask": nn.functional.pad(mask, (0, room))}
-
-    def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
-        x0, mask = batch["latents"], batch["mask"]
-        t = sample_times(len(x0), self.config.times, step.generator).to(x0.device)
-        eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
-        text = self.text(batch["ids"], mask)
-        prediction = self.dit(self.path.mix(x0, eps, t), self.path.timestep(t), text.sequence, mask)
-        loss = total = diffusion_loss(prediction, x0, eps, t, self.path, self.config.kind)
-        figures: dict[str, Tensor] = {"diffusion": loss}
-        if self.config.reading:
-            reading, shares = reading_loss(self.reader(text.sequence, text.pooled, mask), truth_of(batch, "read_"))
-            total, figures = total + self.config.reading * reading, {**figures, **shares}
-        if self.config.seeing:
-            seeing, shares = self.eye(self.inner, truth_of(batch, "see_"))
-            total, figures = total + self.config.seeing * seeing, {**figures, **shares}
-        return total, figures
-
-    def validate(self, folder: Path, step: int) -> dict[str, float]:
-        figures = {"loss": self.fixed_noise_loss()}
-        pipeline = self.pipeline()
-        folder.mkdir(parents=True, exist_ok=True)
-        images = to_images(draw(pipeline, list(SHEET), self.config.guidance))
-        contact_sheet(images, 8).save(folder / f"samples-{step:06d}.png")
-        if self.config.judged and "world-judge" in zoo.manifest():
-            figures.update(self.judged_accuracy(pipeline))
-        return figures
-
-    @torch.no_grad()
-    def fixed_noise_loss(self) -> float:
-        """The loss on validation scenes whose captions, times and noise never change: comparable from step to step."""
-        rng, device = random.Random(0), next(self.parameters()).device
-        losses = []
-        for start in range(0, len(self.held), 128):
-            generator = torch.Generator().manual_seed(start)
-            x0 = torch.from_numpy(self.held[start : start + 128]).float().to(device)
-            t = sample_times(len(x0), "stratified", generator).to(device)
-            eps = torch.randn(x0.shape, generator=generator).to(device)
-            texts = [caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))]
-            tokens = {k: v.to(device) for k, v in self.tokens(texts).items()}
-            with torch.autocast(device.type, torch.bfloat16):
-                text = self.text(**tokens).sequence
-                prediction = self.dit(self.path.mix(x0, eps, t), self.path.timestep(t), text, tokens["mask"])
-            losses.append(example_losses(prediction, x0, eps, t, self.path, self.config.kind))
-        return float(torch.cat(losses).mean())
-
-    def judged_accuracy(self, pipeline: TextToImage) -> dict[str, float]:
-        """Prompt following on held-out compositions, overall and by category, in English and Vietnamese."""
-        prompts = suite(self.config.judged)
-
-        def generate(texts: list[str]) -> Tensor:
-            return (draw(pipeline, texts, self.config.guidance) / 2 + 0.5).clamp(0, 1)
-
-        return accuracy(generate, prompts, langs=("en", "vi"))
-
-    def pipeline(self) -> TextToImage:
-        """The models as they are now, ready to draw; copies, so that training is not disturbed."""
-        vae, mean, std = load_vae()
-        text, dit = TextEncoder(self.text.config), DiT(self.dit.config)
-        text.load_state_dict(self.text.state_dict())
-        dit.load_state_dict(self.dit.state_dict())
-        return TextToImage(
-            self.tokenizer, text, dit, vae, path=self.config.path, kind=self.config.kind, latent_mean=mean,
-            latent_std=std, device=next(self.parameters()).device, dtype=torch.bfloat16, batch=16,
-        )  # fmt: skip
-
-
-def truth_of(batch: Batch, prefix: str) -> dict[str, Tensor]:
-    """The entries of a batch whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in batch.items() if name.startswith(prefix)}
-
-
-def draw(pipeline: TextToImage, prompts: list[str], guidance: float, steps: int = 20, seed: int = 0) -> Tensor:
-    """One picture for each prompt, (B, 3, H, W) in -1..1; seeds count up from `seed`."""
-    seeds = list(range(seed, seed + len(prompts)))
-    *_, (_, latents, _) = pipeline.sample(prompts, seeds, [""] * len(prompts), steps=steps, guidance_scale=guidance)
-    return torch.cat([pipeline.pixels(part).float().cpu() for part in latents.split(16)])
+    def inner_layer(self) -> tuple[nn.Module, int]:
+        return self.dit.transformer_blocks[self.config.seeing_block], self.config.hidden_size
 
 
 def train(config: DiTRun) -> None:
     """Train, then put the averaged weights of DiT and text tower into the zoo."""
-    task = DiTTask(config)
-    training = fit(task, config)
-    if training.step < config.steps:
-        return
-    training.ema.copy_to(task)
-    task.eval()
-    figures = training.figures or task.validate(config.out, training.step)
-    settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
-    before = zoo.entry(config.start) if config.start != "nothing" else {}  # the run that this one goes on from
-    minutes = before.get("figures", {}).get("minutes", 0) + training.seconds / 60
-    zoo.add(
-        config.name,
-        {k: v for k, v in task.state_dict().items() if k.startswith(("dit.", "text."))},
-        {"dit": asdict(task.dit.config), "text": asdict(task.text.config), **settings, "guidance": config.guidance},
-        recipe=" && ".join([*filter(None, [before.get("recipe")]), recipe("minidiff train world-dit", config)]),
-        images_seen=before.get("images_seen", 0) + config.steps * config.batch,
-        world_version=WORLD_VERSION,
-        figures={**figures, "minutes": round(minutes, 1)},
-    )
+    train_and_keep(DiTTask(config), "minidiff train world-dit")

@@ -1,0 +1,50 @@
+"""Which models a visitor may draw with: the one that the studio was started with, and the zoo's others. A model is loaded
+when it is first chosen, and stays.
+
+What it is not: the list on the page (`create.py`), or the loading itself (`pipeline.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.request import RequestError
+
+
+class Models:
+    """Models by name.
+
+    Args:
+        first: chosen when the page opens.
+        others: names that `load` knows.
+        load: name -> model; what it raises is passed on.
+    """
+
+    def __init__(
+        self, first: TextToImage, others: Sequence[str] = (), load: Callable[[str], TextToImage] = load_pipeline
+    ) -> None:
+        self.first, self.names = first, list(dict.fromkeys([first.model, *others]))
+        self._loaded, self._load, self._lock = {first.model: first}, load, threading.Lock()
+
+    def check(self, name: Any) -> None:
+        """Raises RequestError, naming the models there are, for the name of another one."""
+        if name not in self.names:
+            raise RequestError("model", given=repr(name)[:60], allowed=", ".join(self.names))
+
+    def get(self, name: Any) -> TextToImage:
+        """The model of that name, ready to draw. Raises RequestError as `check`."""
+        self.check(name)
+        with self._lock:  # two visitors who choose it at once must not load it twice
+            if name not in self._loaded:
+                self._loaded[name] = warm(self._load(name))
+            return self._loaded[name]
+
+
+def warm(pipeline: TextToImage) -> TextToImage:
+    """Draws once, in two steps: the first drawing plans its kernels, and not while somebody waits."""
+    *_, (_, latents, _) = pipeline.sample([""], [0], [""], steps=2)
+    pipeline.decode(latents)
+    return pipeline
