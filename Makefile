@@ -1,13 +1,14 @@
 # make app    make .venv, install, start the demo on 127.0.0.1:7860
 # make test   make .venv, install what the tests need, run ruff, mypy and every test but the next ones
 # make test-full  the same installation, then the tests of published models in full size (minutes, gigabytes of memory)
+# make parity  the same installation, then the tests against published implementations, with a table of differences
 # make bench  the same installation, then the benchmarks
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip
 PORT   ?= 7860
 
-.PHONY: app test test-full lint bench clean
+.PHONY: app test test-full parity lint bench clean
 
 app: $(VENV)/.app
 	$(VENV)/bin/python app.py --port $(PORT)
@@ -17,6 +18,9 @@ test: lint
 
 test-full: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m full
+
+parity: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -q --parity --durations=0 -W ignore
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

@@ -1,7 +1,7 @@
 """`make parity`: what the parity tests measured, as a table. A test that belongs to it is marked with what it compares,
 `@pytest.mark.parity("text DiT", "diffusers PixArtTransformer2DModel, tiny")`, and compares by the fixture `agree`, which
 asserts as `torch.testing.assert_close` does and remembers the largest difference. So nothing stands in the table that no
-test holds."""
+test holds. A test's parameters may be named in braces: `"sampler, {title}"` makes a row of each title."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def agree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """The comparison of a test that is marked with what it compares. Watches which side's weights load strictly."""
     mark = request.node.get_closest_marker("parity")
     assert mark, "a test that uses `agree` must be marked: @pytest.mark.parity(target, reference)"
-    row = request.config.stash[ROWS].setdefault(mark.args, Row())
+    parameters = {name: value if isinstance(value, str) else " ".join(map(str, value)) if isinstance(value, tuple) else value
+                  for name, value in getattr(getattr(request.node, "callspec", None), "params", {}).items()}  # fmt: skip
+    row = request.config.stash[ROWS].setdefault(tuple(text.format(**parameters) for text in mark.args), Row())
     load = nn.Module.load_state_dict
 
     def watched(module: nn.Module, state: Any, strict: bool = True, **options: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -95,16 +96,17 @@ def theirs(model: Any, x: Tensor, timestep: Tensor, **given: Tensor) -> Tensor:
 ALL = {**WITH_CAPTIONS, **WITHOUT}
 
 
+@pytest.mark.parity("U-Net", "diffusers UNet2DModel, UNet2DConditionModel, tiny")
 @pytest.mark.parametrize("size", [(8, 8), (4, 12)])
 @pytest.mark.parametrize("name", ALL)
 @torch.no_grad()
-def test_unet_is_diffusers_in_both_directions(name: str, size: tuple[int, int]) -> None:
+def test_unet_is_diffusers_in_both_directions(name: str, size: tuple[int, int], agree: Agree) -> None:
     config = ALL[name]
     ours, reference = shaken(config), diffusers_unet(config)
     reference.load_state_dict(ours.state_dict(), strict=True)
     expected = theirs(reference, **inputs(config, size))
     assert expected.std() > 0.1
-    assert_close(ours(**inputs(config, size)), expected, rtol=1e-4, atol=1e-5)
+    agree(ours(**inputs(config, size)), expected, rtol=1e-4, atol=1e-5)
     UNet(config).load_state_dict(diffusers_unet(config).state_dict(), strict=True)
 
 
@@ -120,21 +122,23 @@ def test_gradients_are_diffusers(name: str) -> None:
         assert_close(parameter.grad, expected[key].grad, rtol=1e-4, atol=1e-5, msg=lambda m, key=key: f"{key}: {m}")
 
 
+@pytest.mark.parity("U-Net", "diffusers UNet2DModel, UNet2DConditionModel, tiny")
 @torch.no_grad()
-def test_captions_without_a_mask_are_diffusers() -> None:
+def test_captions_without_a_mask_are_diffusers(agree: Agree) -> None:
     ours, reference = shaken(), diffusers_unet(CAPTIONED)
     reference.load_state_dict(ours.state_dict(), strict=True)
     given = inputs()
     del given["mask"]
-    assert_close(ours(**given), theirs(reference, **given), rtol=1e-4, atol=1e-5)
+    agree(ours(**given), theirs(reference, **given), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parity("U-Net", "diffusers UNet2DModel, UNet2DConditionModel, tiny")
 @torch.no_grad()
-def test_sides_that_cannot_be_halved_are_diffusers() -> None:
+def test_sides_that_cannot_be_halved_are_diffusers(agree: Agree) -> None:
     ours, reference = shaken(), diffusers_unet(CAPTIONED)
     reference.load_state_dict(ours.state_dict(), strict=True)
     given = inputs(size=(7, 9))
-    assert_close(ours(**given), theirs(reference, **given), rtol=1e-4, atol=1e-5)
+    agree(ours(**given), theirs(reference, **given), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -263,10 +267,11 @@ def test_by_default_it_is_stable_diffusions() -> None:
     assert sum(parameter.numel() for parameter in ours.parameters()) == 859_520_964
 
 
+@pytest.mark.parity("U-Net", "diffusers, Stable Diffusion 1.5, 860 M, full size")
 @pytest.mark.full
 @pytest.mark.timeout(1800)
 @torch.no_grad()
-def test_stable_diffusion_in_full_size_is_diffusers() -> None:
+def test_stable_diffusion_in_full_size_is_diffusers(agree: Agree) -> None:
     """Each number of the 3.4 GB of weights is in memory once, so 5 GB are enough."""
     torch.manual_seed(0)
     config = UNetConfig()
@@ -282,7 +287,7 @@ def test_stable_diffusion_in_full_size_is_diffusers() -> None:
         ours = UNet(config)
     ours.load_state_dict(state, strict=True, assign=True)
     assert expected.std() > 0.1
-    assert_close(ours.eval()(x, timestep, context), expected, rtol=1e-3, atol=1e-4)
+    agree(ours.eval()(x, timestep, context), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_configuration_survives_json() -> None:
