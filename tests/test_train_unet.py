@@ -145,7 +145,7 @@ def test_cached_portraits_are_drawn_once(trained: Path, monkeypatch: pytest.Monk
 
 
 def test_the_judge_recognises_real_portraits_and_no_others(shipped: Judge) -> None:
-    """It has never seen one: what it knows are whole pictures, of which these are the enlarged middle."""
+    """It has never seen one: what it knows are whole pictures, of which these are enlarged parts."""
     pictures, labels = to_tensor(pixels.portraits(360, "test")), torch.arange(360) % len(KINDS)
     assert pixels.recognised(shipped, pictures, labels).float().mean() >= 0.99
     assert pixels.recognised(shipped, pictures, labels.roll(1)).float().mean() < 0.01
