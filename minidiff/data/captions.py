@@ -122,23 +122,25 @@ OPENINGS_EN = ("a picture of", "a drawing of", "an image of")
 OPENINGS_VI = ("bức tranh vẽ", "hình ảnh", "tranh vẽ")
 
 
-def drop_details(scene: Scene, rng: random.Random) -> Scene:
+def drop_details(scene: Scene, rng: random.Random, talkative: float = 1.0) -> Scene:
     """The claim that a speaker makes of a scene: kinds and numbers always; colours, sizes, places, the relation and the
-    setting only sometimes. Two groups of one kind keep their colours, else nobody could tell them apart."""
+    setting only sometimes, and a less talkative speaker (down to 0) more seldom. Two groups of one kind keep their
+    colours, else nobody could tell them apart."""
     kinds = [group.kind for group in scene.groups]
     groups = []
     for group in scene.groups:
-        keep_colour = kinds.count(group.kind) > 1 or rng.random() < 0.88
+        keep_colour = kinds.count(group.kind) > 1 or rng.random() < 0.88 * talkative
         groups.append(
             replace(
                 group,
                 colour=group.colour if keep_colour else None,
-                size=group.size if rng.random() < 0.5 else None,
-                place=group.place if rng.random() < 0.85 else None,
+                size=group.size if rng.random() < 0.5 * talkative else None,
+                place=group.place if rng.random() < 0.85 * talkative else None,
             )
         )
-    relation = scene.relation if rng.random() < 0.9 else None
-    return replace(scene, setting=scene.setting if rng.random() < 0.7 else None, groups=tuple(groups), relation=relation)
+    relation = scene.relation if rng.random() < 0.9 * talkative else None
+    setting = scene.setting if rng.random() < 0.7 * talkative else None
+    return replace(scene, setting=setting, groups=tuple(groups), relation=relation)
 
 
 def describe(scene: Scene, lang: str, rng: random.Random) -> str:

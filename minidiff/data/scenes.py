@@ -120,6 +120,12 @@ def scene_at(index: int, split: str = "train") -> Scene:
     return sample_scene(rng, None if split == "judge" else False)
 
 
+def is_loose(scene: Scene) -> bool:
+    """Whether nothing in the scene says where its things stand: the hardest kind to draw, since it is then for the
+    painter to decide, and for everything else in the picture to agree."""
+    return scene.relation is None and all(group.place is None for group in scene.groups)
+
+
 def _draw_lots(rng: random.Random) -> Scene:
     how_many = rng.choices((1, 2, 3), (0.33, 0.50, 0.17))[0]
     setting, seed = rng.choice(SETTINGS), rng.getrandbits(32)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from minidiff import paths, zoo
 from minidiff.data.captions import LANGS, drop_details, phrase
-from minidiff.data.scenes import WORLD_VERSION, scene_at
+from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at
 from minidiff.encoders import TOKEN_BUCKET
 from minidiff.evaluate.prompts import accuracy
 from minidiff.evaluate.suites import suite
+from minidiff.grids import shifted
 from minidiff.losses import diffusion_loss, example_losses, sample_times
 from minidiff.models.clip import TextConfig, TextEncoder
 from minidiff.pipeline import TextToImage
@@ -71,6 +72,8 @@ class TextLatentRun(LoopConfig):
     """What the network predicts: v, eps, x0 or flow."""
     times: str = "stratified"
     """uniform, stratified or logit_normal."""
+    shift: float = 1.0
+    """Pushes the times towards the noise, where it is decided what stands where, when above 1 (`grids.shifted`)."""
     text: str = "joint"
     """How far the text tower learns too: joint, last (its last layer and norm) or frozen."""
     text_from: str = "world-clip"
@@ -85,6 +88,10 @@ class TextLatentRun(LoopConfig):
     """Weight of the loss that asks inner tokens what stands where (train/seeing.py); 0 for none."""
     drop: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
+    terse: float = 0.0
+    """Share of captions by a speaker half as talkative as the others (`captions.drop_details`)."""
+    loose: float = 1.0
+    """How many times as often as others, from 1, a scene is shown in which nothing says where things stand."""
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
@@ -103,6 +110,8 @@ class TextLatentTask(Task):
         super().__init__()
         if config.text not in TEXT_MODES:
             raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
+        if not (0 <= config.terse <= 1 and config.loose >= 1 and config.shift > 0):
+            raise TrainingError("--terse must be from 0 to 1, --loose at least 1, and --shift above 0.")
         torch.manual_seed(config.seed)
         self.config, self.path = config, paths.get_path(config.path)
         self.tokenizer = world_tokenizer()
@@ -165,9 +174,9 @@ class TextLatentTask(Task):
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng = random.Random(mix_seed(seed, index))
-        numbers = [rng.randrange(len(self.latents)) for _ in range(size)]
+        numbers = [self._choose(rng) for _ in range(size)]
         scenes = [scene_at(n) for n in numbers]
-        claims = [drop_details(scene, rng) for scene in scenes]
+        claims = [drop_details(scene, rng, 0.5 if rng.random() < self.config.terse else 1.0) for scene in scenes]
         texts = [phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims]
         dropped = torch.tensor([rng.random() < self.config.drop for _ in numbers])
         texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
@@ -179,6 +188,13 @@ class TextLatentTask(Task):
             batch.update({f"see_{name}": truth for name, truth in token_truth(scenes).items()})
         return batch
 
+    def _choose(self, rng: random.Random) -> int:
+        """The number of a scene to learn from, a loose one `loose` times as often."""
+        while True:
+            number = rng.randrange(len(self.latents))
+            if self.config.loose == 1 or rng.random() * self.config.loose < 1 or is_loose(scene_at(number)):
+                return number
+
     def tokens(self, texts: list[str]) -> dict[str, Tensor]:
         """ids and mask, padded to a multiple of TOKEN_BUCKET."""
         ids, mask = self.tokenizer.encode(texts)
@@ -187,7 +203,7 @@ class TextLatentTask(Task):
 
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         x0, mask = batch["latents"], batch["mask"]
-        t = sample_times(len(x0), self.config.times, step.generator).to(x0.device)
+        t = shifted(sample_times(len(x0), self.config.times, step.generator), self.config.shift).to(x0.device)
         eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
         text = self.text(batch["ids"], mask)
         prediction = self.network(self.path.mix(x0, eps, t), self.path.timestep(t), text.sequence, mask)
