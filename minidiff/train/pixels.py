@@ -35,7 +35,7 @@ ANYTHING = len(KINDS)  # the label that says nothing
 
 @dataclass
 class PixelsRun(LoopConfig):
-    """Train the drawn world's class-conditional U-Net on pixels (about 10 minutes on 2 CPU cores)."""
+    """Train the drawn world's class-conditional U-Net on pixels (about a quarter of an hour on one CPU core)."""
 
     out: Path = Path("runs/world-pixels")
     steps: int = 1200
