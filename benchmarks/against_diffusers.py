@@ -57,7 +57,7 @@ def difference(pipeline: TextToImage, peer: Peer) -> dict[str, float]:
     x = torch.randn(2, *pipeline.latent_shape, generator=generator)
     t = torch.tensor([800.0, 20.0])
     vectors, mask = pipeline.encode([PROMPT, ""])
-    ours = pipeline.dit(x, t, vectors, mask)
+    ours = pipeline.network(x, t, vectors, mask)
     sizes: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
     theirs = peer.dit(x, encoder_hidden_states=vectors, encoder_attention_mask=mask, timestep=t,
                       added_cond_kwargs=sizes, return_dict=False)[0]  # fmt: skip
@@ -94,10 +94,10 @@ def training_pair(pipeline: TextToImage, batch: int) -> list[Callable[[], object
     """The same step with our DiT and with diffusers', from the same weights."""
     from minidiff.models.dit import DiT
 
-    config = pipeline.dit.config
+    config = pipeline.network.config
     ours = DiT(config)
-    ours.load_state_dict(pipeline.dit.state_dict())
-    theirs = diffusers_dit(config, pipeline.dit.state_dict())
+    ours.load_state_dict(pipeline.network.state_dict())
+    theirs = diffusers_dit(config, pipeline.network.state_dict())
     sizes: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
 
     def predict(x: Tensor, t: Tensor, vectors: Tensor, mask: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ def measure(rounds: int, batch: int, processes: int) -> dict[str, Any]:
     }
     for name, (mine, other) in in_processes(pipeline, peer, processes).items():
         rows[name] = row(mine, other, "MB" if name == "peak memory" else "s", name)
-    parameters = sum(p.numel() for p in pipeline.dit.parameters())
+    parameters = sum(p.numel() for p in pipeline.network.parameters())
     return {
         "rows": rows, "difference": unlike, "parameters": parameters, "shipped_dtype": str(shipped.dtype),
         "training_batch": batch, "training_images_per_second": batch / step, "threads": torch.get_num_threads(),

@@ -117,5 +117,5 @@ class Peer:
 
 def peer_of(pipeline: TextToImage) -> Peer:
     """diffusers with the weights of an fp32 pipeline."""
-    dit = diffusers_dit(pipeline.dit.config, pipeline.dit.state_dict())
+    dit = diffusers_dit(pipeline.network.config, pipeline.network.state_dict())
     return Peer(dit, diffusers_vae(pipeline.vae), pipeline.kind, pipeline.guidance_scale)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from minidiff import interop, zoo
-from minidiff.hub import PICKLES, locate, read_json, read_state, weights_in
+from minidiff.hub import PICKLES, locate, read_json, read_state, require, weights_in
 from minidiff.models.clip import TextConfig, TextEncoder, TextTransformer, TowerOutput
 from minidiff.models.siglip import SigLIPText, SigLIPTextConfig
 from minidiff.text.tokenizer import Tokenizer, words_of
@@ -318,6 +318,7 @@ def t5(folder: Path | str, allow_pickle: bool = False) -> WordEncoder:
 ENCODERS: dict[str, Callable[..., WordEncoder]] = {
     "ours": ours, "clip": clip, "open_clip": open_clip, "siglip": siglip, "t5": t5
 }
+PACKAGES = {"clip": "transformers", "open_clip": "open_clip", "siglip": "transformers", "t5": "transformers"}
 
 
 def load_encoder(kind: str, folder: Path | str, allow_pickle: bool = False) -> WordEncoder:
@@ -326,11 +327,11 @@ def load_encoder(kind: str, folder: Path | str, allow_pickle: bool = False) -> W
     folder: where its configuration, weights and tokenizer are, or the hub's "owner/name"; for "ours" also a zoo name.
     allow_pickle: read weights from a pickle if there are no others (weights, and nothing else).
 
-    Raises ValueError for an unknown kind, and for a folder that is missing, incomplete or of something else.
+    Raises ValueError for an unknown kind, for one whose package is not installed, and for a folder that is missing,
+    incomplete or of something else.
     """
     if kind not in ENCODERS:
         raise ValueError(f"There is no text encoder {kind!r}: choose one of {', '.join(ENCODERS)}.")
-    try:
-        return ENCODERS[kind](folder, allow_pickle)
-    except ImportError as error:
-        raise ValueError(f"The text encoder {kind!r} needs {error.name}: pip install 'minidiff[interop]'.") from None
+    if kind in PACKAGES:
+        require(PACKAGES[kind], f"The text encoder {kind!r}")
+    return ENCODERS[kind](folder, allow_pickle)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from minidiff import encoders, grids, interop
-from minidiff.hub import locate, read_json, read_state
+from minidiff.hub import locate, read_json, read_state, require
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.unet import UNet, UNetConfig
 from minidiff.models.vae import VAE, VAEConfig
@@ -188,7 +188,7 @@ PIPELINES: dict[str, tuple[dict[str, tuple[str, ...]], Callable[[FilePath, torch
 
 def read_index(name: str, allow_pickle: bool = False) -> dict[str, Any]:
     """What a pipeline's folder, or the hub's repository, says it is made of. Raises ValueError when it is no pipeline, or
-    one of other models than ours."""
+    one of other models than ours, and where the package is missing that reads its texts."""
     folder = locate(name, [INDEX, EXPORTED], allow_pickle)
     if not (folder / INDEX).is_file():
         raise ValueError(f"{name} is not the folder of a diffusers pipeline: it has no {INDEX}.")
@@ -199,11 +199,14 @@ def read_index(name: str, allow_pickle: bool = False) -> dict[str, Any]:
             f"{name} is a {pipeline}, which is not supported: give one of Stable Diffusion 1.x or PixArt-alpha "
             f"({', '.join(PIPELINES)})."
         )
+    if (folder / EXPORTED).is_file():
+        return index
     for part, known in PIPELINES[pipeline][0].items():
         given = index.get(part)
         given = given[1] if isinstance(given, list) and len(given) == 2 else given
-        if given not in known and not (folder / EXPORTED).is_file():
+        if given not in known:
             raise ValueError(f"{name}: its {part} is {given or 'missing'}, and only {' or '.join(known)} is supported.")
+    require("transformers", f"The text encoder of {name}")
     return index
 
 
@@ -213,7 +216,8 @@ def read_pipeline(name: str, dtype: torch.dtype, allow_pickle: bool = False) -> 
     name: a folder, or the hub's "owner/name". dtype: what the network will compute in. allow_pickle: see `hub.read_state`.
 
     Raises ValueError, one sentence, for a folder that is no pipeline, an unsupported pipeline, model, option or scheduler,
-    weights that are missing or do not fit, a pickle that was not asked for, and a name that the hub does not give.
+    weights that are missing or do not fit, a pickle that was not asked for, a name that the hub does not give, and without
+    transformers.
     """
     index = read_index(name, allow_pickle)
     parts, read = PIPELINES[index["_class_name"]]

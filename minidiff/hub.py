@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ EXTRAS = ("*.fp16.*", "*non_ema*", "*.onnx*", "*.msgpack", "*.h5", "*flax*", "*o
 def is_hub_id(name: str) -> bool:
     """Whether this looks like "owner/name"."""
     return HUB_ID.fullmatch(name) is not None
+
+
+def require(package: str, what: str) -> None:
+    """Raises ValueError where a package is not installed that `what` cannot be read without. Ask before anything large is
+    fetched."""
+    if find_spec(package) is None:
+        raise ValueError(f"{what} needs {package}, which is not here: pip install 'minidiff[interop]'.")
 
 
 def locate(name: str | Path, patterns: Sequence[str] = ("*",), allow_pickle: bool = False) -> Path:

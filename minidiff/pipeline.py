@@ -100,11 +100,6 @@ class TextToImage:
         return self.words.tokenizer
 
     @property
-    def dit(self) -> Any:
-        """The network, by the name of its usual kind."""
-        return self.network
-
-    @property
     def kind(self) -> str:
         """What the network predicts, a name in `paths.KINDS`."""
         return self.schedule.kind

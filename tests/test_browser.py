@@ -132,6 +132,21 @@ def finished(page: Any) -> None:
     expect(page.locator("#notice .good")).to_be_visible(timeout=PATIENCE)
 
 
+def download(page: Any, folder: Path) -> Path:
+    """The result, saved in `folder` under the name that the studio gives it."""
+    with page.expect_download() as saved:
+        page.locator(".results a").click()
+    path = folder / saved.value.suggested_filename
+    saved.value.save_as(path)
+    return path
+
+
+def load_image(page: Any, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#load-image").click()
+    chooser.value.set_files(path)
+
+
 def picture(page: Any, selector: str) -> Image.Image:
     uri = page.locator(selector).first.get_attribute("src")
     return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))).convert("RGB")
@@ -160,10 +175,7 @@ def test_a_vietnamese_prompt_becomes_a_picture(page: Any, address: str, tmp_path
     if shipped() and not os.environ.get("MINIDIFF_TINY"):
         assert image.size == (128, 128)
         assert roughness(image) < 0.35  # and it is not noise
-    with page.expect_download() as download:
-        page.locator(".results a").click()
-    path = tmp_path / download.value.suggested_filename
-    download.value.save_as(path)
+    path = download(page, tmp_path)
     assert path.name == "minidiff-42.png"
     assert read_png(path)["prompt"] == "một ngôi sao đỏ lớn"
     assert Image.open(path).convert("RGB").tobytes() == image.tobytes()
@@ -254,9 +266,7 @@ def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_pat
     set_number(page, "guidance", 2.5)
     page.locator("#draw").click()
     finished(page)
-    with page.expect_download() as download:
-        page.locator(".results a").click()
-    download.value.save_as(tmp_path / "a.png")
+    saved = download(page, tmp_path)
     page.locator("#copy-link").click()
     expect(page.locator("#notice")).to_contain_text("clipboard", timeout=PATIENCE)
     link = page.evaluate("navigator.clipboard.readText()")
@@ -269,9 +279,7 @@ def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_pat
 
     open_studio(page, address)
     settings(page)
-    with page.expect_file_chooser() as chooser:
-        page.locator("#load-image").click()
-    chooser.value.set_files(tmp_path / "a.png")
+    load_image(page, saved)
     check()
     expect(page.locator("#notice")).to_contain_text("are back", timeout=PATIENCE)
     open_studio(page, address, link.removeprefix(address))
@@ -373,16 +381,12 @@ def test_choosing_a_model(browser: Any, several: str, tmp_path: Path) -> None:
     set_number(page, "guidance", 2.5)
     page.locator("#draw").click()
     finished(page)
-    with page.expect_download() as download:
-        page.locator(".results a").click()
-    download.value.save_as(tmp_path / "a.png")
-    assert read_png(tmp_path / "a.png")["model"] == "world-pixels"
+    saved = download(page, tmp_path)
+    assert read_png(saved)["model"] == "world-pixels"
     open_studio(page, several)
     expect(page.locator("#model input")).to_have_value("world-dit", timeout=PATIENCE)
     settings(page)
-    with page.expect_file_chooser() as chooser:
-        page.locator("#load-image").click()
-    chooser.value.set_files(tmp_path / "a.png")
+    load_image(page, saved)
     expect(page.locator("#model input")).to_have_value("world-pixels", timeout=PATIENCE)
     expect(page.locator("#guidance input[type=number]")).to_have_value("2.5", timeout=PATIENCE)
     open_studio(page, several, "?prompt=star&model=world-unet")

@@ -140,6 +140,19 @@ def test_a_bad_model_folder_is_one_line_and_exit_2(tiny: Path, capsys: pytest.Ca
     assert "StableDiffusionXLPipeline, which is not supported" in err
 
 
+def test_a_missing_package_is_one_line_and_exit_2(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import published
+
+    published.stable_diffusion(tiny / "small-sd")
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    code, out, err = run(capsys, "sample", "a star", "--model", "./small-sd")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "pip install 'minidiff[interop]'" in err
+
+
 def test_export_prints_where_it_went_and_refuses_other_folders(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "export", "diffusers", "exported")
     assert (code, out.strip()) == (0, "exported")

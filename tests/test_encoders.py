@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -272,6 +273,18 @@ def test_a_tokenizer_of_sentencepiece_says_what_it_needs(tmp_path: Path, monkeyp
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match="pip install sentencepiece protobuf"):
         load_encoder("t5", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "package"),
+    [("clip", "transformers"), ("siglip", "transformers"), ("t5", "transformers"), ("open_clip", "open_clip")],
+)
+def test_a_missing_package_is_named_before_anything_is_fetched(
+    kind: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf"{kind!r} needs {package}, which is not here: pip install 'minidiff\[interop\]'.$"):
+        load_encoder(kind, "nobody/nothing")
 
 
 def test_a_tower_of_open_clip_that_is_neither_clip_s_nor_transformers_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,24 @@ def test_other_designs_of_pixart_are_refused(pixart: Path, tmp_path: Path, setti
     change(copy / "transformer/config.json", **settings)
     with pytest.raises(ValueError, match=says):
         load(copy)
+
+
+def test_without_transformers_it_says_what_to_install_before_anything_is_fetched(
+    sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    def give(repository: str, allow_patterns: list[str], **options: Any) -> str:
+        fetched.extend(allow_patterns)
+        return str(sd)
+
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", give)
+    copy = shutil.copytree(sd, tmp_path / "copy")
+    for name in (copy, "nobody/small-sd"):
+        with pytest.raises(ValueError, match=r"needs transformers, which is not here: pip install 'minidiff\[interop\]'.$"):
+            load_pipeline(name, device="cpu", dtype="float32")
+    assert all(pattern.endswith(".json") for pattern in fetched)
 
 
 def test_a_pickle_is_read_when_it_is_asked_for_by_name(sd: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from doubled import Doubled
 from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
@@ -205,18 +206,6 @@ def test_a_packed_unet_predicts_the_same(name: str) -> None:
         ready = packed.context_keys(given["context"], given["mask"])
         assert_close(packed(given["x"], given["timestep"], ready), expected, rtol=1e-4, atol=1e-5)
     UNet(config).load_state_dict(model.state_dict(), strict=True)    # the original kept its weights
-
-
-class Doubled(torch.nn.Module):
-    """What a LoRA looks like from outside: something in the place of a linear layer, with that layer's weights
-    inside."""
-
-    def __init__(self, layer: torch.nn.Linear) -> None:
-        super().__init__()
-        self.layer, self.weight, self.bias = layer, layer.weight, layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return 2 * self.layer(x)
 
 
 @pytest.mark.parametrize("name", ["attn1.to_q", "attn1.to_out.0", "attn2.to_k", "attn2.to_q", "ff.net.0.proj", "ff.net.2"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import unicodedata
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,24 @@ def test_training_never_shows_a_held_out_composition() -> None:
         assert sum(scenes.held_out(f"{kind} {colour}") for colour in scenes.COLOURS) <= 3
 
 
+@pytest.mark.parametrize(
+    ("groups", "relation", "loose"),
+    [
+        ((Group("star"),), None, True),
+        ((Group("star", "red", "big", 3),), None, True),
+        ((Group("star"), Group("house"), Group("cat")), None, True),
+        ((Group("star", place="left"),), None, False),
+        ((Group("star"), Group("house")), "left", False),
+        ((Group("star"), Group("house"), Group("cat")), "between", False),
+        ((Group("star"), Group("house", place="top")), None, False),
+    ],
+)
+def test_a_scene_is_loose_when_nothing_says_where_things_stand(
+    groups: tuple[Group, ...], relation: str | None, loose: bool
+) -> None:
+    assert scenes.is_loose(Scene("day", groups, relation)) is loose
+
+
 def test_masks_and_boxes_cover_the_things() -> None:
     for scene in many(40):
         drawn = render(scene, 96, masks=True)
@@ -144,6 +163,34 @@ def test_two_groups_of_one_kind_keep_their_colours() -> None:
     for seed in range(60):
         claim = captions.drop_details(scene, random.Random(seed))
         assert [group.colour for group in claim.groups] == ["red", "blue"]
+
+
+def test_a_speaker_of_no_talk_says_kinds_counts_and_the_colours_of_twins() -> None:
+    twins = 0
+    for scene in many(300):
+        kinds = [group.kind for group in scene.groups]
+        twins += len(set(kinds)) < len(kinds)
+        groups = tuple(Group(g.kind, g.colour if kinds.count(g.kind) > 1 else None, count=g.count) for g in scene.groups)
+        assert captions.drop_details(scene, random.Random(0), talkative=0) == Scene(None, groups, None, scene.seed)
+    assert twins > 5
+
+
+def test_a_speaker_half_as_talkative_says_each_detail_half_as_often() -> None:
+    scene = Scene("day", (Group("star", "red", "big", 1, "left"), Group("house", "blue", "small", 1, "top")), "left")
+
+    def said(talkative: float) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for seed in range(4000):
+            claim = captions.drop_details(scene, random.Random(seed), talkative)
+            first = claim.groups[0]
+            details = {"colour": first.colour, "size": first.size, "place": first.place, "relation": claim.relation,
+                       "setting": claim.setting}  # fmt: skip
+            counts.update(name for name, detail in details.items() if detail)
+        return counts
+
+    much, little = said(1.0), said(0.5)
+    assert len(much) == 5
+    assert {name: little[name] / much[name] for name in much} == pytest.approx(dict.fromkeys(much, 0.5), abs=0.03)
 
 
 def test_an_unknown_language_is_refused() -> None:

@@ -17,12 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.nn.attention import Attention, recorder_of
+from minidiff.nn.attention import Attention, padding_bias, recorder_of
 from minidiff.nn.embeddings import TimestepEmbedding, position_table, project_patches, timestep_embedding
 from minidiff.nn.packed import PackedLinear, PackedSelfAttention, packable
 
 SINUSOIDS = 256         # width of the timestep's sinusoids in every PixArt
-HIDDEN_TOKEN = -10000.0     # added to the logits of padding, as PixArt does; exp of it is 0 in every dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +93,17 @@ class Context(NamedTuple):
 
     blocks: tuple[KeysValues | Absorbed, ...]
     batch: int
+
+
+def captions_each(context: Tensor | Context, x: Tensor) -> int:
+    """How many captions of `context` each of the latents x has: 1, or more in a Context. ValueError if that is no whole
+    number."""
+    captions = len(context) if isinstance(context, Tensor) else context.batch
+    copies, rest = divmod(captions, len(x))
+    if rest or (isinstance(context, Tensor) and copies != 1):
+        raise ValueError(f"There are {captions} captions for {len(x)} latents; give one each, or a Context with a whole "
+                         "number of captions for each.")
+    return copies
 
 
 def absorb(attention: Attention, kv: KeysValues) -> Absorbed | KeysValues:
@@ -309,10 +319,7 @@ class DiT(nn.Module):
 
     def _keys_values(self, context: Tensor, mask: Tensor | None) -> list[KeysValues]:
         caption = self.caption_projection(context)                                              # (B, L, D)
-        bias = None
-        if mask is not None and not mask.all():
-            bias = torch.zeros(mask.shape, dtype=caption.dtype, device=caption.device)
-            bias = bias.masked_fill_(~mask, HIDDEN_TOKEN)[:, None, None, :]                     # (B, 1, 1, L)
+        bias = padding_bias(mask, caption)                                                      # (B, 1, 1, L)
         return [KeysValues(*block.attn2.keys_values(caption), bias) for block in self.blocks]
 
     def context_keys(self, context: Tensor, mask: Tensor | None = None) -> Context:
@@ -347,7 +354,8 @@ class DiT(nn.Module):
         second, ...]. Then (k B, out_channels, H, W) is returned: classifier-free guidance in one call. ValueError for
         sizes that don't fit.
         """
-        copies = self._copies(x, context)
+        self.config.check_latent(x)
+        copies = captions_each(context, x)
         if isinstance(context, Tensor):
             blocks: tuple[KeysValues | Absorbed, ...] = tuple(self._keys_values(context, mask))
         else:
@@ -360,13 +368,3 @@ class DiT(nn.Module):
                 time, embedded = time.repeat(copies, 1, 1), embedded.repeat(copies, 1)
         shift, scale = (self.scale_shift_table + embedded[:, None]).unsqueeze(2).unbind(1)      # (B or 1, 1, D) each
         return unpatchify(self.proj_out(modulated_norm(tokens, shift, scale)), x, self.config.patch_size)
-
-    def _copies(self, x: Tensor, context: Tensor | Context) -> int:
-        """How many captions each x has; complains about what does not fit."""
-        self.config.check_latent(x)
-        captions = len(context) if isinstance(context, Tensor) else context.batch
-        copies, rest = divmod(captions, len(x))
-        if rest or (isinstance(context, Tensor) and copies != 1):
-            raise ValueError(f"There are {captions} captions for {len(x)} latents; give one each, or a Context with a "
-                             "whole number of captions for each.")
-        return copies

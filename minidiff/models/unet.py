@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from minidiff.models.dit import HIDDEN_TOKEN, Context, KeysValues
-from minidiff.nn.attention import Attention
+from minidiff.models.dit import Context, KeysValues, captions_each
+from minidiff.nn.attention import Attention, padding_bias
 from minidiff.nn.blocks import Downsample, ResBlock, SpatialAttention, Upsample
 from minidiff.nn.embeddings import TimestepEmbedding, timestep_embedding
 from minidiff.nn.packed import PackedLinear, PackedSelfAttention, packable
@@ -237,10 +237,7 @@ class UNet(nn.Module):
         if self.config.context_dim is None:
             raise ValueError("A context was given, but this U-Net has no cross-attention: its context_dim is None.")
         context = context.to(self.conv_in.weight.dtype)
-        bias = None
-        if mask is not None and not mask.all():
-            bias = torch.zeros(mask.shape, dtype=context.dtype, device=context.device)
-            bias = bias.masked_fill_(~mask, HIDDEN_TOKEN)[:, None, None, :]                     # (B, 1, 1, L)
+        bias = padding_bias(mask, context)                                                      # (B, 1, 1, L)
         blocks = (KeysValues(*module.block.attn2.keys_values(context), bias) for module in self.transformers)
         return Context(tuple(blocks), len(context))
 
@@ -267,7 +264,8 @@ class UNet(nn.Module):
         A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the
         second, ...]. Then (k B, out_channels, H, W) is returned. ValueError for what doesn't fit.
         """
-        copies = self._copies(x, context, labels)
+        self._check(x, context, labels)
+        copies = 1 if context is None else captions_each(context, x)
         if isinstance(context, Tensor):
             context = self.context_keys(context, mask)
         captions = iter(cast(tuple[KeysValues, ...], context.blocks) if context else ())
@@ -298,8 +296,8 @@ class UNet(nn.Module):
         time = self.time_embedding(sinusoids.to(self.conv_in.weight.dtype))
         return time if self.class_embedding is None else time + self.class_embedding(labels)
 
-    def _copies(self, x: Tensor, context: Tensor | Context | None, labels: Tensor | None) -> int:
-        """How many captions each x has, 1 without captions; complains about what does not fit."""
+    def _check(self, x: Tensor, context: Tensor | Context | None, labels: Tensor | None) -> None:
+        """ValueError for what this U-Net was not made for."""
         config = self.config
         if x.ndim != 4 or x.shape[1] != config.in_channels:
             raise ValueError(f"x has shape {tuple(x.shape)}; it must be (B, {config.in_channels}, H, W).")
@@ -309,11 +307,3 @@ class UNet(nn.Module):
                                  f"with{'out' if wanted is None else ''} {name}.")
         if labels is not None and labels.shape != x.shape[:1]:
             raise ValueError(f"There are labels of shape {tuple(labels.shape)} for {len(x)} pictures; give one each.")
-        if context is None:
-            return 1
-        captions = len(context) if isinstance(context, Tensor) else context.batch
-        copies, rest = divmod(captions, len(x))
-        if rest or (isinstance(context, Tensor) and copies != 1):
-            raise ValueError(f"There are {captions} captions for {len(x)} latents; give one each, or a Context with a "
-                             "whole number of captions for each.")
-        return copies

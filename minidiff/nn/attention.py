@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+HIDDEN_TOKEN = -10000.0     # added to the logits of padding, as PixArt does; exp of it is 0 in every dtype
+
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, L, heads*d) to (B, heads, L, d): heads lie side by side in the last axis, so they are cut out of it first."""
@@ -33,6 +35,17 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
     if mask is not None:
         logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
     return logits.softmax(dim=-1)
+
+
+def padding_bias(mask: Tensor | None, like: Tensor) -> Tensor | None:
+    """What is added to the logits so that a caption's padding is not seen: (B, 1, 1, L) of dtype and device of `like`.
+
+    mask (B, L) bool, True where there is a token. None where nothing is hidden: no mask, or all of it True.
+    """
+    if mask is None or mask.all():
+        return None
+    bias = torch.zeros(mask.shape, dtype=like.dtype, device=like.device)
+    return bias.masked_fill_(~mask, HIDDEN_TOKEN)[:, None, None, :]
 
 
 def attend(
