@@ -2,13 +2,16 @@
 # make test   make .venv, install what the tests need, run ruff, mypy and every test but the next ones
 # make test-full  the same installation, then the tests of published models in full size (minutes, gigabytes of memory)
 # make parity  the same installation, then the tests against published implementations, with a table of differences
+# make lessons  the same installation, then every lesson and solution notebook, each within 5 minutes and 3 GB
+# make slides  the same installation, then slides and handouts in build/slides
 # make bench  the same installation, then the benchmarks
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip
 PORT   ?= 7860
+NOTEBOOKS ?= --measured lessons/measured.json lessons solutions
 
-.PHONY: app test test-full parity lint bench clean
+.PHONY: app test test-full parity lessons slides lint bench clean
 
 app: $(VENV)/.app
 	$(VENV)/bin/python app.py --port $(PORT)
@@ -21,6 +24,12 @@ test-full: $(VENV)/.test
 
 parity: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -q --parity --durations=0 -W ignore
+
+lessons: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -q -p minidiff.course.budget --nbmake --nbmake-timeout=600 --timeout=0 $(NOTEBOOKS)
+
+slides: $(VENV)/.test
+	$(VENV)/bin/python -m minidiff course slides
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

@@ -21,7 +21,7 @@ import tyro
 
 Config = TypeVar("Config")
 
-# What can be trained, measured or exported: name -> (summary, module, configuration, function of that configuration).
+# What can be trained, measured, exported or built: name -> (summary, module, configuration, function of that configuration).
 TRAIN = {
     "world-vae": ("picture to latent and back", "minidiff.train.vae", "VAERun", "train"),
     "world-clip": ("the bilingual text encoder", "minidiff.train.clip", "CLIPRun", "train"),
@@ -53,6 +53,12 @@ EXPORT = {
         "DiffusersExport",
         "export_diffusers",
     ),
+}
+COURSE = {
+    "build": ("notebooks in both languages from lessons/source", "minidiff.course.build", "BuildRun", "command"),
+    "accept": ("note that translations were looked at", "minidiff.course.build", "AcceptRun", "accept_command"),
+    "slides": ("slides and handouts that open without a network", "minidiff.course.slides", "SlidesRun", "command"),
+    "table": ("the table of lessons in the README", "minidiff.course.table", "TableRun", "command"),
 }
 
 
@@ -213,6 +219,21 @@ def run_export(argv: Sequence[str]) -> None:
     _run_from("export", EXPORT, argv)
 
 
+def run_course(argv: Sequence[str]) -> None:
+    _run_from("course", COURSE, argv)
+
+
+def run_grade(argv: Sequence[str]) -> None:
+    examples = (
+        "  minidiff grade exercises/en/02_ddpm.ipynb\n"
+        "  minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8"
+    )
+    from minidiff.course.grade import GradeRun, command
+
+    if status := command(parse(GradeRun, argv, "minidiff grade", examples)):
+        sys.exit(status)
+
+
 def _run_from(command: str, table: dict[str, tuple[str, str, str, str]], argv: Sequence[str]) -> None:
     """`minidiff train world-vae ...`: the second word picks a configuration and a function of it."""
     if not argv or argv[0] in ("-h", "--help"):
@@ -235,6 +256,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train": ("train a model from nothing, or go on after a stop", run_train),
     "evaluate": ("measure a model", run_evaluate),
     "export": ("write a model for other programs", run_export),
+    "course": ("build the lessons, exercises, solutions and slides", run_course),
+    "grade": ("score an exercise notebook", run_grade),
     "zoo": ("list and verify the shipped weights", run_zoo),
     "app": ("start the web demo", run_app),
 }
@@ -254,6 +277,7 @@ def _help() -> str:
         "  minidiff train world-dit --help\n"
         "  minidiff evaluate prompts --json out.json\n"
         "  minidiff export diffusers exported\n"
+        "  minidiff grade exercises/en/02_ddpm.ipynb\n"
         "\nminidiff <command> --help says more."
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["parity_table"]
+pytest_plugins = ["parity_table", "chromium"]
 TEXTS = ["a big red star", "a small blue house", "một ngôi sao đỏ lớn", "mot ngoi sao do lon", "at night", "ban đêm"]
 
 

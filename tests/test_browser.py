@@ -1,7 +1,4 @@
-"""The studio as a person meets it: a real Chromium, at desktop and phone width, that may talk to nobody else.
-
-Any Chromium will do: the one CHROMIUM names, or chromium, chromium-browser or google-chrome on the PATH.
-"""
+"""The studio as a person meets it: a real Chromium, at desktop and phone width, that may talk to nobody else."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import base64
 import io
 import os
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from chromium import needs_chromium
 from PIL import Image
 
 from minidiff import zoo
@@ -29,16 +26,10 @@ expect = sync_api.expect
 
 from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that gradio is here)
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = 60_000  # ms; the machine may have other work
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium here: none of {', '.join(NAMES)} is on the PATH"),
-]
+pytestmark = needs_chromium
 
 
 def shipped() -> bool:
@@ -67,14 +58,6 @@ def address(pipeline: TextToImage) -> Iterator[str]:
     yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
     blocks.close()
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])

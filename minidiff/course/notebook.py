@@ -1,0 +1,116 @@
+"""What every notebook of the course imports: `check`, `payoff`, `source`, and from viz `show` and `slider`.
+
+`check("04.2", ddim_step)` looks at what was just written, where it was written, without a network. It shows what is right,
+what is not, and the likeliest mistake, in the notebook's language, and raises when anything is wrong, so that a notebook run
+from the top (nbmake) stops there. What it is not: the grading of a whole notebook from outside (grade.py).
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import minidiff
+from minidiff.course.checks import get_exercise
+from minidiff.course.exercise import LANGS, Finding, Say, difference, findings, outputs
+from minidiff.viz import show, slider
+
+__all__ = ["CheckFailed", "check", "language", "payoff", "show", "slider", "source"]
+
+PASSED = Say("All {points} points. Well done.", "Đủ {points} điểm. Làm tốt lắm.")
+FAILED = Say("{points} of {maximum} points so far.", "Mới được {points} trên {maximum} điểm.")
+
+REFERENCE = Say("the library", "thư viện")
+MINE = Say("yours", "của bạn")
+PICTURE = Say("your picture", "bức tranh của bạn")
+
+GOOD, BAD = "#1a7f37", "#b42318"  # green and red that can be read on white and on black
+
+_lang = "en"
+
+
+class CheckFailed(AssertionError):
+    """The answer is not right yet; what was found stands above."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"CheckFailed: {self}"]  # a traceback through the grader's code would only hide what was found
+
+
+def language(lang: str) -> None:
+    """Choose "en" or "vi" for what `check` says. A notebook's first cell does."""
+    global _lang
+    if lang not in LANGS:
+        raise ValueError(f"There is no language {lang!r}: choose one of {', '.join(LANGS)}.")
+    _lang = lang
+
+
+def check(number: str, answer: Any) -> None:
+    """Look at `answer`, show what was found, and raise CheckFailed unless everything is right.
+
+    Raises ValueError for a number that is no exercise's."""
+    exercise = get_exercise(number)
+    found = findings(exercise, outputs(exercise, answer))
+    points, maximum = sum(f.points for f in found), exercise.points
+    verdict = (PASSED if points == maximum else FAILED).of(_lang).format(points=points, maximum=maximum)
+    _show(number, verdict, found, points == maximum)
+    if points < maximum:
+        raise CheckFailed(f"{number}: {verdict} " + " ".join(f.message.of(_lang) for f in found if f.message))
+
+
+def _show(number: str, verdict: str, found: list[Finding], passed: bool) -> None:
+    """As HTML in a notebook, as text elsewhere."""
+    lines = [(f.passed, f.what.of(_lang), f.message.of(_lang) if f.message else "", f.points, f.maximum) for f in found]
+    if not _in_notebook():
+        for ok, what, message, got, most in lines:
+            print(f"{'✓' if ok else '✗'} {what} ({got}/{most}){': ' + message if message else ''}")
+        print(f"{number}: {verdict}")
+        return
+    from IPython.display import HTML, display
+
+    rows = "".join(_row(*line) for line in lines)
+    style = f"border-left:4px solid {GOOD if passed else BAD};padding:4px 12px"
+    heading = f"<b>{number}</b> {html.escape(verdict)}"
+    display(HTML(f"<div style='{style}'>{heading}<ul style='padding:0;margin:4px 0'>{rows}</ul></div>"))
+
+
+def _row(ok: bool, what: str, message: str, got: int, most: int) -> str:
+    mark = f"<span style='color:{GOOD if ok else BAD}'>{'✓' if ok else '✗'}</span>"
+    below = f"<div style='margin:2px 0 4px 1.4em'>{html.escape(message)}</div>" if message else ""
+    return f"<li style='margin:2px 0;list-style:none'>{mark} {html.escape(what)} <small>({got}/{most})</small>{below}</li>"
+
+
+def payoff(draw: Callable[[Any], Tensor], mine: Any, reference: Any, tolerance: float = 1e-3) -> None:
+    """Draw with `mine` and with `reference`, show both, and raise CheckFailed unless they agree.
+
+    draw(function) gives pictures (B, C, H, W) in -1..1, the same ones in every call for the same function."""
+    expected, got = draw(reference), draw(mine)
+    show([*expected, *got], titles=[REFERENCE.of(_lang)] * len(expected) + [MINE.of(_lang)] * len(got), columns=len(expected))
+    wrong = difference(expected, got, rtol=0, atol=tolerance, where=PICTURE)
+    if wrong:
+        raise CheckFailed(wrong.of(_lang))
+
+
+def source(thing: Any) -> None:
+    """Show the library's source of a function or class, and in which file it stands."""
+    code = inspect.getsource(thing).rstrip()
+    where = Path(inspect.getsourcefile(thing) or "").relative_to(Path(minidiff.__file__).parents[1]).as_posix()
+    if not _in_notebook():
+        print(f"# {where}\n{code}")
+        return
+    from IPython.display import Markdown, display
+
+    display(Markdown(f"`{where}`\n\n```python\n{code}\n```"))
+
+
+def _in_notebook() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,66 @@
+"""`minidiff course table`: the README's table of lessons, made of the sources, the exercises and what notebooks measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from minidiff.course.budget import MEASURED
+from minidiff.course.build import sources, write
+from minidiff.course.checks import exercises, lessons
+from minidiff.course.exercise import LANGS
+from minidiff.course.source import SourceError, read
+
+BEGIN, END = "<!-- course table: minidiff course table -->", "<!-- end of the course table -->"
+HEAD = "| lesson | minutes | memory | exercises | points | mutants caught | languages |\n|---|---|---|---|---|---|---|"
+
+
+@dataclass
+class TableRun:
+    """Print the table of lessons: minutes and memory as `make lessons` measured them, exercises, points, wrong answers."""
+
+    write: bool = False
+    """Put it into README.md, in the place of the one there."""
+    check: bool = False
+    """Fail if the one in README.md is another."""
+    root: Path = Path(".")
+    """Folder that holds README.md, lessons/ and tests/."""
+
+
+def mutants(root: Path, lesson: str) -> int:
+    """How many wrong answers the tests hand in for a lesson."""
+    path = root / "tests" / "course" / "mutants" / f"{lesson}.py"
+    return sum(line.startswith("# %% ") for line in path.read_text(encoding="utf-8").split("\n")) if path.exists() else 0
+
+
+def table(root: Path) -> str:
+    """The table as Markdown. Raises SourceError when a lesson was not measured."""
+    measured = json.loads((root / MEASURED).read_text(encoding="utf-8")) if (root / MEASURED).exists() else {}
+    rows = []
+    for source in sources(root):
+        number = source.stem[:2]
+        title = next(cell.en.lstrip("# ").split("\n")[0] for cell in read(source) if not cell.is_code)
+        name = f"lessons/en/{source.stem}.ipynb"
+        if name not in measured:
+            raise SourceError(f"{name} was not measured: run `make lessons`, which writes {MEASURED}.")
+        own = exercises(number).values() if number in lessons() else []
+        points = sum(exercise.points for exercise in own)
+        links = " ".join(f"[{lang}](lessons/{lang}/{source.stem}.ipynb)" for lang in LANGS)
+        cost = f"{measured[name]['minutes']:.1f} | {measured[name]['gigabytes']:.1f} GB"
+        rows.append(f"| {title} | {cost} | {len(own)} | {points} | {mutants(root, number)} | {links} |")
+    return "\n".join([HEAD, *rows])
+
+
+def command(run: TableRun) -> None:
+    made = f"{BEGIN}\n{table(run.root)}\n{END}"
+    readme = run.root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise SourceError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}.")
+    new = text[: text.index(BEGIN)] + made + text[text.index(END) + len(END) :]
+    if run.check and new != text:
+        raise SourceError(f"The table of lessons in {readme} is stale: run `minidiff course table --write`.")
+    if run.write:
+        write(readme, new)
+    print(made)

@@ -1,0 +1,83 @@
+"""Pictures as figures: rows of images, and a knob that turns a drawing. For notebooks; matplotlib is imported when used.
+
+What it is not: the contact sheets that training writes to disk (train/images.py), which need no matplotlib.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+STATIC = "MINIDIFF_STATIC"  # set while a notebook is built: knobs become rows of small pictures
+
+
+def as_arrays(images: Tensor | Sequence[Any]) -> list[np.ndarray]:
+    """Images as (H, W, 3) uint8 arrays. A tensor (B, C, H, W), (C, H, W) or (H, W) is in -1..1, with 1 or 3 channels; a list
+    holds PIL images, uint8 arrays or such tensors.
+
+    Raises ValueError for a tensor of another shape."""
+    if isinstance(images, Tensor) and images.ndim != 4:
+        images = images.reshape(1, *((1,) * (3 - images.ndim)), *images.shape)
+    return [_as_array(image) for image in images]
+
+
+def _as_array(image: Any) -> np.ndarray:
+    if not isinstance(image, Tensor):
+        array = np.asarray(image)
+        return array if array.ndim == 3 else np.stack([array] * 3, axis=-1)
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"A picture of shape {tuple(image.shape)} cannot be shown: it must be (1 or 3, height, width).")
+    pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.expand(3, -1, -1).permute(1, 2, 0).numpy()
+
+
+def show(images: Tensor | Sequence[Any], titles: Sequence[str] | None = None, columns: int | None = None) -> None:
+    """Draw images as one figure, row by row. images: as in `as_arrays`; titles: one for each; columns: at most 8 by itself."""
+    import matplotlib.pyplot as plt
+
+    arrays = as_arrays(images)
+    columns = min(columns or 8, len(arrays))
+    rows = -(-len(arrays) // columns)
+    side = min(1.6, 8 / columns)
+    size = (columns * side, rows * (side + (0.25 if titles else 0.02)))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for k, axis in enumerate(axes.flat):
+        axis.set_axis_off()
+        if k < len(arrays):
+            axis.imshow(arrays[k], interpolation="nearest")
+            if titles and k < len(titles):
+                axis.set_title(titles[k], fontsize=8)
+    plt.show()
+
+
+def slider(draw: Callable[[Any, Any], None], name: str, values: Sequence[Any]) -> None:
+    """A knob in a live notebook, a row of small figures elsewhere. draw(value, axes) draws on matplotlib's axes for one of
+    `values`, which the knob called `name` goes through."""
+    import matplotlib.pyplot as plt
+
+    def one(value: Any) -> None:
+        _, axis = plt.subplots(figsize=(4, 3), layout="constrained")
+        draw(value, axis)
+        plt.show()
+
+    if os.environ.get(STATIC):
+        columns = min(3, len(values)) if len(values) != 4 else 4
+        rows = -(-len(values) // columns)
+        _, axes = plt.subplots(rows, columns, figsize=(7.5, 2.3 * rows), squeeze=False, layout="constrained")
+        for k, axis in enumerate(axes.flat):
+            if k < len(values):
+                draw(values[k], axis)
+                axis.set_title(f"{name} = {values[k]}", fontsize=8)
+            else:
+                axis.set_axis_off()
+        plt.show()
+        return
+    import ipywidgets
+
+    knob = ipywidgets.SelectionSlider(options=list(values), value=values[len(values) // 2], description=name)
+    ipywidgets.interact(one, value=knob)

@@ -1,0 +1,113 @@
+"""Notebooks out of a source: what goes where, in both languages, and that building twice changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_source import edit, source_of
+from toy import toy  # noqa: F401
+
+from minidiff import cli
+from minidiff.course.build import BuildRun, build, execute, target
+from minidiff.course.source import SourceError, accept
+
+
+def cells(root: Path, kind: str, lang: str) -> list[nbformat.NotebookNode]:
+    return nbformat.read(target(root, kind, lang, source_of(root)), as_version=4).cells
+
+
+def texts(root: Path, kind: str, lang: str) -> str:
+    return "\n".join(cell.source for cell in cells(root, kind, lang))
+
+
+def test_a_source_becomes_six_notebooks_whose_code_is_the_same_in_both_languages(toy: Path) -> None:  # noqa: F811
+    made = build(BuildRun(root=toy, run=False))
+    assert sorted(p.relative_to(toy).as_posix() for p in made) == [
+        f"{kind}/{lang}/99_halves.ipynb" for kind in ("exercises", "lessons", "solutions") for lang in ("en", "vi")
+    ]
+    for kind in ("lessons", "exercises", "solutions"):
+        en, vi = ([cell.source for cell in cells(toy, kind, lang) if cell.cell_type == "code"][1:] for lang in ("en", "vi"))
+        assert en == vi
+        for lang in ("en", "vi"):
+            nbformat.validate(nbformat.read(target(toy, kind, lang, source_of(toy)), as_version=4))
+
+
+def test_lessons_hold_no_exercise_and_exercises_hold_a_stub_then_its_check(toy: Path) -> None:  # noqa: F811
+    build(BuildRun(root=toy, run=False))
+    assert "halve" not in texts(toy, "lessons", "en") and "Say it slowly" not in texts(toy, "lessons", "en")
+    assert "NotImplementedError" in texts(toy, "exercises", "en") and "return x / 2" not in texts(toy, "exercises", "en")
+    assert "return x / 2" in texts(toy, "solutions", "en") and "NotImplementedError" not in texts(toy, "solutions", "en")
+    code = [cell.source for cell in cells(toy, "exercises", "vi") if cell.cell_type == "code"]
+    assert code[-2] == 'check("99.1", halve)' and code[-1].startswith("payoff(")
+    assert 'language("vi")' in code[0]
+
+
+def test_answers_and_hints_are_folded_and_the_exercise_says_what_it_is_worth(toy: Path) -> None:  # noqa: F811
+    build(BuildRun(root=toy, run=False))
+    assert "<summary>Trả lời</summary>" in texts(toy, "lessons", "vi")
+    exercise = texts(toy, "exercises", "en")
+    assert "## Exercise 99.1: Half of it" in exercise and "4 points · difficulty ★★☆☆☆ · 3 minutes" in exercise
+    assert exercise.count("<details>") == 3 and "<summary>Hint 3</summary>\n\nThree" in exercise
+
+
+def test_building_twice_changes_nothing_and_check_finds_what_is_stale(toy: Path) -> None:  # noqa: F811
+    build(BuildRun(root=toy, run=False))
+    before = {p: p.read_bytes() for p in toy.rglob("*.ipynb")}
+    assert build(BuildRun(root=toy, run=False)) == []
+    assert before == {p: p.read_bytes() for p in toy.rglob("*.ipynb")}
+    edit(source_of(toy), "# Hãy chia đôi `x`.", "# Chia đôi `x`.")
+    stale = build(BuildRun(root=toy, check=True))
+    assert [p.relative_to(toy).as_posix() for p in stale] == [
+        "exercises/vi/99_halves.ipynb", "solutions/vi/99_halves.ipynb",
+        "lessons/en/99_halves.ipynb", "lessons/vi/99_halves.ipynb",  # not run yet
+    ]  # fmt: skip
+    assert before == {p: p.read_bytes() for p in toy.rglob("*.ipynb")}, "--check must not write"
+
+
+def test_the_command_names_what_is_stale_and_fails(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["course", "build", "--check", "--root", str(toy)])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and "6 notebooks are stale" in said and "solutions/vi/99_halves.ipynb" in said
+
+
+def test_a_glossary_complaint_stops_the_build(toy: Path) -> None:  # noqa: F811
+    edit(source_of(toy), "không gian ẩn", "không gian tiềm ẩn")
+    with pytest.raises(SourceError, match="không gian ẩn"):
+        build(BuildRun(root=toy, run=False))
+
+
+def test_a_lesson_is_run_once_and_its_pictures_stand_in_both_languages(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    runs = []
+    monkeypatch.setattr("minidiff.course.build.execute", lambda book, source: runs.append(source) or execute(book, source))
+    build(BuildRun(root=toy))
+    en, vi = ([cell.outputs for cell in cells(toy, "lessons", lang) if cell.cell_type == "code"] for lang in ("en", "vi"))
+    assert en == vi and len(runs) == 1
+    assert en[1][0].text == "tensor([0.5000, 2.0000])\n"
+    assert ["image/png" in outputs[0].data for outputs in en[2:4]] == [True, True], "the plot, and the slider as a picture"
+    assert "widget" not in json.dumps(en)
+    edit(source_of(toy), "# What is half of 3?", "# What is the half of 3?")  # words alone: nothing to run again
+    accept(source_of(toy))
+    assert len(build(BuildRun(root=toy))) == 1 and len(runs) == 1
+    assert build(BuildRun(root=toy, check=True)) == []
+    edit(source_of(toy), "[1.0, 4.0]) / 2)", "[1.0, 6.0]) / 2)")
+    build(BuildRun(root=toy))
+    assert len(runs) == 2
+
+
+def test_what_a_lesson_prints_to_stderr_and_running_numbers_are_not_kept(toy: Path) -> None:  # noqa: F811
+    edit(source_of(toy), "print(torch", "import sys; print('bar', file=sys.stderr)\nprint(torch")
+    build(BuildRun(root=toy))
+    assert "bar" not in [output.get("text") for cell in cells(toy, "lessons", "en") for output in cell.get("outputs", [])]
+
+
+def test_a_lesson_that_fails_leaves_the_old_notebooks(toy: Path) -> None:  # noqa: F811
+    build(BuildRun(root=toy, run=False))
+    before = {p: p.read_bytes() for p in toy.rglob("lessons/**/*.ipynb")}
+    edit(source_of(toy), "print(torch", "raise RuntimeError('no')\nprint(torch")
+    with pytest.raises(Exception, match="no"):
+        build(BuildRun(root=toy))
+    assert before == {p: p.read_bytes() for p in toy.rglob("lessons/**/*.ipynb")}
