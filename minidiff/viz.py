@@ -44,14 +44,14 @@ def show(images: Tensor | Sequence[Any], titles: Sequence[str] | None = None, co
     columns = min(columns or 8, len(arrays))
     rows = -(-len(arrays) // columns)
     side = min(1.6, 8 / columns)
-    size = (columns * side, rows * (side + (0.25 if titles else 0.02)))
+    size = (columns * side, rows * (side + (0.02 if titles is None else 0.25)))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for k, axis in enumerate(axes.flat):
         axis.set_axis_off()
         if k < len(arrays):
             axis.imshow(arrays[k], interpolation="nearest")
-            if titles and k < len(titles):
-                axis.set_title(titles[k], fontsize=8)
+            if titles is not None and k < len(titles):
+                axis.set_title(str(titles[k]), fontsize=8)
     plt.show()
 
 

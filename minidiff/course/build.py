@@ -1,15 +1,19 @@
 """`minidiff course build`: notebooks in both languages from the sources; `--check` says whether any of them is stale.
 
 A lesson's code is the same in both languages, so it is run once and both notebooks show the same pictures. Building twice
-changes nothing: cells are named by their content, and a lesson is run again only when its code has changed.
+changes nothing: cells are named by their content, and a lesson is run again only when its code has changed, or the shipped
+weights that its code names.
 What it is not: the format of the sources (source.py), nor the slides (slides.py).
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import os
+import re
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +21,9 @@ from typing import Any
 
 import nbformat
 import tyro
+from PIL import Image
 
+from minidiff import zoo
 from minidiff.course.checks import get_exercise
 from minidiff.course.exercise import LANGS, Exercise, Say
 from minidiff.course.glossary import complaints
@@ -129,9 +135,14 @@ def assemble(cells: list[dict[str, Any]], lang: str) -> Any:
 
 
 def code_hash(cells: list[dict[str, Any]]) -> str:
-    """Changes when the code does; the setup cell, which differs between the languages, does not count."""
+    """Changes when the code does, or the weights that it names; the setup cell, which differs between the languages, does
+    not count."""
     code = [cell["source"] for cell in cells[1:] if cell["cell_type"] == "code"]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:12]
+    named = set(re.findall(r"world-[a-z]+", "\n".join(code)))
+    if any("generate_image(" in cell or "load_pipeline()" in cell for cell in code):
+        named.add("world-dit")
+    weights = {name: row["sha256"] for name, row in sorted(zoo.manifest(zoo.SHIPPED).items()) if name in named}
+    return hashlib.sha256(json.dumps([code, weights]).encode()).hexdigest()[:12]
 
 
 # --- files --------------------------------------------------------------------------------------------------------------
@@ -230,13 +241,23 @@ def keep(output: Any) -> bool:
 
 
 def steady(output: Any) -> Any:
-    """An output without its running number and without widgets' states, which only live in a kernel."""
+    """An output without its running number and without widgets' states, which only live in a kernel; pictures are light."""
     output = dict(output)
     if "execution_count" in output:
         output["execution_count"] = None
     if "data" in output:
         output["data"] = {k: v for k, v in output["data"].items() if k != "application/vnd.jupyter.widget-view+json"}
+        if "image/png" in output["data"]:
+            output["data"]["image/png"] = light(output["data"]["image/png"])
     return nbformat.from_dict(output)
+
+
+def light(png: str) -> str:
+    """The same picture in 256 colours: a third of the bytes, which git keeps for ever. Base64 in, base64 out."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(256, kmeans=2)
+    packed = io.BytesIO()
+    picture.save(packed, "PNG", optimize=True)
+    return min(base64.b64encode(packed.getvalue()).decode(), png.replace("\n", ""), key=len)
 
 
 def write(path: Path, text: str) -> None:

@@ -201,6 +201,9 @@ def explain(error: BaseException) -> Say:
     """An exception as one sentence each."""
     if isinstance(error, NotImplementedError):
         return Say("Not done yet: it still raises NotImplementedError.", "Chưa làm: hàm vẫn còn raise NotImplementedError.")
+    if isinstance(error, SystemExit):
+        return Say("It ended the program: no exit() in an answer, please.",
+                   "Hàm kết thúc cả chương trình: xin đừng gọi exit() trong bài làm.")  # fmt: skip
     if isinstance(error, RecursionError):
         return Say("It calls itself without end.", "Hàm tự gọi chính nó mãi không dừng.")
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):

@@ -50,7 +50,7 @@ ENGLISH = ("prompt", "token", "tokenizer", "checkpoint", "seed", "patch", "LoRA"
 def plain(text: str) -> str:
     """Prose alone, in lower case: without code, formulas, links and HTML."""
     text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.DOTALL)
-    return unicodedata.normalize("NFC", text).lower()
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())  # a term may be wrapped over two lines
 
 
 def complaints(cells: list[Cell], source: Path) -> list[str]:

@@ -104,7 +104,8 @@ def _absent(exercise: Exercise, found: Definitions) -> Trouble | None:
     for _, text, why in found.broken:
         if name in text:
             return Trouble(why)
-    near = difflib.get_close_matches(name, sorted(found.names), n=1, cutoff=0.6)
+    others = {other.name for other in exercises(exercise.number.split(".")[0]).values()}
+    near = difflib.get_close_matches(name, sorted(found.names - others), n=1, cutoff=0.6)
     if near:
         return Trouble(Say(f"There is no {name} in the notebook, but there is {near[0]}: was it renamed?",
                            f"Trong notebook không có {name}, nhưng có {near[0]}: có phải đã bị đổi tên?"))  # fmt: skip

@@ -34,7 +34,7 @@ def run(source: str, number: str, limits: Limits, hidden: Path | None = None) ->
     """Outputs of exercise `number`'s probes with the answer defined in `source`, or why there are none at all."""
     with tempfile.TemporaryDirectory(prefix="minidiff-grade-") as folder:
         home = Path(folder)
-        job = {"source": source, "number": number, "gigabytes": limits.gigabytes, "hidden": str(hidden) if hidden else None}
+        job = {"source": source, "number": number, "gigabytes": limits.gigabytes, "hidden": str(hidden.resolve()) if hidden else None}
         (home / "job.json").write_text(json.dumps(job), encoding="utf-8")
         status = _process(home, limits.seconds)
         import torch
@@ -123,7 +123,7 @@ def main(home: Path) -> None:
     save, hard_exit = torch.save, os._exit
     job = json.loads((home / "job.json").read_text(encoding="utf-8"))
     exercise = get_exercise(job["number"])
-    probes = exercise.probes + (hidden_probes(Path(job["hidden"])).get(exercise.number, ()) if job["hidden"] else ())
+    probes = exercise.probes + tuple(hidden_probes(Path(job["hidden"])).get(exercise.number, ()) if job["hidden"] else ())
     torch.set_num_threads(1)
     memory = int(job["gigabytes"] * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

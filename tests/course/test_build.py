@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 from test_source import edit, source_of
 from toy import toy  # noqa: F401
 
-from minidiff import cli
-from minidiff.course.build import BuildRun, build, execute, target
+from minidiff import cli, zoo
+from minidiff.course.build import BuildRun, build, code_hash, execute, light, target
 from minidiff.course.source import SourceError, accept
 
 
@@ -111,3 +115,27 @@ def test_a_lesson_that_fails_leaves_the_old_notebooks(toy: Path) -> None:  # noq
     with pytest.raises(Exception, match="no"):
         build(BuildRun(root=toy))
     assert before == {p: p.read_bytes() for p in toy.rglob("lessons/**/*.ipynb")}
+
+
+def test_new_weights_make_the_lessons_stale_that_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [{"cell_type": "code", "source": source} for source in ("setup", "load_pipeline('world-pixels')")]
+    default = [*cells[:1], {"cell_type": "code", "source": "generate_image('a star')"}]
+    before = code_hash(cells), code_hash(default)
+    table = {"world-pixels": {"sha256": "new"}, "world-dit": zoo.manifest()["world-dit"]}
+    monkeypatch.setattr(zoo, "manifest", lambda root=None: table)
+    assert code_hash(cells) != before[0] and code_hash(default) == before[1]
+    table["world-dit"] = {"sha256": "new"}
+    assert code_hash(default) != before[1]
+
+
+def test_pictures_are_kept_light_and_look_the_same() -> None:
+    x = np.linspace(0, 255, 96)
+    rgb = np.stack(np.broadcast_arrays(x[None], x[:, None], 255 - x[None]), axis=-1).astype(np.uint8)
+    grain = np.random.default_rng(0).integers(0, 12, rgb.shape, dtype=np.uint8)
+    noisy = Image.fromarray(rgb // 2 + 64 + grain)
+    file = io.BytesIO()
+    noisy.save(file, "PNG")
+    kept = base64.b64decode(light(base64.b64encode(file.getvalue()).decode()))
+    assert len(kept) < len(file.getvalue()) / 2
+    difference = np.asarray(Image.open(io.BytesIO(kept)).convert("RGB"), dtype=float) - np.asarray(noisy, dtype=float)
+    assert np.abs(difference).mean() < 3.5

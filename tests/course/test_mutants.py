@@ -49,7 +49,7 @@ def score(exercise: Exercise, source: str) -> Score:
     return Score(exercise, tuple(findings(exercise, outputs(exercise, answer))))
 
 
-@pytest.mark.parametrize(("number", "name"), MUTANTS, ids=" ".join)
+@pytest.mark.parametrize(("number", "name"), MUTANTS, ids=[" ".join(key) for key in MUTANTS])
 def test_a_wrong_answer_is_caught_with_its_own_hint(number: str, name: str) -> None:
     exercise = exercise_of(number)
     found = score(exercise, mutants(number[:2])[number, name])

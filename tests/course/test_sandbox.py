@@ -28,7 +28,7 @@ def answer(body: str) -> str:
         ("while True: pass", "did not finish within 3 seconds"),
         ("return torch.zeros(50 * 2**30, dtype=torch.uint8)", "more memory than it may use"),
         ("return bytearray(50 * 2**30)", "more memory than it may use"),
-        ("sys.exit(0)", "It stopped with SystemExit"),
+        ("sys.exit(0)", "no exit() in an answer"),
         ("os._exit(0)", "ended in the middle"),
         ("os.kill(os.getpid(), 9)", "stopped by the system"),
         ("print('x' * 50 * 2**20)", "printed or wrote too much"),
@@ -123,12 +123,15 @@ def test_the_command_writes_every_report_and_its_status_is_the_pass_mark(
         (["--lang", "fr"], "There is no language 'fr'"),
         (["--pass-mark", "60"], "The pass mark is 60.0, but it must be from 0 to 1"),
         (["--hidden", "."], "holds no hidden checks"),
+        (["--hidden", "broken"], "mine.py cannot be run: NameError"),
     ],
 )
 def test_bad_options_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], says: str
 ) -> None:
     path = notebook(tmp_path, RIGHT)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "mine.py").write_text("oops", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert grade_by_command(path, *options) == 2
     said = capsys.readouterr().err
@@ -144,7 +147,7 @@ def test_a_renamed_notebook_is_known_by_its_checks(tmp_path: Path) -> None:
     assert "02.1" in scores(notebook(tmp_path, RIGHT, 'check("02.1", alpha_bars)', name="mine.ipynb"))
 
 
-def test_hidden_checks_count_too(tmp_path: Path) -> None:
+def test_hidden_checks_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "mine.py").write_text(
@@ -152,5 +155,6 @@ def test_hidden_checks_count_too(tmp_path: Path) -> None:
         "PROBES = {'02.1': (Probe(Say('ten betas', 'mười beta'), lambda f: f(torch.full((10,), 0.5)), points=4),)}\n",
         encoding="utf-8",
     )
-    (score, *_) = grade(notebook(tmp_path, RIGHT), Limits(seconds=20), hidden)
+    monkeypatch.chdir(tmp_path)
+    (score, *_) = grade(notebook(tmp_path, RIGHT), Limits(seconds=20), Path("hidden"))  # relative, as a teacher types it
     assert score.points == score.maximum == exercises("02")["02.1"].points + 4

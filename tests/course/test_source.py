@@ -99,6 +99,12 @@ def test_the_glossary_asks_for_its_terms(toy: Path) -> None:  # noqa: F811
     assert "'không gian ẩn' for 'latent space'" in complaint
 
 
+def test_a_term_wrapped_over_two_lines_is_found(toy: Path) -> None:  # noqa: F811
+    path = source_of(toy)
+    edit(path, "Không cần **không gian ẩn**: $y", "Không cần không gian\n# ẩn: $y")
+    assert complaints(read(path), path) == []
+
+
 def test_words_in_code_and_formulas_are_not_terms(toy: Path) -> None:  # noqa: F811
     path = source_of(toy)
     edit(path, "# Say it slowly.", "# Say `variance` and $variance$ slowly.")

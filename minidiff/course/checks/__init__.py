@@ -40,13 +40,16 @@ def get_exercise(number: str) -> Exercise:
 def hidden_probes(folder: Path) -> Mapping[str, tuple[Probe, ...]]:
     """A teacher's own probes: any .py file in `folder` may define PROBES = {"04.2": (Probe(...), ...)}.
 
-    Raises ValueError for a folder without any, or for a number that is no exercise's."""
+    Raises ValueError for a folder without any, a file that does not run, or a number that is no exercise's."""
     found: dict[str, tuple[Probe, ...]] = {}
     for path in sorted(folder.glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"hidden_{path.stem}", path)
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise ValueError(f"The hidden checks in {path} cannot be run: {type(error).__name__}: {error}.") from None
         for number, probes in getattr(module, "PROBES", {}).items():
             get_exercise(number)
             found[number] = found.get(number, ()) + tuple(probes)

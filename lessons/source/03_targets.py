@@ -1,0 +1,1186 @@
+"""Lesson 03: the four things a network may be asked for, how much each time counts, and the averaged weights; measured."""
+
+# %% [markdown] lang="en" slide="slide"
+# # 03 What to predict
+#
+# One network, one seed, one sampler, four runs. Between them a single word was changed: the *kind* of thing that the sampler
+# takes the network's answer for. Only one of the four words is the one it was trained with. Which? And why are the other
+# three wrong in such different ways: black, noise, and almost right?
+# %% [markdown] lang="vi" of="51478fc9"
+# # 03 Dự đoán cái gì
+#
+# Một mạng, một seed, một bộ lấy mẫu (sampler), bốn lần chạy. Giữa các lần chỉ đổi đúng một từ: *kiểu* (kind) mà bộ lấy mẫu
+# gán cho câu trả lời của mạng. Chỉ một trong bốn từ là từ đã dùng khi huấn luyện. Từ nào? Và vì sao ba từ kia sai theo ba cách
+# khác hẳn nhau: đen kịt, toàn nhiễu, và gần đúng?
+
+# %% slide="sub"
+import matplotlib.pyplot as plt
+import torch
+
+from minidiff import load_pipeline
+from minidiff.grids import uniform
+from minidiff.paths import KINDS, denoiser, get_path
+from minidiff.samplers import sample
+from minidiff.train.pixels import KINDS as THINGS
+
+pipe = load_pipeline("world-pixels", dtype="float32")
+path = get_path("cosine")                                           # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
+labels = torch.tensor([THINGS.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
+noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
+
+
+@torch.no_grad()
+def network(x, timestep):
+    return pipe.network(x, timestep, labels)                        # (4, 3, 32, 32)
+
+
+runs = {kind: list(sample(denoiser(network, path, kind), noise, path, uniform(path, 12))) for kind in KINDS}
+show([x for kind in KINDS for x in runs[kind][-1].x[:2]], titles=["?"] * 8)
+
+# %% [markdown] lang="en" role="notes"
+# Don't tell. Ask for guesses, and let the room describe each of the wrong pairs in one word; the pitfall near the end of the
+# lesson comes back to them.
+# %% [markdown] lang="vi" of="c6108673"
+# Đừng nói đáp án. Hãy cho cả lớp đoán, và tả mỗi cặp tranh hỏng bằng một từ; cái bẫy ở cuối bài sẽ quay lại với chúng.
+
+# %% [markdown] lang="en"
+# **You are here:** 00 Tour → 01 U-Net → 02 DDPM → **03 What to predict** → 04 Steps → 05 Conditions → 06 CLIP →
+# 07 Words in the U-Net → 08 VAE → 09 DiT → 10 Few steps → 11 LoRA → 12 DreamBooth → 13 Editing → 14 Measuring →
+# 15 Stable Diffusion → 16 Past one machine → 17 Final assessment
+#
+# **Aims.** You can turn any of eps, x0, v and flow into any other by hand and in code; you can say where each is badly
+# conditioned and why v never is; you know what the cosine schedule, min-SNR weights and EMA change; you have measured all of
+# it at equal compute, and know what such a measurement can't tell.
+#
+# **Time:** 70 minutes, and 60 for the exercises. **You need:** lessons 01 and 02 (a U-Net, the forward process, the training
+# loop). On any machine the networks trained here are tiny ones on the CPU; a GPU would not be faster, and the numbers stay
+# comparable.
+# %% [markdown] lang="vi" of="e345d7f6"
+# **Bạn đang ở đây:** 00 Tham quan → 01 U-Net → 02 DDPM → **03 Dự đoán cái gì** → 04 Từng bước → 05 Điều kiện → 06 CLIP →
+# 07 Lời vào U-Net → 08 VAE → 09 DiT → 10 Ít bước → 11 LoRA → 12 DreamBooth → 13 Chỉnh sửa → 14 Đo lường →
+# 15 Stable Diffusion → 16 Nhiều máy → 17 Bài thi cuối
+#
+# **Mục tiêu.** Bạn đổi được qua lại giữa eps, x0, v và flow, bằng tay và bằng mã; nói được mỗi kiểu kém ổn định ở đâu và vì
+# sao v không bao giờ như thế; biết lịch cosine, trọng số min-SNR và EMA thay đổi điều gì; đã tự đo tất cả với cùng một lượng
+# tính toán, và biết phép đo như vậy không nói lên được điều gì.
+#
+# **Thời gian:** 70 phút, thêm 60 phút bài tập. **Cần có:** bài 01 và 02 (U-Net, quá trình thuận (forward process), vòng lặp
+# huấn luyện). Trên máy nào thì các mạng được huấn luyện ở đây cũng rất nhỏ và chạy trên CPU; GPU không nhanh hơn, và nhờ vậy
+# các con số so sánh được với nhau.
+
+# %% [markdown] lang="en" role="think"
+# **Three quick questions** from the lessons before.
+#
+# 1. `x_t = alpha x0 + sigma eps`. What are alpha and sigma of the cosine path at t = 0, at t = 1, and what is
+#    alpha² + sigma² in between?
+# 2. In lesson 02 the loss compared the network's answer with `eps`. What did the sampler then do to get `x0`?
+# 3. In lesson 01 one network denoised in one shot, and blurred. What was its answer the mean *of*?
+# ---
+# 1. (1, 0), (0, 1), and 1 throughout: cos² + sin². (Lesson 02 wrote alpha as the root of `alpha_bar`.)
+# 2. It solved for it: `x0 = (x_t - sigma eps) / alpha`. Look at that division once more near t = 1.
+# 3. Of all pictures that might lie behind the noise: E[x0 | x_t]. Every kind of prediction in this lesson is a mean like that.
+# %% [markdown] lang="vi" of="d8ee7249"
+# **Ba câu hỏi nhanh** từ các bài trước.
+#
+# 1. `x_t = alpha x0 + sigma eps`. Alpha và sigma của đường cosine bằng bao nhiêu tại t = 0, tại t = 1, và ở giữa thì
+#    alpha² + sigma² bằng bao nhiêu?
+# 2. Ở bài 02, hàm mất mát so câu trả lời của mạng với `eps`. Sau đó bộ lấy mẫu làm gì để có `x0`?
+# 3. Ở bài 01, một mạng khử nhiễu chỉ trong một phát, và cho ảnh nhòe. Câu trả lời của nó là trung bình *của cái gì*?
+# ---
+# 1. (1, 0), (0, 1), và luôn bằng 1: cos² + sin². (Bài 02 viết alpha là căn bậc hai của `alpha_bar`.)
+# 2. Nó giải phương trình: `x0 = (x_t - sigma eps) / alpha`. Hãy nhìn lại phép chia này khi t gần 1.
+# 3. Của mọi bức ảnh có thể nằm sau lớp nhiễu: E[x0 | x_t]. Mọi kiểu dự đoán trong bài này đều là một trung bình như thế.
+
+# %% [markdown] lang="en" slide="slide"
+# ## By hand: one pixel, four answers
+#
+# A pixel $x_0 = 1$, noise $\epsilon = -0.5$, at a time with $\alpha = 0.6$, $\sigma = 0.8$. The network sees $x$. Four targets:
+#
+# $$\epsilon \qquad x_0 \qquad v = \alpha\,\epsilon - \sigma\,x_0 \qquad \text{flow} = \epsilon - x_0$$
+#
+# Work out $x$, $v$ and flow on paper first.
+# %% [markdown] lang="vi" of="8dacb943"
+# ## Tính tay: một pixel, bốn câu trả lời
+#
+# Một pixel $x_0 = 1$, nhiễu $\epsilon = -0.5$, ở thời điểm $\alpha = 0.6$, $\sigma = 0.8$. Mạng nhìn thấy $x$. Bốn mục tiêu:
+#
+# $$\epsilon \qquad x_0 \qquad v = \alpha\,\epsilon - \sigma\,x_0 \qquad \text{flow} = \epsilon - x_0$$
+#
+# Hãy tính $x$, $v$ và flow ra giấy trước.
+
+# %%
+alpha, sigma, x0, eps = 0.6, 0.8, 1.0, -0.5
+x = alpha * x0 + sigma * eps
+v = alpha * eps - sigma * x0
+flow = eps - x0
+print(f"x {x:.2f}   eps {eps}   x0 {x0}   v {v:.2f}   flow {flow}")
+print(f"x0 from eps  {(x - sigma * eps) / alpha:.2f}")
+print(f"x0 from v    {alpha * x - sigma * v:.2f}")                 # because alpha^2 + sigma^2 = 1
+print(f"x0 from flow {(x - sigma * flow) / (alpha + sigma):.2f}")
+
+# %% [markdown] lang="en" role="think"
+# Whichever of the four the network says, together with $x$ it gives away the other three: **two equations, two unknowns**. So
+# why should it matter which one we ask for? Suppose each answer is wrong by 0.1. Which of the four now gives the worst $x_0$?
+# ---
+# A network is never exactly right, and its error goes through the same formulas: times $\sigma/\alpha = 1.33$ for eps, 1 for
+# x0, $\sigma = 0.8$ for v, $\sigma/(\alpha+\sigma) = 0.57$ for flow. Here eps is worst, but not by much. The next cell does it
+# for every time.
+# %% [markdown] lang="vi" of="033ccf3a"
+# Mạng nói ra đại lượng nào trong bốn cái cũng vậy: cùng với $x$, nó để lộ ba cái còn lại: **hai phương trình, hai ẩn**. Vậy hỏi
+# cái nào thì có gì khác nhau? Giả sử mỗi câu trả lời sai 0.1. Kiểu nào bây giờ cho $x_0$ tệ nhất?
+# ---
+# Mạng không bao giờ đúng tuyệt đối, và sai số của nó cũng đi qua chính các công thức ấy: nhân với $\sigma/\alpha = 1.33$ nếu là
+# eps, với 1 nếu là x0, với $\sigma = 0.8$ nếu là v, với $\sigma/(\alpha+\sigma) = 0.57$ nếu là flow. Ở đây eps tệ nhất, nhưng
+# không tệ hơn nhiều. Ô tiếp theo tính cho mọi thời điểm.
+
+# %% slide="sub"
+t = torch.linspace(0.005, 0.995, 199)
+a, s = path.alpha(t), path.sigma(t)
+into_x0 = {"eps": s / a, "x0": a / a, "v": s, "flow": s / (a + s)}
+into_eps = {"eps": a / a, "x0": a / s, "v": a, "flow": a / (a + s)}
+COLOUR = {"eps": "tab:red", "x0": "tab:blue", "v": "tab:green", "flow": "tab:orange"}
+figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
+for axis, factors, name in ((axes[0], into_x0, "error of x0"), (axes[1], into_eps, "error of eps")):
+    for kind, factor in factors.items():
+        axis.semilogy(t, factor, color=COLOUR[kind], label=kind)
+    axis.set(title=f"{name} / error of the answer", xlabel="t", ylim=(0.01, 100))
+axes[0].legend(fontsize=7)
+plt.show()
+
+# %% [markdown] lang="en"
+# **eps is badly conditioned near t = 1**: its error reaches $x_0$ times $\sigma/\alpha$, 64 times at t = 0.99. **x0 is badly
+# conditioned near t = 0**: its error reaches eps times $\alpha/\sigma$. **v and flow never amplify**: their factors stay at 1
+# or below everywhere.
+# %% [markdown] lang="vi" of="ce6a1e57"
+# **eps kém ổn định khi t gần 1**: sai số của nó truyền sang $x_0$ với hệ số $\sigma/\alpha$, gấp 64 lần tại t = 0.99. **x0 kém
+# ổn định khi t gần 0**: sai số của nó truyền sang eps với hệ số $\alpha/\sigma$. **v và flow không bao giờ khuếch đại**: hệ số
+# của chúng ở đâu cũng không quá 1.
+
+# %% [markdown] lang="en"
+# The same on a picture. Each column takes the *true* answer of its kind, adds the same error of standard deviation 0.1, and
+# reads the $x_0$ out of it. Rows: t = 0.1, 0.5, 0.95. Before you run it: which of the twelve will be ruined?
+# %% [markdown] lang="vi" of="98be33bb"
+# Cũng điều đó trên một bức ảnh. Mỗi cột lấy câu trả lời *đúng* theo kiểu của nó, cộng cùng một sai số có độ lệch chuẩn
+# (standard deviation) 0.1, rồi đọc $x_0$ từ đó ra. Các hàng: t = 0.1, 0.5, 0.95. Trước khi chạy: ảnh nào trong mười hai ảnh sẽ hỏng?
+
+# %%
+from minidiff.paths import target, to_x0_eps
+from minidiff.train.images import to_tensor
+from minidiff.train.pixels import portraits
+
+portrait = to_tensor(portraits(4))[3:]                              # (1, 3, 32, 32), number 3 is a star
+generator = torch.Generator().manual_seed(0)
+eps, error = torch.randn(2, 1, 3, 32, 32, generator=generator)
+rows = []
+for moment in (0.1, 0.5, 0.95):
+    t = torch.tensor(moment)
+    x = path.mix(portrait, eps, t)
+    answers = [target(path, kind, portrait, eps, t) + 0.1 * error for kind in KINDS]
+    rows += [to_x0_eps(path, kind, answer, x, t)[0][0] for kind, answer in zip(KINDS, answers, strict=True)]
+show(rows, titles=list(KINDS), columns=4)
+
+# %% [markdown] lang="en"
+# Only the eps column at t = 0.95, where 0.1 became 1.27. That is a picture made in the first steps of sampling, when everything
+# is decided. (x0's weakness does not show in a picture of $x_0$: it is the *eps* read out of it, at small t, that goes bad.)
+# %% [markdown] lang="vi" of="1a8220b4"
+# Chỉ cột eps tại t = 0.95, nơi 0.1 đã thành 1.27. Đó là bức ảnh của những bước lấy mẫu đầu tiên, lúc mọi thứ được quyết định.
+# (Điểm yếu của x0 không hiện ra khi nhìn $x_0$: cái hỏng là *eps* đọc ra từ nó, khi t nhỏ.)
+
+# %% [markdown] lang="en" slide="slide"
+# ## The picture behind it: a rotation
+#
+# Put $x_0$ on one axis and eps on the other: data and noise are one point. Seeing $x$ is seeing the point's shadow on the line
+# in direction $(\alpha, \sigma)$, at the angle $\varphi = \pi t / 2$. The answer is its shadow on a second line. Two shadows fix
+# the point; **best when the lines are perpendicular, not at all when they coincide**.
+# %% [markdown] lang="vi" of="638c63e7"
+# ## Hình học phía sau: một phép quay
+#
+# Đặt $x_0$ lên một trục, eps lên trục kia: dữ liệu và nhiễu là một điểm. Nhìn thấy $x$ là thấy bóng của điểm ấy trên đường thẳng
+# có hướng $(\alpha, \sigma)$, nghiêng góc $\varphi = \pi t / 2$. Câu trả lời là bóng của nó trên một đường thứ hai. Hai cái bóng
+# xác định điểm; **tốt nhất khi hai đường vuông góc, và vô ích khi chúng trùng nhau**.
+
+# %% slide="sub"
+def lines(t, axis):
+    """What is seen (black) and the four things that may be asked for."""
+    a, s = float(path.alpha(torch.tensor(t))), float(path.sigma(torch.tensor(t)))
+    axis.plot([-a, a], [-s, s], color="black", lw=4)
+    axis.text(-1.3 * a, -1.3 * s, "x", ha="center", va="center", weight="bold")
+    for kind, (along_x0, along_eps) in {"eps": (0, 1), "x0": (1, 0), "v": (-s, a), "flow": (-0.707, 0.707)}.items():
+        axis.plot([-along_x0, along_x0], [-along_eps, along_eps], color=COLOUR[kind], lw=1.5)
+        far = 1.5 if kind == "v" else 1.25                          # lines meet, names should not
+        axis.text(far * along_x0, far * along_eps, kind, color=COLOUR[kind], fontsize=8, ha="center", va="center")
+    axis.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xticks=[], yticks=[])
+
+
+slider(lines, "t", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
+
+# %% [markdown] lang="en"
+# As t grows the black line turns a quarter turn, from $x_0$ to eps. **v turns with it, always at a right angle**. eps stands
+# still and is run over at t = 1: asking for it there is asking for what is seen already. x0 is run over at t = 0. flow stands at
+# 135° and is never closer than 45°.
+# %% [markdown] lang="vi" of="1b83425b"
+# Khi t tăng, đường đen quay một phần tư vòng, từ $x_0$ đến eps. **v quay theo nó, luôn vuông góc**. eps đứng yên và bị đường đen
+# đè lên tại t = 1: hỏi nó ở đó là hỏi điều đã nhìn thấy. x0 bị đè tại t = 0. flow đứng ở 135° và không bao giờ gần hơn 45°.
+
+# %% [markdown] lang="en"
+# In numbers: x and v are the point $(x_0, \epsilon)$ **rotated** by $\varphi$, so turning back is the same matrix transposed.
+# $$\begin{pmatrix} x \\ v \end{pmatrix} = \begin{pmatrix} \alpha & \sigma \\ -\sigma & \alpha \end{pmatrix}
+# \begin{pmatrix} x_0 \\ \epsilon \end{pmatrix}$$
+# %% [markdown] lang="vi" of="0929587b"
+# Bằng con số: x và v chính là điểm $(x_0, \epsilon)$ được **quay** một góc $\varphi$, nên quay ngược lại chỉ là dùng ma trận chuyển vị.
+# $$\begin{pmatrix} x \\ v \end{pmatrix} = \begin{pmatrix} \alpha & \sigma \\ -\sigma & \alpha \end{pmatrix}
+# \begin{pmatrix} x_0 \\ \epsilon \end{pmatrix}$$
+
+# %%
+rotation = torch.tensor([[0.6, 0.8], [-0.8, 0.6]])                  # [[alpha, sigma], [-sigma, alpha]]
+x_and_v = rotation @ torch.tensor([1.0, -0.5])                      # the pixel from above
+print("x, v    ", x_and_v)
+print("x0, eps ", rotation.T @ x_and_v)
+
+# %% [markdown] lang="en"
+# ## All four in one formula
+#
+# Every kind is a weighted sum $\text{pred} = a\,\epsilon + b\,x_0$, and so is $x = \sigma\,\epsilon + \alpha\,x_0$. Cramer's rule
+# solves the two for any weights:
+#
+# $$\det = \alpha a - \sigma b \qquad x_0 = \frac{a\,x - \sigma\,\text{pred}}{\det} \qquad
+# \epsilon = \frac{\alpha\,\text{pred} - b\,x}{\det}$$
+# %% [markdown] lang="vi" of="23dc1248"
+# ## Cả bốn trong một công thức
+#
+# Mỗi kiểu là một tổng có trọng số $\text{pred} = a\,\epsilon + b\,x_0$, và $x = \sigma\,\epsilon + \alpha\,x_0$ cũng vậy. Quy tắc
+# Cramer giải hệ này với mọi trọng số:
+#
+# $$\det = \alpha a - \sigma b \qquad x_0 = \frac{a\,x - \sigma\,\text{pred}}{\det} \qquad
+# \epsilon = \frac{\alpha\,\text{pred} - b\,x}{\det}$$
+
+# %%
+WEIGHTS = {                                                         # kind: (a, b) of a eps + b x0
+    "eps": lambda alpha, sigma: (1, 0),
+    "x0": lambda alpha, sigma: (0, 1),
+    "v": lambda alpha, sigma: (alpha, -sigma),
+    "flow": lambda alpha, sigma: (1, -1),
+}
+
+
+def read(kind, pred, x, alpha, sigma):
+    """x0 and eps, each of the shape of x."""
+    a, b = WEIGHTS[kind](alpha, sigma)
+    det = alpha * a - sigma * b
+    return (a * x - sigma * pred) / det, (alpha * pred - b * x) / det
+
+# %% [markdown] lang="en"
+# The library says the same, and takes care of the two places where det is 0.
+# %% [markdown] lang="vi" of="00a716f9"
+# Thư viện cũng viết đúng như vậy, và lo thêm hai chỗ mà det bằng 0.
+
+# %%
+source(target)
+source(to_x0_eps)
+x0, eps = torch.randn(2, 5, 3, 8, 8, generator=generator)           # (B, C, H, W), B = 5
+t = torch.tensor([0.05, 0.3, 0.5, 0.7, 0.95])                       # (B,)
+x, a, s = path.mix(x0, eps, t), path.alpha(t).view(5, 1, 1, 1), path.sigma(t).view(5, 1, 1, 1)
+for kind in KINDS:
+    pred = target(path, kind, x0, eps, t)                           # (B, C, H, W): a prediction has the shape of x
+    torch.testing.assert_close(read(kind, pred, x, a, s), to_x0_eps(path, kind, pred, x, t))
+
+# %% [markdown] lang="en" role="think"
+# At t = 1 on the cosine path alpha is 0, and `eps` can't be solved for $x_0$. What would you have a sampler use in its place
+# in the very first step?
+# ---
+# The library takes $x_0 = 0$, the mean of the data's range: a plain grey. That is all an eps network can say there. (Stable
+# Diffusion 1 predicts eps; its schedule ends a little before alpha = 0, so there the division is by about 0.07.) A v network has a real opinion even
+# at t = 1: its answer is then $-E[x_0]$.
+# *Now is a good time for exercises 03.1 and 03.2.*
+# %% [markdown] lang="vi" of="fa9f23b7"
+# Tại t = 1 trên đường cosine, alpha bằng 0 nên không giải ra $x_0$ từ `eps` được. Bạn sẽ cho bộ lấy mẫu dùng gì thay thế ở
+# bước đầu tiên?
+# ---
+# Thư viện lấy $x_0 = 0$, điểm giữa khoảng giá trị của dữ liệu: một màu xám. Mạng eps chỉ nói được có thế. (Stable
+# Diffusion 1 dự đoán eps; lịch của nó dừng ngay trước khi alpha = 0, nên ở đó nó chia cho khoảng 0.07.) Mạng v thì có ý kiến thật sự ngay cả tại t = 1: câu trả lời
+# của nó khi đó là $-E[x_0]$.
+# *Đây là lúc thích hợp để làm bài tập 03.1 và 03.2.*
+
+# %% [markdown] lang="en" slide="slide"
+# ## Which times are trained on: the schedule
+#
+# What a network finds hard depends not on t but on the **signal-to-noise ratio**, $\text{SNR} = \alpha^2 / \sigma^2$. A noise
+# schedule says how fast SNR falls as t goes from 0 to 1, and thereby at which SNRs the training time is spent.
+# %% [markdown] lang="vi" of="6d851671"
+# ## Huấn luyện ở những thời điểm nào: lịch nhiễu
+#
+# Mạng thấy khó hay dễ không phải do t mà do **tỉ số tín hiệu trên nhiễu** (signal-to-noise ratio), $\text{SNR} = \alpha^2 /
+# \sigma^2$. Lịch nhiễu (noise schedule) quy định SNR giảm nhanh thế nào khi t đi từ 0 đến 1, và qua đó công sức huấn luyện được dồn
+# vào những SNR nào.
+
+# %% slide="sub"
+t = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
+figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
+for name in ("cosine", "linear", "scaled_linear", "flow"):
+    log_snr = 2 * get_path(name).log_snr_half(t)
+    axes[0].plot(t, log_snr, label=name)
+    axes[1].hist(log_snr.numpy(), bins=30, range=(-12, 12), histtype="step", density=True)
+axes[0].set(title="log SNR", xlabel="t", ylim=(-12, 12))
+axes[1].set(title="where uniform t spends its time", xlabel="log SNR")
+axes[0].legend(fontsize=7)
+plt.show()
+
+# %%
+for name in ("linear", "cosine"):
+    print(f"{name:7} share of times with log SNR below -5: {float((2 * get_path(name).log_snr_half(t) < -5).float().mean()):.2f}")
+t = torch.tensor([0.1, 0.25, 0.4, 0.55, 0.7, 0.85])                 # (6,)
+noise6 = torch.randn(6, 3, 32, 32, generator=generator)
+both = [get_path(name).mix(portrait.expand(6, -1, -1, -1), noise6, t) for name in ("linear", "cosine")]
+show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
+
+# %% [markdown] lang="en"
+# Above linear (DDPM's), below cosine. On 32 × 32 pixels linear has all but hidden the star by t = 0.55. It spends 30 % of its times
+# at a log SNR below -5, where there is hardly anything to see; cosine, which falls more evenly, 5 % (Nichol & Dhariwal 2021).
+# Larger pictures need more noise to hide as much, since neighbouring pixels say the same thing, so there the balance shifts.
+# %% [markdown] lang="vi" of="36f9801b"
+# Hàng trên là linear (của DDPM), hàng dưới là cosine. Với 32 × 32 pixel, linear gần như đã che mất ngôi sao từ t = 0.55. Nó dành 30 %
+# thời gian cho log SNR dưới -5, nơi hầu như chẳng còn gì để nhìn; cosine giảm đều hơn, chỉ 5 % (Nichol & Dhariwal 2021). Ảnh lớn cần
+# nhiều nhiễu hơn mới che được chừng ấy, vì các pixel cạnh nhau nói cùng một điều, nên khi đó thế cân bằng thay đổi.
+
+# %% [markdown] lang="en" slide="slide"
+# ## How much each time counts: min-SNR
+#
+# All four losses measure the same mistake, in different units. If $x_0$ is off by $d$, then eps is off by $-d\,\alpha/\sigma$,
+# and $a\,\epsilon + b\,x_0$ by $d\,(b - a\,\alpha/\sigma)$. Squared:
+#
+# | kind | its plain loss = x0 loss times |
+# |---|---|
+# | eps | SNR |
+# | x0 | 1 |
+# | v | SNR + 1 |
+# | flow | (1 + √SNR)² |
+# %% [markdown] lang="vi" of="ed786e0a"
+# ## Mỗi thời điểm đáng giá bao nhiêu: min-SNR
+#
+# Cả bốn hàm mất mát (loss) đo cùng một sai lầm, bằng những đơn vị khác nhau. Nếu $x_0$ sai $d$ thì eps sai $-d\,\alpha/\sigma$, và
+# $a\,\epsilon + b\,x_0$ sai $d\,(b - a\,\alpha/\sigma)$. Bình phương lên:
+#
+# | kiểu | hàm mất mát thường = hàm theo x0 nhân với |
+# |---|---|
+# | eps | SNR |
+# | x0 | 1 |
+# | v | SNR + 1 |
+# | flow | (1 + √SNR)² |
+
+# %% [markdown] lang="en"
+# Choosing a kind silently chose a weight. At t = 0.02 SNR is about 1000: there eps counts an $x_0$ error a thousand times as
+# much as in the middle, where SNR is 1, and v five hundred times. **Min-SNR** (Hang et al. 2023) makes the choice openly: whatever the kind, weigh the $x_0$ error by
+# $\min(\text{SNR}, \gamma)$, with $\gamma = 5$. So divide the kind's own factor out:
+#
+# $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
+# %% [markdown] lang="vi" of="1019401b"
+# Chọn kiểu tức là đã ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1000: ở đó eps coi sai số của $x_0$ nặng gấp nghìn lần so
+# với ở giữa, nơi SNR bằng 1, còn v thì năm trăm lần. **Min-SNR** (Hang et al. 2023) chọn một cách công khai: kiểu nào cũng vậy, sai số của $x_0$ được nhân với
+# $\min(\text{SNR}, \gamma)$, với $\gamma = 5$. Vậy chỉ việc chia thừa số riêng của từng kiểu ra:
+#
+# $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
+
+# %% slide="sub"
+from minidiff.losses import min_snr_weight
+
+t = torch.linspace(0.01, 0.99, 99)
+snr = (path.alpha(t) / path.sigma(t)) ** 2
+plain = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
+figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
+for kind in KINDS:
+    axes[0].semilogy(t, plain[kind], color=COLOUR[kind], label=kind)
+    axes[1].plot(t, min_snr_weight(path, kind, t), color=COLOUR[kind])
+    torch.testing.assert_close(min_snr_weight(path, kind, t), snr.clamp(max=5) / plain[kind], rtol=1e-4, atol=1e-6)
+axes[0].semilogy(t, snr.clamp(max=5), color="black", ls="--", label="min(SNR, 5)")
+axes[0].set(title="weight of an x0 error", xlabel="t", ylim=(1e-3, 1e4))
+axes[1].set(title="min-SNR weight of each loss", xlabel="t")
+axes[0].legend(fontsize=7)
+plt.show()
+
+# %%
+source(min_snr_weight)
+
+# %% [markdown] lang="en" role="think"
+# Take *any* guess of $x_0$, turn it into a prediction of each kind, and compute the four losses: first plain, then with min-SNR
+# weights. Which of these eight numbers will be equal?
+# ---
+# The four weighted ones, to the last digit that float32 keeps; the plain ones differ by large factors. That is what the
+# derivation promised, and it is a sharp test of code: a wrong weight or a wrong target for any kind breaks it.
+# %% [markdown] lang="vi" of="89b51fab"
+# Lấy *một* ước đoán bất kỳ của $x_0$, đổi nó thành dự đoán theo từng kiểu rồi tính bốn hàm mất mát: trước tiên là loại thường, sau
+# đó nhân trọng số min-SNR. Những số nào trong tám số này sẽ bằng nhau?
+# ---
+# Bốn số có trọng số, bằng nhau đến chữ số cuối mà float32 giữ được; các số thường thì khác nhau nhiều lần. Đó đúng là điều phép suy
+# ra đã hứa, và cũng là phép thử sắc bén cho mã: chỉ cần một trọng số hay một mục tiêu sai ở kiểu nào đó là nó không còn đúng.
+
+# %%
+from minidiff.losses import diffusion_loss
+
+t = torch.linspace(0.05, 0.95, 64)
+x0, eps, wrong = torch.randn(3, 64, 2, generator=generator)
+x = path.mix(x0, eps, t)
+guess, its_eps = to_x0_eps(path, "x0", x0 + 0.1 * wrong, x, t)      # a guess of x0, and the eps that goes with it
+for kind in KINDS:
+    pred = target(path, kind, guess, its_eps, t)                    # the same guess, said in another kind
+    plain_loss = diffusion_loss(pred, x0, eps, t, path, kind)
+    weighted = diffusion_loss(pred, x0, eps, t, path, kind, weight=min_snr_weight(path, kind, t))
+    print(f"{kind:5} plain {plain_loss:.4f}   min-SNR {weighted:.4f}")
+
+# %% [markdown] lang="en" slide="slide"
+# ## The last trick: average the weights (EMA)
+#
+# Training ends wherever the last noisy step left the weights. A walk that jitters round a goal is, on average, nearer to the goal
+# than at any one moment. So keep a second copy that follows slowly, and sample from **that**:
+#
+# $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
+# %% [markdown] lang="vi" of="dd1c4c80"
+# ## Mẹo cuối: lấy trung bình các trọng số (EMA)
+#
+# Huấn luyện kết thúc ở bất cứ đâu mà bước nhiễu cuối cùng để lại. Một bước đi run rẩy quanh đích, tính trung bình, thì gần đích hơn
+# so với tại một thời điểm bất kỳ. Vậy hãy giữ một bản sao đi theo thật chậm (exponential moving average), và lấy mẫu từ **bản đó**:
+#
+# $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
+
+# %% slide="sub"
+steps = torch.arange(400)
+walk = 1 - 2 * torch.exp(-steps / 40) + 0.3 * torch.randn(400, generator=torch.Generator().manual_seed(0))
+
+
+def follow(decay, axis):
+    """The walk of one weight towards 1, its average, and the average without the warm-up."""
+    for warm_up, style in ((True, "-"), (False, ":")):
+        average, trace = -1.0, []
+        for n, w in enumerate(walk.tolist()):
+            d = min(decay, (1 + n) / (10 + n)) if warm_up else decay
+            average = d * average + (1 - d) * w
+            trace.append(average)
+        axis.plot(trace, style, color="tab:red", lw=1.5)
+    axis.plot(walk, color="0.7", lw=0.5, zorder=0)
+
+
+slider(follow, "decay", [0.0, 0.9, 0.98, 0.995])
+
+# %% [markdown] lang="en"
+# Grey: the weight. Red: its average. A decay of 0 is no average; 0.98 remembers about $1/(1-d) = 50$ steps; 0.995 about 200, and
+# here comes the catch: the dotted line still remembers how it began, untrained. The **warm-up**, $d = \min(\text{decay}, (1+n)/(10+n))$
+# at update n, lets go of that in time.
+# %% [markdown] lang="vi" of="ba482fde"
+# Xám: trọng số. Đỏ: trung bình của nó. Decay bằng 0 là không lấy trung bình; 0.98 nhớ khoảng $1/(1-d) = 50$ bước; 0.995 nhớ khoảng
+# 200, và đây là chỗ vướng: đường chấm vẫn còn nhớ lúc khởi đầu, khi chưa học gì. **Khởi động** (warm-up), $d = \min(\text{decay},
+# (1+n)/(10+n))$ ở lần cập nhật n, giúp buông phần đó kịp lúc.
+
+# %%
+from torch import nn
+
+from minidiff.train.ema import EMA
+
+source(EMA.update)
+weight = nn.Linear(1, 1, bias=False)
+nn.init.constant_(weight.weight, -1.0)
+ema, average = EMA(weight, decay=0.98), -1.0
+for n, w in enumerate(walk.tolist()):
+    nn.init.constant_(weight.weight, w)                             # stands for an optimiser's step
+    ema.update(weight)
+    d = min(0.98, (1 + n) / (10 + n))
+    average = d * average + (1 - d) * w
+assert abs(float(ema.average["weight"]) - average) < 1e-4
+
+# %% [markdown] lang="en"
+# *Exercises 03.3 and 03.4 fit here.* Now to what all this is worth.
+# %% [markdown] lang="vi" of="48c9f9fc"
+# *Bài tập 03.3 và 03.4 hợp với chỗ này.* Giờ hãy xem tất cả những thứ ấy đáng giá bao nhiêu.
+
+# %% [markdown] lang="en" slide="slide"
+# ## Measured: four kinds, two weightings, with and without EMA
+#
+# To know how wrong a network is one needs the right answer. For data made of Gaussians it is a formula (`analytic.mixture`). So:
+# points in the plane around four places, the exact $E[x_0 \mid x_t]$ beside every network's, and everything else **equal**: the
+# same starting weights, batches, noise, steps and learning rate.
+# %% [markdown] lang="vi" of="fc0c1fa7"
+# ## Đo đạc: bốn kiểu, hai cách đánh trọng số, có và không có EMA
+#
+# Muốn biết mạng sai bao nhiêu thì phải có đáp án đúng. Với dữ liệu tạo từ phân phối Gauss, đáp án là một công thức
+# (`analytic.mixture`). Vậy nên: các điểm trên mặt phẳng quanh bốn vị trí, $E[x_0 \mid x_t]$ chính xác đặt cạnh câu trả lời của từng
+# mạng, và mọi thứ khác **như nhau**: cùng trọng số ban đầu, cùng lô (batch), cùng nhiễu, cùng số bước và tốc độ học.
+
+# %%
+from minidiff.analytic import mixture
+
+MEANS, STD = (-1.0, 1.0), 0.2
+exact = mixture(path, MEANS, STD)                                   # (x, t) -> (x0, eps), the best there is
+
+
+def points(shape, generator):
+    """Each coordinate normal around -1 or around 1."""
+    centres = torch.tensor(MEANS)[torch.randint(2, shape, generator=generator)]
+    return centres + STD * torch.randn(shape, generator=generator)
+
+
+generator = torch.Generator().manual_seed(2)
+x0, eps, start = points((512, 2), generator), *torch.randn(2, 512, 2, generator=generator)
+x = path.mix(x0, eps, torch.tensor(0.5))
+figure, axes = plt.subplots(1, 3, figsize=(7, 2.5), layout="constrained", sharex=True, sharey=True)
+for axis, cloud, name in zip(axes, (x0, x, exact(x, torch.tensor(0.5))[0]), ("x0", "x at t = 0.5", "E[x0 | x]"), strict=True):
+    axis.scatter(*cloud.T, s=3, color="tab:purple")
+    axis.set(title=name, aspect="equal")
+plt.show()
+
+# %% [markdown] lang="en"
+# Eight ways to train (4 kinds, plain or min-SNR), three seeds each: 24 small networks. They train **side by side** as one stack of
+# matrices; a batched product keeps them apart. R = 8 runs, S = 3 seeds.
+# %% [markdown] lang="vi" of="989db205"
+# Tám cách huấn luyện (4 kiểu, thường hoặc min-SNR), mỗi cách ba seed: 24 mạng nhỏ. Chúng được huấn luyện **song song** như một chồng
+# ma trận; phép nhân theo lô giữ chúng tách rời nhau. R = 8 cách, S = 3 seed.
+
+# %%
+from itertools import pairwise
+
+import torch.nn.functional as F
+
+from minidiff.nn.embeddings import timestep_embedding
+
+RUNS = [(kind, snr) for kind in KINDS for snr in (False, True)]     # R = 8
+SEEDS, BATCH, STEPS = 3, 128, 800
+
+
+# %% [markdown] lang="en"
+# Each network has two hidden layers of 64: a point and its time go in, (2 + 32) numbers, a prediction of the point's shape comes out.
+# Weights are (R, S, in, out), so `h @ weight` is R × S products at once.
+# %% [markdown] lang="vi" of="8b097465"
+# Mỗi mạng có hai lớp ẩn rộng 64: vào là một điểm cùng thời điểm của nó, (2 + 32) số; ra là một dự đoán cùng kích thước với điểm. Trọng
+# số có kích thước (R, S, vào, ra), nên `h @ weight` là R × S phép nhân cùng lúc.
+
+# %%
+class Crowd(nn.Module):
+    """R x S networks side by side: x (..., S, B, 2) and timestep to a prediction (R, S, B, 2)."""
+
+    def __init__(self, runs, seeds, width=64):
+        super().__init__()
+        generator, sizes = torch.Generator().manual_seed(0), [2 + 32, width, width, 2]
+        layers = [torch.randn(1, seeds, i, o, generator=generator) * (2 / i) ** 0.5 for i, o in pairwise(sizes)]
+        self.weights = nn.ParameterList(layer.repeat(runs, 1, 1, 1) for layer in layers)    # all runs start alike
+        self.biases = nn.ParameterList(torch.zeros(runs, seeds, 1, o) for o in sizes[1:])
+        nn.init.zeros_(self.weights[-1])
+
+    def forward(self, x, timestep):
+        time = timestep_embedding(timestep.reshape(-1), 32).view(*timestep.shape, 32)
+        h = torch.cat([x, time.expand(*x.shape[:-1], 32)], dim=-1)  # (..., S, B, 34)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            h = F.silu(h @ weight + bias)                           # (R, S, B, 64)
+        return h @ self.weights[-1] + self.biases[-1]
+
+# %% [markdown] lang="en"
+# The loop is lesson 02's, with one line changed: the goal. EMA needs no training of its own: the same run gives both its last
+# weights and their average.
+# %% [markdown] lang="vi" of="be32d94a"
+# Vòng lặp chính là của bài 02, chỉ đổi một dòng: mục tiêu. EMA không cần huấn luyện riêng: cùng một lần chạy cho cả trọng số cuối
+# lẫn trung bình của chúng.
+
+# %%
+crowd = Crowd(len(RUNS), SEEDS)
+ema, optimizer = EMA(crowd, decay=0.99), torch.optim.Adam(crowd.parameters(), lr=3e-3)
+generator, n, shape = torch.Generator().manual_seed(1), SEEDS * BATCH, (len(RUNS), SEEDS, BATCH)
+for _ in range(STEPS):
+    data, noise2 = points((n, 2), generator), torch.randn(n, 2, generator=generator)
+    t = torch.rand(n, generator=generator)                          # (S B,)
+    goal = torch.stack([target(path, kind, data, noise2, t) for kind, _ in RUNS]).view(*shape, 2)
+    weight = torch.stack([min_snr_weight(path, kind, t) if snr else torch.ones(n) for kind, snr in RUNS]).view(shape)
+    pred = crowd(path.mix(data, noise2, t).view(SEEDS, BATCH, 2), path.timestep(t).view(SEEDS, BATCH))
+    losses = (pred - goal).square().mean(-1) * weight               # (R, S, B)
+    optimizer.zero_grad()
+    losses.mean(-1).sum().backward()                                # a sum: no network touches another's gradient
+    optimizer.step()
+    ema.update(crowd)
+averaged = Crowd(len(RUNS), SEEDS)
+ema.copy_to(averaged)
+
+# %% [markdown] lang="en" role="think"
+# Two things will be measured: how far each network's $x_0$ is from the exact one at every time, and how far its *samples* land
+# from where the exact denoiser, from the same noise, would have landed. Commit yourself: which kind will be worst at t = 0.98,
+# which at t = 0.02, and by what factor? Will the samples differ as much?
+# ---
+# The left plot below should look like the amplification curves near the start of this lesson. The samples are another matter:
+# the later steps look again, and repair part of an error at t = 0.98. Read the table before you believe anything.
+# %% [markdown] lang="vi" of="31a65a98"
+# Ta sẽ đo hai thứ: $x_0$ của mỗi mạng cách đáp án bao xa tại từng thời điểm, và *mẫu* của nó rơi cách chỗ mà bộ khử nhiễu chính xác,
+# xuất phát từ cùng nhiễu, sẽ rơi vào bao xa. Hãy chốt trước: kiểu nào tệ nhất tại t = 0.98, kiểu nào tại t = 0.02, và gấp mấy lần?
+# Các mẫu có chênh nhau nhiều như thế không?
+# ---
+# Hình bên trái dưới đây sẽ giống các đường khuếch đại ở đầu bài. Các mẫu lại là chuyện khác: sai số tại t = 0.98 được các bước sau
+# nhìn lại và sửa bớt. Hãy đọc bảng trước khi tin bất cứ điều gì.
+
+# %%
+def denoise_with(net):
+    """All networks as one denoiser: x (R, S, N, 2), t () to x0 and eps of that shape."""
+    @torch.no_grad()
+    def denoise(x, t):
+        pred = net(x, path.timestep(t))
+        pairs = [to_x0_eps(path, kind, pred[k], x[k], t) for k, (kind, _) in enumerate(RUNS)]
+        return tuple(torch.stack(part) for part in zip(*pairs, strict=True))
+    return denoise
+
+# %% [markdown] lang="en"
+# First figure: at a fixed time, the distance between a network's $x_0$ and the exact one, over 512 fresh points.
+# %% [markdown] lang="vi" of="94966b52"
+# Con số thứ nhất: tại một thời điểm cố định, khoảng cách giữa $x_0$ của mạng và $x_0$ chính xác, trên 512 điểm mới.
+
+# %%
+def rms(difference):
+    return difference.square().sum(-1).mean(-1).sqrt()              # (..., N, 2) to (...)
+
+
+def x0_error(net, t):
+    x = path.mix(x0, eps, t)
+    return rms(denoise_with(net)(x.expand(len(RUNS), SEEDS, -1, -1), t)[0] - exact(x, t)[0])    # (R, S)
+
+
+TIMES = torch.tensor([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98], dtype=torch.float64)
+nets = {"last": crowd, "EMA": averaged}
+errors = {name: torch.stack([x0_error(net, t) for t in TIMES], dim=-1) for name, net in nets.items()}   # (R, S, T)
+
+# %% [markdown] lang="en"
+# Second figure: 40 steps from the same 512 draws of noise, once with each network, once with the exact denoiser. How far apart do they
+# land?
+# %% [markdown] lang="vi" of="39d42496"
+# Con số thứ hai: 40 bước từ cùng 512 mẫu nhiễu, một lần với từng mạng, một lần với bộ khử nhiễu chính xác. Chúng rơi cách nhau bao xa?
+
+# %%
+def landing(denoise, x):
+    *_, last = sample(denoise, x, path, uniform(path, 40))
+    return last.x
+
+
+right_place = landing(exact, start)                                 # (512, 2)
+crowds_start = start.expand(len(RUNS), SEEDS, -1, -1)               # (R, S, 512, 2)
+ends = {name: rms(landing(denoise_with(net), crowds_start) - right_place) for name, net in nets.items()}    # (R, S)
+
+# %%
+from math import comb
+
+print("             error of x0 (EMA) at t =        samples, mean ± std of 3 seeds")
+print("              0.02    0.50    0.98            last weights        EMA")
+for k, (kind, snr) in enumerate(RUNS):
+    by_time = errors["EMA"][k].mean(0)
+    middle = "".join(f"{by_time[TIMES.tolist().index(t)]:8.3f}" for t in (0.02, 0.5, 0.98))
+    last, smooth = (f"{ends[name][k].mean():.3f} ± {ends[name][k].std():.3f}" for name in ends)
+    print(f"{kind:5}{'min-SNR' if snr else '':8}{middle}         {last}     {smooth}")
+
+pairs = {"EMA against last weights": ends["EMA"] < ends["last"], "min-SNR against plain": ends["EMA"][1::2] < ends["EMA"][::2]}
+for name, wins in pairs.items():
+    k, n = int(wins.sum()), wins.numel()
+    by_chance = sum(comb(n, j) for j in range(k, n + 1)) / 2**n
+    print(f"{name}: nearer {k} times of {n} (a coin: {by_chance:.2f})")
+
+# %% slide="sub"
+figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained", sharey=True)
+for k, kind in enumerate(KINDS):
+    own = errors["EMA"][2 * k].mean(0)                              # plain loss, mean of the seeds
+    a, s = path.alpha(TIMES), path.sigma(TIMES)
+    factor = {"eps": s / a, "x0": 1, "v": s, "flow": s / (a + s)}[kind]
+    axes[0].semilogy(TIMES, own, color=COLOUR[kind], label=kind)
+    axes[1].semilogy(TIMES, own / factor, color=COLOUR[kind])
+axes[0].set(title="error of x0", xlabel="t")
+axes[1].set(title="error of the network's own answer", xlabel="t")
+axes[0].legend(fontsize=7)
+plt.show()
+
+# %% slide="sub"
+figure, axis = plt.subplots(figsize=(7, 2.5), layout="constrained")
+for offset, (name, colour) in zip((-0.2, 0.2), (("last", "0.7"), ("EMA", "tab:purple")), strict=True):
+    place = torch.arange(len(RUNS)) + offset
+    axis.bar(place, ends[name].mean(1), 0.4, yerr=ends[name].std(1), color=colour, capsize=2, label=name)
+    for column in ends[name].T:
+        axis.plot(place, column, ".", color="black", ms=3)          # every seed is a dot
+axis.set_xticks(range(len(RUNS)), [f"{kind}\nmin-SNR" if snr else kind for kind, snr in RUNS], fontsize=8)
+axis.set(title="distance of the samples from the exact ones")
+axis.legend(fontsize=7)
+plt.show()
+
+# %%
+assert (errors["EMA"][0, :, -1] > 3 * errors["EMA"][2::2, :, -1]).all()      # eps is worst at t = 0.98, for every seed
+assert (errors["EMA"][2, :, 0] > 3 * errors["EMA"][[0, 4, 6], :, 0]).all()   # x0 is worst at t = 0.02, for every seed
+
+# %% [markdown] lang="en" slide="slide"
+# ### What this says
+#
+# - **The ends behave as computed**, for every seed: at t = 0.98 eps is by far the worst, at t = 0.02 x0. The networks' *own* errors
+#   are far more alike (right plot).
+# - **EMA costs one copy of the weights and mostly helps**: see the count.
+# - **Min-SNR moves error about**: the noisy end, which it hardly weighs, gets several times worse with x0, v and flow.
+# %% [markdown] lang="vi" of="a5cd8a58"
+# ### Điều phép đo này nói
+#
+# - **Hai đầu đúng như đã tính**, với mọi seed: tại t = 0.98 eps tệ nhất và bỏ xa, tại t = 0.02 là x0. Sai số *của chính câu trả lời*
+#   thì gần nhau hơn hẳn (hình phải).
+# - **EMA chỉ tốn một bản sao trọng số và phần lớn là có ích**: xem con số đếm.
+# - **Min-SNR dời sai số đi chỗ khác**: đầu nhiều nhiễu, nơi nó hầu như bỏ qua, tệ đi mấy lần với x0, v và flow.
+
+# %% [markdown] lang="en" slide="sub"
+# ### What it can't say
+#
+# Look at the dots: three seeds of the *same* recipe can lie further apart than neighbouring bars do (v most of all). A ranking of
+# the kinds by these bars **may not survive** three other seeds or another learning rate; nothing here shows that it would. Nor do
+# twelve pairs settle min-SNR.
+# %% [markdown] lang="vi" of="0eaddd1b"
+# ### Điều nó không thể nói
+#
+# Hãy nhìn các chấm: ba seed của *cùng* một công thức có thể chênh nhau hơn cả hai cột kề nhau (nhất là v). Thứ hạng các kiểu theo
+# những cột này **có thể không còn** với ba seed khác hay tốc độ học khác; ở đây không có gì bảo đảm điều đó. Mười hai cặp cũng chưa đủ
+# để phán xét min-SNR.
+
+# %% [markdown] lang="en"
+# The coin's figure takes seeds and rows for independent, which networks on shared batches are not quite. And this was a plane with
+# four heaps, one size of network, one learning rate, 800 steps. What changes with pictures: the data fill only a thin part of a space of thousands of dimensions while noise fills all of it, so
+# what is *easy to output* matters too, not only how errors convert; with large patches that favours x0. A cosine path was
+# given to all four here, though flow is usually trained on its own straight path (lesson 10). Fair tests train each kind at its
+# best learning rate, on the real data, with several seeds, and measure samples; lesson 14 does the measuring.
+#
+# What v and flow offer is not a victory in the last digit but **no bad place anywhere on the path**, and that was not an accident
+# of seeds: it is the determinant. It is why minidiff's own models predict v.
+# %% [markdown] lang="vi" of="df317ce8"
+# Xác suất tung đồng xu coi các seed và các dòng là độc lập, mà những mạng học chung các lô thì không hẳn. Và đây là một mặt phẳng với
+# bốn cụm điểm, một cỡ mạng, một tốc độ học, 800 bước. Với ảnh thì điều gì khác: dữ liệu chỉ chiếm một phần rất mỏng của không gian hàng nghìn chiều còn nhiễu lấp đầy cả không gian, nên
+# cái gì *dễ xuất ra* cũng quan trọng, không chỉ chuyện sai số được đổi ra sao; với patch lớn, điều đó có lợi cho x0. Ở đây cả bốn dùng
+# chung đường cosine, dù flow thường được huấn luyện trên đường thẳng của riêng nó (bài 10). Muốn so công bằng phải huấn luyện mỗi kiểu
+# với tốc độ học tốt nhất của nó, trên dữ liệu thật, với nhiều seed, rồi đo các mẫu; bài 14 lo phần đo.
+#
+# Thứ v và flow mang lại không phải một chiến thắng ở chữ số cuối mà là **không có chỗ nào tệ trên suốt đường đi**, và điều đó không
+# phải do seed may rủi: nó nằm ở định thức. Vì thế các mô hình của minidiff dự đoán v.
+
+# %% [markdown] lang="en" role="pitfall" slide="slide"
+# ## The pitfall: one kind read as another
+#
+# Back to the opening. The shipped network says **v**. The tensor has the right shape whatever it means, and nothing raises.
+#
+# **Symptom**: pictures that are black and glowing, pure noise, or right but grainy.
+# **Cause**: sampler and training disagree on the kind. **Fix**: store `kind` beside the weights, and read it from there.
+# %% [markdown] lang="vi" of="e827815d"
+# ## Cái bẫy: đọc kiểu này thành kiểu kia
+#
+# Trở lại với hình mở đầu. Mạng có sẵn nói **v**. Tensor có đúng kích thước dù mang nghĩa nào, và chẳng có lỗi nào được báo.
+#
+# **Triệu chứng**: ảnh đen và lóa, toàn nhiễu, hoặc đúng nhưng lấm tấm hạt.
+# **Nguyên nhân**: bộ lấy mẫu và lúc huấn luyện không thống nhất về kiểu. **Cách sửa**: lưu `kind` cùng trọng số, và đọc nó từ đó.
+
+# %% slide="sub"
+print("kind that the pipeline read from the zoo:", pipe.kind)
+show([x for kind in KINDS for x in runs[kind][-1].x[:2]], titles=[kind for kind in KINDS for _ in range(2)])
+for kind in KINDS:
+    print(f"{kind:5} std of x at steps 1, 4, 8, 12:", " ".join(f"{float(runs[kind][k].x.std()):.2f}" for k in (0, 3, 7, 11)))
+
+# %% [markdown] lang="en" role="think"
+# Near t = 1 v is about $-x_0$, near t = 0 about eps. Explain the three wrong pairs.
+# ---
+# *As eps*: at the start the answer ($-x_0$, small) is taken for noise, so the noise vanishes at once (std falls below 0.3), and $x - \sigma v$
+# is divided by a small alpha: dark, overblown blobs. *As x0*: at the end the answer is eps, and is returned as the picture: noise.
+# *As flow*: it agrees with v at both ends and takes away too little in between, so grain stays. The last is the dangerous one: it
+# looks like a badly trained model.
+# %% [markdown] lang="vi" of="e8106cb7"
+# Gần t = 1 thì v xấp xỉ $-x_0$, gần t = 0 thì xấp xỉ eps. Hãy giải thích ba cặp tranh hỏng.
+# ---
+# *Đọc là eps*: lúc đầu câu trả lời ($-x_0$, nhỏ) bị coi là nhiễu, nên nhiễu biến mất ngay (std tụt xuống dưới 0.3), còn $x - \sigma v$ lại bị
+# chia cho alpha rất nhỏ: những mảng tối, cháy. *Đọc là x0*: ở cuối, câu trả lời là eps và được trả về làm bức ảnh: nhiễu. *Đọc là
+# flow*: trùng với v ở hai đầu và ở giữa bớt nhiễu quá ít, nên còn hạt. Trường hợp sau cùng mới nguy hiểm: trông hệt như một mô hình học dở.
+
+# %% [markdown] lang="en"
+# **How to find out which kind a network speaks:** noise some real pictures, ask it once, and compute the min-SNR loss against each
+# kind's target. Those four are in the same unit (they are all $x_0$ losses), so they can be compared, and the smallest tells.
+# %% [markdown] lang="vi" of="e385fa70"
+# **Làm sao biết một mạng nói kiểu nào:** thêm nhiễu vào vài bức ảnh thật, hỏi mạng một lần, rồi tính hàm mất mát min-SNR so với mục
+# tiêu của từng kiểu. Bốn số ấy cùng đơn vị (đều là hàm mất mát theo $x_0$) nên so sánh được, và số nhỏ nhất cho biết đáp án.
+
+# %%
+real = to_tensor(portraits(18, "validation"))                       # (18, 3, 32, 32), one of each kind of thing
+t, its_noise = torch.linspace(0.1, 0.9, 18), torch.randn(real.shape, generator=generator)
+with torch.no_grad():
+    x = path.mix(real, its_noise, t).to(pipe.device)
+    pred = pipe.network(x, path.timestep(t).to(pipe.device), torch.arange(18, device=pipe.device)).cpu()
+found = {k: float(diffusion_loss(pred, real, its_noise, t, path, k, min_snr_weight(path, k, t))) for k in KINDS}
+print({kind: round(loss, 3) for kind, loss in found.items()})
+assert min(found, key=found.get) == pipe.kind
+
+# %% [markdown] lang="en" slide="slide"
+# ## Summary
+#
+# | kind | target (shape of x) | x0 = | x0 error × | min-SNR weight |
+# |---|---|---|---|---|
+# | eps | $\epsilon$ | $(x - \sigma\epsilon)/\alpha$ | $\sigma/\alpha$ | min(SNR, γ) / SNR |
+# | x0 | $x_0$ | pred | 1 | min(SNR, γ) |
+# | v | $\alpha\epsilon - \sigma x_0$ | $\alpha x - \sigma v$ | $\sigma$ | min(SNR, γ) / (SNR + 1) |
+# | flow | $\epsilon - x_0$ | $(x - \sigma\,\text{flow})/(\alpha+\sigma)$ | $\sigma/(\alpha+\sigma)$ | min(SNR, γ) / (1 + √SNR)² |
+#
+# EMA: $\bar w \leftarrow d\,\bar w + (1-d)\,w$, $d = \min(\text{decay}, (1+n)/(10+n))$.
+# %% [markdown] lang="vi" of="100825b9"
+# ## Tóm tắt
+#
+# | kiểu | mục tiêu (kích thước của x) | x0 = | sai số x0 × | trọng số min-SNR |
+# |---|---|---|---|---|
+# | eps | $\epsilon$ | $(x - \sigma\epsilon)/\alpha$ | $\sigma/\alpha$ | min(SNR, γ) / SNR |
+# | x0 | $x_0$ | pred | 1 | min(SNR, γ) |
+# | v | $\alpha\epsilon - \sigma x_0$ | $\alpha x - \sigma v$ | $\sigma$ | min(SNR, γ) / (SNR + 1) |
+# | flow | $\epsilon - x_0$ | $(x - \sigma\,\text{flow})/(\alpha+\sigma)$ | $\sigma/(\alpha+\sigma)$ | min(SNR, γ) / (1 + √SNR)² |
+#
+# EMA: $\bar w \leftarrow d\,\bar w + (1-d)\,w$, $d = \min(\text{decay}, (1+n)/(10+n))$.
+
+# %% [markdown] lang="en"
+# (The rows of v hold where alpha² + sigma² = 1, as on the cosine path; `to_x0_eps` knows the general case.)
+#
+# **You can now** choose a kind and say why; convert between kinds; read a weight as a statement about SNR; keep an average of the
+# weights; and tell a mistaken kind by its picture. *Exercise 03.5 has a training step to mend.*
+#
+# **What still bothers:** every picture here took a dozen steps or more. The step itself, from t to s, was simply used. Where does it
+# come from, why do so many samplers with so many names exist, and how few steps will do? That is lesson 04.
+#
+# **Sources.** Ho, Jain, Abbeel 2020, eq. 14 (eps). Salimans & Ho 2022, section 4 and appendix D (v, why eps fails when SNR nears 0).
+# Lipman et al. 2023, eq. 23; Liu et al. 2023 (flow). Nichol & Dhariwal 2021, section 3.2 (cosine). Hang et al. 2023, section 3.4
+# (min-SNR). Kingma & Gao 2023 (losses as weighted ELBOs). Polyak & Juditsky 1992 (averaging iterates). Karras et al. 2022,
+# appendix B.3 (the exact denoiser). Li & He 2025 (x0 and large patches).
+# %% [markdown] lang="vi" of="22479877"
+# (Các dòng của v đúng khi alpha² + sigma² = 1, như trên đường cosine; `to_x0_eps` biết trường hợp tổng quát.)
+#
+# **Giờ bạn có thể** chọn một kiểu và nói vì sao; đổi qua lại giữa các kiểu; đọc một trọng số như một phát biểu về SNR; giữ trung bình
+# của trọng số mạng; và nhìn ảnh mà nhận ra kiểu bị nhầm. *Bài tập 03.5 có một bước huấn luyện cần sửa.*
+#
+# **Điều còn vướng:** bức ảnh nào ở đây cũng tốn cả chục bước trở lên. Bản thân bước đi, từ t đến s, chỉ được đem ra dùng. Nó từ đâu
+# mà có, vì sao có nhiều bộ lấy mẫu với nhiều cái tên đến thế, và ít nhất cần bao nhiêu bước? Đó là bài 04.
+#
+# **Nguồn.** Ho, Jain, Abbeel 2020, công thức 14 (eps). Salimans & Ho 2022, mục 4 và phụ lục D (v, vì sao eps hỏng khi SNR gần 0).
+# Lipman et al. 2023, công thức 23; Liu et al. 2023 (flow). Nichol & Dhariwal 2021, mục 3.2 (cosine). Hang et al. 2023, mục 3.4
+# (min-SNR). Kingma & Gao 2023 (hàm mất mát như ELBO có trọng số). Polyak & Juditsky 1992 (trung bình các bước lặp). Karras et al. 2022,
+# phụ lục B.3 (bộ khử nhiễu chính xác). Li & He 2025 (x0 và patch lớn).
+
+# %% [markdown] lang="en" only="exercise"
+# # Exercises 03: what to predict
+#
+# Five exercises. The next cell loads the shipped `world-pixels`, which says **v**, and defines `drawn`, which samples four pictures
+# with any denoiser. After each exercise your function goes to work inside that model.
+# %% [markdown] lang="vi" of="d879ce43" only="exercise"
+# # Bài tập 03: dự đoán cái gì
+#
+# Năm bài tập. Ô tiếp theo nạp mô hình `world-pixels` có sẵn, vốn nói **v**, và định nghĩa `drawn`, hàm lấy mẫu bốn bức tranh bằng một
+# bộ khử nhiễu bất kỳ. Sau mỗi bài, hàm của bạn sẽ làm việc bên trong mô hình đó.
+
+# %% only="exercise"
+import torch
+from torch import Tensor, nn
+
+from minidiff import load_pipeline
+from minidiff.course.checks import get_exercise
+from minidiff.grids import uniform
+from minidiff.losses import min_snr_weight
+from minidiff.paths import KINDS, Path, denoiser, get_path, kind_weights, per_example, target, to_x0_eps
+from minidiff.samplers import sample
+from minidiff.train.images import to_tensor
+from minidiff.train.pixels import KINDS as THINGS
+from minidiff.train.pixels import portraits
+
+pipe = load_pipeline("world-pixels", dtype="float32")
+path = get_path("cosine")
+labels = torch.tensor([THINGS.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
+noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
+
+
+@torch.no_grad()
+def network(x, timestep):
+    return pipe.network(x, timestep, labels)                        # v, (4, 3, 32, 32)
+
+
+@torch.no_grad()
+def drawn(denoise, first=1.0, steps=12):
+    *_, last = sample(denoise, noise, path, first * uniform(path, steps))
+    return last.x.clamp(-1, 1).cpu()
+
+
+# %% [markdown] lang="en" exercise="03.1"
+# Complete the line: the target of a network that predicts v. alpha and sigma come shaped so that they multiply pictures.
+# %% [markdown] lang="vi" of="efd70500" exercise="03.1"
+# Hoàn thành một dòng: mục tiêu của mạng dự đoán v. alpha và sigma đã có kích thước nhân được với ảnh.
+
+# %% exercise="03.1"
+def v_target(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """x0, eps (B, C, H, W); alpha, sigma (B, 1, 1, 1) or (). Returns v (B, C, H, W)."""
+    #@ solution
+    return alpha * eps - sigma * x0
+    #@ stub
+    # 1. v is at a right angle to x = alpha x0 + sigma eps, and points towards the noise
+    raise NotImplementedError
+
+# %% [markdown] lang="en" role="hints" exercise="03.1"
+# Look at the ends: at t = 0 v is eps, at t = 1 it is -x0.
+# ---
+# x and v are two rows of a rotation matrix. If one row is (alpha, sigma), what is the other?
+# ---
+# A weight of eps times eps, minus a weight of x0 times x0; the weight that is 1 at t = 0 belongs to eps.
+# %% [markdown] lang="vi" of="3fee7b73" role="hints" exercise="03.1"
+# Hãy nhìn hai đầu: tại t = 0, v là eps; tại t = 1, v là -x0.
+# ---
+# x và v là hai hàng của một ma trận quay. Nếu một hàng là (alpha, sigma) thì hàng kia là gì?
+# ---
+# Một hệ số nhân eps, trừ đi một hệ số nhân x0; hệ số bằng 1 tại t = 0 thuộc về eps.
+
+# %% exercise="03.1" role="payoff"
+def draw(v_target):
+    shipped = denoiser(network, path, "v")
+
+    def through_v(x, t):                                            # take the answer apart, and make v of it once more
+        x0, eps = shipped(x, t)
+        return to_x0_eps(path, "v", v_target(x0, eps, path.alpha(t).to(x), path.sigma(t).to(x)), x, t)
+
+    return drawn(through_v)
+
+
+payoff(draw, v_target, get_exercise("03.1").reference)
+
+# %% [markdown] lang="en" exercise="03.2"
+# Read x0 and eps out of a prediction of any kind, on any path: two equations, two unknowns. `kind_weights(kind, alpha, sigma)` gives
+# (a, b) of `pred = a eps + b x0`. Only times with 0 < t < 1 are asked for.
+# %% [markdown] lang="vi" of="36149652" exercise="03.2"
+# Đọc x0 và eps ra từ một dự đoán thuộc kiểu bất kỳ, trên đường bất kỳ: hai phương trình, hai ẩn. `kind_weights(kind, alpha, sigma)` cho
+# (a, b) của `pred = a eps + b x0`. Chỉ hỏi những thời điểm 0 < t < 1.
+
+# %% exercise="03.2"
+def x0_and_eps(path: Path, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """pred, x (B, ...); t (B,). Returns (x0, eps), each of the shape and dtype of x."""
+    #@ solution
+    alpha, sigma = path.alpha(t), path.sigma(t)                                     # (B,)
+    a, b = kind_weights(kind, alpha, sigma)                                         # (B,)
+    alpha, sigma, a, b = (per_example(weight, x) for weight in (alpha, sigma, a, b))    # (B, 1, ..., 1)
+    det = alpha * a - sigma * b
+    return (a * x - sigma * pred) / det, (alpha * pred - b * x) / det
+    #@ stub
+    # 1. alpha, sigma of the path at t, and a, b of the kind: (B,) each
+    # 2. per_example(weight, x) shapes a weight (B,) to (B, 1, ..., 1)
+    # 3. the determinant of  x = alpha x0 + sigma eps,  pred = b x0 + a eps
+    # 4. x0 and eps by Cramer's rule
+    raise NotImplementedError
+
+# %% [markdown] lang="en" role="hints" exercise="03.2"
+# You may treat the four kinds one by one; it is shorter not to.
+# ---
+# Multiply the first equation by a and the second by sigma, and subtract: eps is gone.
+# ---
+# det = alpha a - sigma b. x0 = (a x - sigma pred) / det; for eps, do away with x0 in the same way.
+# %% [markdown] lang="vi" of="0e21c292" role="hints" exercise="03.2"
+# Bạn có thể xử lý từng kiểu một; nhưng không tách ra thì ngắn hơn.
+# ---
+# Nhân phương trình thứ nhất với a, phương trình thứ hai với sigma rồi trừ: eps biến mất.
+# ---
+# det = alpha a - sigma b. x0 = (a x - sigma pred) / det; với eps, hãy khử x0 theo cùng cách.
+
+# %% exercise="03.2" role="payoff"
+def draw(x0_and_eps):
+    pictures = []
+    for kind in KINDS:                                              # as if the network had been trained for each kind
+        def denoise(x, t, kind=kind):
+            true_pair = denoiser(network, path, "v")(x, t)
+            t = t.float().expand(len(x)).to(x.device)
+            return x0_and_eps(path, kind, target(path, kind, *true_pair, t), x, t)
+
+        pictures.append(drawn(denoise, first=0.99)[:2])
+    return torch.cat(pictures)                                      # (8, 3, 32, 32): eps, x0, v, flow
+
+
+payoff(draw, x0_and_eps, to_x0_eps, tolerance=0.01)
+
+# %% [markdown] lang="en" exercise="03.3"
+# Min-SNR weights for every kind on paths with alpha² + sigma² = 1: min(SNR, gamma), with the kind's own factor divided out. Only
+# times with 0 < t < 1 are asked for.
+# %% [markdown] lang="vi" of="21288acb" exercise="03.3"
+# Trọng số min-SNR cho mọi kiểu, trên các đường có alpha² + sigma² = 1: min(SNR, gamma), chia cho thừa số riêng của từng kiểu. Chỉ hỏi
+# những thời điểm 0 < t < 1.
+
+# %% exercise="03.3"
+def min_snr(path: Path, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+    """t (B,). Returns weights (B,)."""
+    #@ solution
+    snr = (path.alpha(t) / path.sigma(t)) ** 2
+    factor = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
+    return snr.clamp(max=gamma) / factor[kind]
+    #@ stub
+    # 1. SNR, a ratio of variances: (B,)
+    # 2. what turns an x0 loss into this kind's loss: eps, x0, v, flow
+    # 3. the smaller of SNR and gamma, divided by that
+    raise NotImplementedError
+
+# %% [markdown] lang="en" role="hints" exercise="03.3"
+# The table in the lesson's section on min-SNR lists the four factors.
+# ---
+# `tensor.clamp(max=5)` is the smaller of the two, element by element.
+# ---
+# SNR is (alpha / sigma) squared; the factors are SNR, 1, SNR + 1, (1 + root of SNR) squared.
+# %% [markdown] lang="vi" of="3a991259" role="hints" exercise="03.3"
+# Bảng trong phần min-SNR của bài học liệt kê bốn thừa số.
+# ---
+# `tensor.clamp(max=5)` lấy số nhỏ hơn, theo từng phần tử.
+# ---
+# SNR là (alpha / sigma) bình phương; các thừa số là SNR, 1, SNR + 1, và (1 + căn của SNR) bình phương.
+
+# %% [markdown] lang="en" exercise="03.3"
+# The payoff shows what the shipped model makes of one noisy star at eight times, faded by the weight of each: what the weighted loss
+# looks at.
+# %% [markdown] lang="vi" of="a0810f00" exercise="03.3"
+# Phần thưởng: mô hình có sẵn nhìn một ngôi sao nhiễu ở tám thời điểm, mỗi ảnh mờ đi theo trọng số của nó: đó là những gì hàm mất mát
+# (loss) có trọng số nhìn vào.
+
+# %% exercise="03.3" role="payoff"
+@torch.no_grad()
+def draw(min_snr):
+    t = torch.tensor([0.03, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95])
+    star = to_tensor(portraits(4))[3:].expand(8, -1, -1, -1)                        # (8, 3, 32, 32)
+    x = path.mix(star, torch.randn(star.shape, generator=torch.Generator().manual_seed(0)), t).to(pipe.device)
+    pred = pipe.network(x, path.timestep(t).to(x.device), labels[:1].expand(8)).cpu()
+    weight = min_snr(path, "v", t).view(8, 1, 1, 1)
+    return 1 - weight / weight.max() * (1 - to_x0_eps(path, "v", pred, x.cpu(), t)[0].clamp(-1, 1))     # 1 is white
+
+
+payoff(draw, min_snr, min_snr_weight)
+
+# %% [markdown] lang="en" exercise="03.4"
+# One update of an EMA, with the warm-up. `average` maps the names of `model.state_dict()` to tensors. What is floating point follows
+# the model; the rest (counters) is copied. Change the tensors in place, and keep no graph.
+# %% [markdown] lang="vi" of="f877ffa6" exercise="03.4"
+# Một lần cập nhật EMA, có khởi động (warm-up). `average` ánh xạ các tên trong `model.state_dict()` tới tensor. Số thực thì đi theo mô
+# hình; phần còn lại (bộ đếm) thì chép lại. Hãy sửa tensor tại chỗ, và không giữ đồ thị.
+
+# %% exercise="03.4"
+@torch.no_grad()
+def ema_update(average: dict[str, Tensor], model: nn.Module, decay: float, updates: int) -> None:
+    """updates: how many were made before this one, 0 at first. Returns nothing."""
+    #@ solution
+    decay = min(decay, (1 + updates) / (10 + updates))
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)
+    #@ stub
+    # 1. the decay of this update: min(decay, (1 + n) / (10 + n))
+    # 2. for every name and value of the model's state_dict:
+    #    floating point: average <- decay average + (1 - decay) value, in place
+    #    else: copy
+    raise NotImplementedError
+
+# %% [markdown] lang="en" role="hints" exercise="03.4"
+# `value.is_floating_point()` tells weights from counters.
+# ---
+# `average[name] = ...` puts a new tensor into the dictionary; `average[name].something_(...)` changes the one that is there.
+# ---
+# `a.lerp_(b, w)` makes a of (1 - w) a + w b, in place.
+# %% [markdown] lang="vi" of="fc014ea7" role="hints" exercise="03.4"
+# `value.is_floating_point()` phân biệt trọng số với bộ đếm.
+# ---
+# `average[name] = ...` đặt một tensor mới vào dictionary; `average[name].something_(...)` sửa chính tensor đang ở đó.
+# ---
+# `a.lerp_(b, w)` biến a thành (1 - w) a + w b, tại chỗ.
+
+# %% [markdown] lang="en" exercise="03.4"
+# The payoff lets the weights of the shipped model jitter, after a start from nothing, and draws with your average of 60 such models. The
+# row at the bottom is the last of them alone, without averaging.
+# %% [markdown] lang="vi" of="6545b456" exercise="03.4"
+# Phần thưởng: trọng số của mô hình có sẵn bị làm rung, sau khi bắt đầu từ con số không; ta vẽ bằng trung bình của bạn trên 60 mô hình
+# như thế. Hàng dưới cùng là riêng mô hình cuối cùng trong số đó, không lấy trung bình.
+
+# %% exercise="03.4" role="payoff"
+from copy import deepcopy
+
+own, jittery = pipe.network.unet, deepcopy(pipe.network.unet).requires_grad_(False)
+
+
+def drawn_by(unet):
+    return drawn(denoiser(lambda x, timestep: unet(x, timestep, labels=labels), path, "v"))
+
+
+def draw(ema_update):
+    generator = torch.Generator().manual_seed(0)
+    average = {name: torch.zeros_like(value) for name, value in own.state_dict().items()}
+    for n in range(60):
+        for value, goal in zip(jittery.parameters(), own.parameters(), strict=True):
+            value.copy_(goal + 0.2 * goal.std(correction=0) * torch.randn(goal.shape, generator=generator).to(goal))
+        ema_update(average, jittery, 0.98, n)
+    averaged = deepcopy(own)
+    averaged.load_state_dict(average)
+    return drawn_by(averaged)
+
+
+ema_reference = get_exercise("03.4").reference
+payoff(draw, ema_update, ema_reference)
+show(drawn_by(jittery))
+
+# %% [markdown] lang="en" exercise="03.5"
+# **Debugging.** This training step runs, its loss falls, and yet the pictures are those of the pitfall unless `kind` is eps, and not
+# good even then. It has four faults. Mend them: min-SNR weights, any kind, one weight for each example.
+#
+# ```python
+# x = path.mix(x0, eps, t)
+# pred = network(x, t)
+# wanted = target(path, "eps", x0, eps, t)
+# weight = min_snr_weight(path, "eps", t)
+# return weight.mean() * (pred - wanted).square().mean()
+# ```
+# %% [markdown] lang="vi" of="b7dec491" exercise="03.5"
+# **Gỡ lỗi.** Bước huấn luyện (training) này chạy được, hàm mất mát (loss) giảm, vậy mà ảnh lại giống trong cái bẫy trừ khi `kind` là
+# eps, và ngay cả khi đó cũng không đẹp. Nó có bốn lỗi. Hãy sửa: trọng số min-SNR, kiểu nào cũng được, mỗi ví dụ một trọng số.
+#
+# ```python
+# x = path.mix(x0, eps, t)
+# pred = network(x, t)
+# wanted = target(path, "eps", x0, eps, t)
+# weight = min_snr_weight(path, "eps", t)
+# return weight.mean() * (pred - wanted).square().mean()
+# ```
+
+# %% exercise="03.5"
+def training_loss(network, x0: Tensor, eps: Tensor, t: Tensor, path: Path, kind: str) -> Tensor:
+    """network: (x, timestep) -> prediction of this kind; x0, eps (B, C, H, W); t (B,) in 0..1. Returns a 0-dim tensor."""
+    #@ solution
+    pred = network(path.mix(x0, eps, t), path.timestep(t))                          # (B, C, H, W)
+    losses = (pred - target(path, kind, x0, eps, t)).square().flatten(1).mean(1)    # (B,)
+    return (losses * min_snr_weight(path, kind, t)).mean()
+    #@ stub
+    # 1. what does the network expect for a time?
+    # 2. what should it be compared with?
+    # 3. whose weight is that?
+    # 4. when is the mean taken, over what?
+    # x = path.mix(x0, eps, t)
+    # pred = network(x, t)
+    # wanted = target(path, "eps", x0, eps, t)
+    # weight = min_snr_weight(path, "eps", t)
+    # return weight.mean() * (pred - wanted).square().mean()
+    raise NotImplementedError
+
+# %% [markdown] lang="en" role="hints" exercise="03.5"
+# Two of the faults are the same word.
+# ---
+# `path.timestep` turns t into what the network was made for. And the mean of a product is not the product of means.
+# ---
+# `.flatten(1).mean(1)` gives one error for each example, (B,): multiply that by the weights (B,), then average.
+# %% [markdown] lang="vi" of="441e426e" role="hints" exercise="03.5"
+# Hai trong các lỗi là cùng một từ.
+# ---
+# `path.timestep` đổi t thành thứ mà mạng được thiết kế để nhận. Và trung bình của tích không bằng tích của các trung bình.
+# ---
+# `.flatten(1).mean(1)` cho mỗi ví dụ một sai số, (B,): hãy nhân với trọng số (B,) rồi mới lấy trung bình.
+
+# %% [markdown] lang="en" exercise="03.5"
+# The payoff: your loss finds out what kind the shipped network speaks. It is computed once for each kind on real pictures, and the
+# kind with the smallest loss draws.
+# %% [markdown] lang="vi" of="8581ec72" exercise="03.5"
+# Phần thưởng: hàm mất mát (loss) của bạn tìm ra mạng có sẵn nói kiểu nào. Nó được tính một lần cho mỗi kiểu trên ảnh thật, và kiểu
+# có giá trị nhỏ nhất được dùng để vẽ.
+
+# %% exercise="03.5" role="payoff"
+@torch.no_grad()
+def draw(training_loss):
+    x0, t = to_tensor(portraits(18, "validation")), torch.linspace(0.1, 0.9, 18)    # (18, 3, 32, 32), (18,)
+    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    things = torch.arange(18, device=pipe.device)
+
+    def asked(x, timestep):
+        return pipe.network(x.to(pipe.device), timestep.to(pipe.device), things).cpu()
+
+    losses = {kind: float(training_loss(asked, x0, eps, t, path, kind)) for kind in KINDS}
+    print({kind: round(loss, 3) for kind, loss in losses.items()})
+    return drawn(denoiser(network, path, min(losses, key=losses.get)))
+
+
+payoff(draw, training_loss, get_exercise("03.5").reference)
