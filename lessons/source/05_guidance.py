@@ -711,6 +711,7 @@ from minidiff.course.checks import get_exercise
 from minidiff.guidance import cfg
 from minidiff.paths import Denoiser, Path, denoiser
 from minidiff.samplers import run
+from minidiff.viz import show
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 unet, path, kind, null = pipe.network.unet, pipe.schedule.path, pipe.kind, 18   # label 18 says nothing

@@ -96,8 +96,12 @@ def difference(expected: Any, got: Any, rtol: float = 1e-5, atol: float = 1e-6, 
     if isinstance(expected, Mapping):
         return _difference_of_maps(expected, got, rtol, atol, at)
     if isinstance(expected, (list, tuple)):
-        if not isinstance(got, (list, tuple)) or len(got) != len(expected):
+        if not isinstance(got, (list, tuple)):
             return _wrong_kind(at, f"{len(expected)} values", f"{len(expected)} giá trị", got)
+        if len(got) != len(expected):
+            return _values(
+                at, f"{len(expected)} values", f"{len(got)} values", f"{len(expected)} giá trị", f"{len(got)} giá trị"
+            )
         parts = (
             difference(e, g, rtol, atol, Say(f"value {k + 1} of {at.en}", f"giá trị thứ {k + 1} của {at.vi}"))
             for k, (e, g) in enumerate(zip(expected, got, strict=True))
@@ -161,8 +165,11 @@ def _wrong_kind(at: Say, en: str, vi: str, got: Any) -> Say:
     )
 
 
-def _values(at: Say, expected: str, got: str) -> Say:
-    return Say(f"{_upper(at.en)} is {got}, but should be {expected}.", f"{_upper(at.vi)} là {got}, nhưng phải là {expected}.")
+def _values(at: Say, expected: str, got: str, expected_vi: str = "", got_vi: str = "") -> Say:
+    return Say(
+        f"{_upper(at.en)} is {got}, but should be {expected}.",
+        f"{_upper(at.vi)} là {got_vi or got}, nhưng phải là {expected_vi or expected}.",
+    )
 
 
 # --- looking at an answer -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from minidiff.course.exercise import Say
 
@@ -103,3 +104,16 @@ def names_of(statement: ast.stmt) -> list[str]:
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return [(alias.asname or alias.name).split(".")[0] for alias in statement.names]
     return []
+
+
+def run_definitions(source: str, name: str) -> dict[str, Any]:
+    """The names that `source` defines, each statement run by itself. One that fails is passed over, as a constant of a model
+    that was never loaded; whoever needs its name will say so. Raises what went wrong when it is `name` itself."""
+    space: dict[str, Any] = {"__name__": "__notebook__"}
+    for statement in ast.parse(source).body:
+        try:
+            exec(compile(ast.Module([statement], []), "<notebook>", "exec"), space)
+        except Exception:
+            if name in names_of(statement):
+                raise
+    return space

@@ -34,7 +34,12 @@ def run(source: str, number: str, limits: Limits, hidden: Path | None = None) ->
     """Outputs of exercise `number`'s probes with the answer defined in `source`, or why there are none at all."""
     with tempfile.TemporaryDirectory(prefix="minidiff-grade-") as folder:
         home = Path(folder)
-        job = {"source": source, "number": number, "gigabytes": limits.gigabytes, "hidden": str(hidden.resolve()) if hidden else None}
+        job = {
+            "source": source,
+            "number": number,
+            "gigabytes": limits.gigabytes,
+            "hidden": str(hidden.resolve()) if hidden else None,
+        }
         (home / "job.json").write_text(json.dumps(job), encoding="utf-8")
         status = _process(home, limits.seconds)
         import torch
@@ -102,9 +107,9 @@ def answer_in(source: str, exercise: Any) -> Any:
     """Run the learner's definitions and return the answer; the other exercises' names mean their references, so that one
     failure is not counted twice. Raises whatever the definitions raise."""
     from minidiff.course.checks import exercises
+    from minidiff.course.extract import run_definitions
 
-    space: dict[str, Any] = {"__name__": "__notebook__"}
-    exec(compile(source, "<notebook>", "exec"), space)  # noqa: S102 - running the learner's code is the point
+    space = run_definitions(source, exercise.name)
     space.update(exercise.support)
     others = exercises(exercise.number.split(".")[0]).values()
     space.update({other.name: other.reference for other in others if other.name != exercise.name})

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_source import edit, source_of
-from toy import toy  # noqa: F401
 
 from minidiff import cli, zoo
 from minidiff.course.build import BuildRun, build, code_hash, execute, light, target
@@ -27,7 +26,7 @@ def texts(root: Path, kind: str, lang: str) -> str:
     return "\n".join(cell.source for cell in cells(root, kind, lang))
 
 
-def test_a_source_becomes_six_notebooks_whose_code_is_the_same_in_both_languages(toy: Path) -> None:  # noqa: F811
+def test_a_source_becomes_six_notebooks_whose_code_is_the_same_in_both_languages(toy: Path) -> None:
     made = build(BuildRun(root=toy, run=False))
     assert sorted(p.relative_to(toy).as_posix() for p in made) == [
         f"{kind}/{lang}/99_halves.ipynb" for kind in ("exercises", "lessons", "solutions") for lang in ("en", "vi")
@@ -39,7 +38,7 @@ def test_a_source_becomes_six_notebooks_whose_code_is_the_same_in_both_languages
             nbformat.validate(nbformat.read(target(toy, kind, lang, source_of(toy)), as_version=4))
 
 
-def test_lessons_hold_no_exercise_and_exercises_hold_a_stub_then_its_check(toy: Path) -> None:  # noqa: F811
+def test_lessons_hold_no_exercise_and_exercises_hold_a_stub_then_its_check(toy: Path) -> None:
     build(BuildRun(root=toy, run=False))
     assert "halve" not in texts(toy, "lessons", "en") and "Say it slowly" not in texts(toy, "lessons", "en")
     assert "NotImplementedError" in texts(toy, "exercises", "en") and "return x / 2" not in texts(toy, "exercises", "en")
@@ -49,7 +48,7 @@ def test_lessons_hold_no_exercise_and_exercises_hold_a_stub_then_its_check(toy: 
     assert 'language("vi")' in code[0]
 
 
-def test_answers_and_hints_are_folded_and_the_exercise_says_what_it_is_worth(toy: Path) -> None:  # noqa: F811
+def test_answers_and_hints_are_folded_and_the_exercise_says_what_it_is_worth(toy: Path) -> None:
     build(BuildRun(root=toy, run=False))
     assert "<summary>Trả lời</summary>" in texts(toy, "lessons", "vi")
     exercise = texts(toy, "exercises", "en")
@@ -57,7 +56,7 @@ def test_answers_and_hints_are_folded_and_the_exercise_says_what_it_is_worth(toy
     assert exercise.count("<details>") == 3 and "<summary>Hint 3</summary>\n\nThree" in exercise
 
 
-def test_building_twice_changes_nothing_and_check_finds_what_is_stale(toy: Path) -> None:  # noqa: F811
+def test_building_twice_changes_nothing_and_check_finds_what_is_stale(toy: Path) -> None:
     build(BuildRun(root=toy, run=False))
     before = {p: p.read_bytes() for p in toy.rglob("*.ipynb")}
     assert build(BuildRun(root=toy, run=False)) == []
@@ -71,20 +70,20 @@ def test_building_twice_changes_nothing_and_check_finds_what_is_stale(toy: Path)
     assert before == {p: p.read_bytes() for p in toy.rglob("*.ipynb")}, "--check must not write"
 
 
-def test_the_command_names_what_is_stale_and_fails(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_command_names_what_is_stale_and_fails(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["course", "build", "--check", "--root", str(toy)])
     said = capsys.readouterr().err
     assert stop.value.code == 2 and "6 notebooks are stale" in said and "solutions/vi/99_halves.ipynb" in said
 
 
-def test_a_glossary_complaint_stops_the_build(toy: Path) -> None:  # noqa: F811
+def test_a_glossary_complaint_stops_the_build(toy: Path) -> None:
     edit(source_of(toy), "không gian ẩn", "không gian tiềm ẩn")
     with pytest.raises(SourceError, match="không gian ẩn"):
         build(BuildRun(root=toy, run=False))
 
 
-def test_a_lesson_is_run_once_and_its_pictures_stand_in_both_languages(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_lesson_is_run_once_and_its_pictures_stand_in_both_languages(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     monkeypatch.setattr("minidiff.course.build.execute", lambda book, source: runs.append(source) or execute(book, source))
     build(BuildRun(root=toy))
@@ -102,13 +101,13 @@ def test_a_lesson_is_run_once_and_its_pictures_stand_in_both_languages(toy: Path
     assert len(runs) == 2
 
 
-def test_what_a_lesson_prints_to_stderr_and_running_numbers_are_not_kept(toy: Path) -> None:  # noqa: F811
+def test_what_a_lesson_prints_to_stderr_and_running_numbers_are_not_kept(toy: Path) -> None:
     edit(source_of(toy), "print(torch", "import sys; print('bar', file=sys.stderr)\nprint(torch")
     build(BuildRun(root=toy))
     assert "bar" not in [output.get("text") for cell in cells(toy, "lessons", "en") for output in cell.get("outputs", [])]
 
 
-def test_a_lesson_that_fails_leaves_the_old_notebooks(toy: Path) -> None:  # noqa: F811
+def test_a_lesson_that_fails_leaves_the_old_notebooks(toy: Path) -> None:
     build(BuildRun(root=toy, run=False))
     before = {p: p.read_bytes() for p in toy.rglob("lessons/**/*.ipynb")}
     edit(source_of(toy), "print(torch", "raise RuntimeError('no')\nprint(torch")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minidiff.course.extract import NotebookError, code_cells, definitions
+from minidiff.course.extract import NotebookError, code_cells, definitions, run_definitions
 
 
 def test_only_definitions_are_kept() -> None:
@@ -19,8 +19,10 @@ def test_only_definitions_are_kept() -> None:
 
 
 def test_an_answer_gets_what_it_uses_and_nothing_else() -> None:
-    found = definitions(["import torch\nSCALE = 2", "def helper(x):\n    return torch.exp(x) * SCALE", "def f(x):\n    return helper(x)",
-                         "def other(x=undefined_name):\n    return x"])  # fmt: skip
+    found = definitions([
+        "import torch\nSCALE = 2", "def helper(x):\n    return torch.exp(x) * SCALE", "def f(x):\n    return helper(x)",
+        "def other(x=undefined_name):\n    return x",
+    ])  # fmt: skip
     source = found.needed_by("f")
     assert "helper" in source and "SCALE" in source and "import torch" in source
     assert "undefined_name" not in source, "trouble in another answer must not be this one's trouble"
@@ -38,6 +40,23 @@ def test_later_definitions_come_after_earlier_ones() -> None:
 
 def test_a_constant_that_calls_something_is_left_behind() -> None:
     assert "model" not in definitions(["model = load()\ndef f():\n    return 1"]).names
+
+
+def test_a_constant_of_something_that_was_left_behind_spoils_no_answer() -> None:
+    found = definitions(
+        [
+            "model = load()\nlayers = model.layers\nSCALE = 2",
+            "def f(x):\n    return x * SCALE + len('')\ndef g():\n    return layers",
+        ]
+    )
+    assert run_definitions(found.needed_by("f"), "f")["f"](3) == 6
+    with pytest.raises(NameError, match="layers"):
+        run_definitions(found.needed_by("g"), "g")["g"]()
+
+
+def test_a_definition_that_fails_says_why() -> None:
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        run_definitions("def f(x, y=__import__('nowhere')):\n    return x", "f")
 
 
 def test_magics_are_passed_over_and_whole_cell_magics_too() -> None:

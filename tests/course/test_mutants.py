@@ -16,6 +16,7 @@ import pytest
 from minidiff.course.build import sources
 from minidiff.course.checks import exercises, lessons
 from minidiff.course.exercise import LANGS, Exercise, findings, outputs
+from minidiff.course.extract import definitions, run_definitions
 from minidiff.course.grade import Score
 from minidiff.course.source import read, variants
 
@@ -41,8 +42,7 @@ def exercise_of(number: str) -> Exercise:
 
 def score(exercise: Exercise, source: str) -> Score:
     """What the definitions in `source` get, in the company of the other exercises' references."""
-    space: dict[str, Any] = {}
-    exec(compile(source, exercise.number, "exec"), space)
+    space = run_definitions(source, exercise.name)
     answer = space[exercise.name]
     others = {e.name: e.reference for e in exercises(exercise.number[:2]).values() if e.name != exercise.name}
     space.update({**exercise.support, **others})
@@ -72,8 +72,10 @@ def test_an_exercise_knows_three_mistakes_and_each_is_handed_in(number: str) -> 
 def test_the_reference_and_the_solution_get_every_point_and_the_stub_none(number: str) -> None:
     exercise = exercise_of(number)
     faces = variants(exercise_cell(number))
-    shared = "\n".join(cell.code for cell in cells(number[:2]) if cell.is_code and cell.only == "both" or shared_cell(cell))
-    solution, stub = (score(exercise, f"{shared}\n{faces[face]}") for face in ("solution", "stub"))
+    shared = [cell.code for cell in cells(number[:2]) if shared_cell(cell)]
+    solution, stub = (
+        score(exercise, definitions([*shared, faces[face]]).needed_by(exercise.name)) for face in ("solution", "stub")
+    )
     assert solution.points == solution.maximum == exercise.points, solution.hint("en")
     assert stub.points == 0
     assert all(finding.message is None for finding in findings(exercise, outputs(exercise, exercise.reference)))
@@ -87,7 +89,7 @@ def cells(lesson: str) -> list[Any]:
 
 def shared_cell(cell: Any) -> bool:
     """A code cell of the exercise notebook that belongs to no exercise: its imports."""
-    return cell.is_code and cell.only == "exercise" and not cell.exercise
+    return cell.is_code and cell.only in ("exercise", "both") and not cell.exercise
 
 
 def exercise_cell(number: str) -> Any:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
-from toy import toy  # noqa: F401
 
 from minidiff import losses, viz
 from minidiff.course import notebook
@@ -32,13 +31,13 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plt.close("all")
 
 
-def test_a_right_answer_is_told_so_in_the_notebooks_language(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_right_answer_is_told_so_in_the_notebooks_language(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     language("vi")
     check("99.1", lambda x: x / 2)
     assert capsys.readouterr().out == "✓ kích thước (1/1)\n✓ giá trị (3/3)\n99.1: Đủ 4 điểm. Làm tốt lắm.\n"
 
 
-def test_a_wrong_answer_raises_and_says_what_was_likely_done(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_wrong_answer_raises_and_says_what_was_likely_done(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CheckFailed, match="1 of 4 points so far. You doubled it."):
         check("99.1", lambda x: x * 2)
     assert "✗ values (0/3): You doubled it." in capsys.readouterr().out
@@ -46,7 +45,7 @@ def test_a_wrong_answer_raises_and_says_what_was_likely_done(toy: Path, capsys: 
 
 def test_a_notebook_shows_html_without_what_an_answer_could_smuggle_in(
     toy: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown = []
     monkeypatch.setattr(notebook, "_in_notebook", lambda: True)
@@ -60,7 +59,7 @@ def test_a_notebook_shows_html_without_what_an_answer_could_smuggle_in(
     assert "&lt;script&gt;" in shown[0] and "<script>" not in shown[0] and "✗" in shown[0]
 
 
-def test_no_traceback_of_the_grader_is_shown(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_no_traceback_of_the_grader_is_shown(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shell = InteractiveShell()
     shell.user_ns["check"] = check
     result = shell.run_cell("check('99.1', lambda x: x * 2)")

@@ -71,7 +71,8 @@ def test_no_answer_of_a_notebook_spoils_another(tmp_path: Path) -> None:
     names = {number: exercise.name for number, exercise in exercises("02").items()}
     path = notebook(
         tmp_path, RIGHT, f"def {names['02.2']}(:\n    pass",
-        f"import torch\ndef {names['02.3']}(*args):\n    torch.isclose = torch.allclose = lambda *a, **k: torch.tensor(True)\n    return 0",
+        f"import torch\ndef {names['02.3']}(*args):\n"
+        "    torch.isclose = torch.allclose = lambda *a, **k: torch.tensor(True)\n    return 0",
         f"def {names['02.4']}s(*args):\n    return 0", "raise SystemExit",
     )  # fmt: skip
     found = scores(path)

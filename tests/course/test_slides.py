@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from chromium import needs_chromium
 from test_source import edit, source_of
-from toy import toy  # noqa: F401
 
 from minidiff.course import slides as slides_module
 from minidiff.course.build import BuildRun, build, sources
@@ -83,7 +82,7 @@ def fits(slide: dict[str, Any]) -> bool:
 class TestToy:
     """What goes on which slide."""
 
-    def test_slides_fragments_answers_and_notes(self, toy: Path) -> None:  # noqa: F811
+    def test_slides_fragments_answers_and_notes(self, toy: Path) -> None:
         cells = read(source_of(toy))
         picture = [{"data": {"image/png": "QUJD"}}]
         first, plot, slider = slides_of(cells, [[], [], picture, picture], "vi")
@@ -91,7 +90,7 @@ class TestToy:
         assert 'class="fragment"' in first.body[1] and "Trả lời" in first.body[1]
         assert plot.body == slider.body == ['<img alt="" src="data:image/png;base64,QUJD">']
 
-    def test_a_lesson_that_is_not_built_or_has_no_slides_is_one_sentence(self, toy: Path, tmp_path: Path, assets: Path) -> None:  # noqa: F811
+    def test_a_lesson_that_is_not_built_or_has_no_slides_is_one_sentence(self, toy: Path, tmp_path: Path, assets: Path) -> None:
         with pytest.raises(SourceError, match="is not built yet"):
             make(toy, tmp_path / "out", assets)
         build(BuildRun(root=toy, run=False))
@@ -116,7 +115,7 @@ def test_packages_are_fetched_once_and_hold_their_licence(assets: Path, monkeypa
 
 
 @in_a_browser
-def test_the_browser_notices_a_slide_that_is_too_full(browser: Any, toy: Path, tmp_path: Path, assets: Path) -> None:  # noqa: F811
+def test_the_browser_notices_a_slide_that_is_too_full(browser: Any, toy: Path, tmp_path: Path, assets: Path) -> None:
     edit(
         source_of(toy),
         "# A **latent space** is not needed: $y = x / 2$.",

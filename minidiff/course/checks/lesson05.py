@@ -211,9 +211,15 @@ def guided(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, 
     return cfg(pair, scale)(x, t)
 
 
+def halves_combined(out: Tensor, scale: float) -> Tensor:
+    """Conditional rows and, after them, unconditional ones (2B, ...) to guided ones (B, ...)."""
+    conditional, unconditional = out.chunk(2)
+    return combine(conditional, unconditional, scale)
+
+
 def always_both(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     x0, eps = pair(torch.cat([x, x]), t)
-    return combine(*x0.chunk(2), scale), combine(*eps.chunk(2), scale)
+    return halves_combined(x0, scale), halves_combined(eps, scale)
 
 
 def asked_twice(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -238,7 +244,7 @@ def eps_left(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor
     if scale == 1:
         return pair(x, t)
     x0, eps = pair(torch.cat([x, x]), t)
-    return combine(*x0.chunk(2), scale), eps.chunk(2)[0]
+    return halves_combined(x0, scale), eps[: len(x)]
 
 
 X = normal(2, 3, 2, 2)
@@ -259,6 +265,12 @@ def x0_and_eps(scale: float) -> Callable[[Any], dict[str, Tensor]]:
     return lambda answer: dict(zip(("x0", "eps"), answer(Pair(), X, HALF, scale), strict=True))
 
 
+def mixed_again(answer: Any) -> Tensor:
+    """What the guided x0 and eps add up to."""
+    x0, eps = answer(Pair(), X, HALF, 5.0)
+    return PATH.mix(x0, eps, HALF)
+
+
 GUIDED = Exercise(
     number="05.3", name="guided", reference=guided, difficulty=3, minutes=12,
     title=Say("A guided denoiser, in one evaluation", "Bộ khử nhiễu có dẫn hướng, chỉ một lần gọi mạng"),
@@ -269,8 +281,7 @@ GUIDED = Exercise(
         Probe(Say("scale 1: one evaluation of B rows", "hệ số 1: gọi mạng một lần với B hàng"), rows_asked(1.0)),
         Probe(Say("values at scale 3", "giá trị với hệ số 3"), x0_and_eps(3.0), points=2),
         Probe(Say("values at scale 1", "giá trị với hệ số 1"), x0_and_eps(1.0)),
-        Probe(Say("x0 and eps still make up x", "x0 và eps vẫn ghép lại thành x"),
-              lambda f: PATH.mix(*f(Pair(), X, HALF, 5.0), HALF)),
+        Probe(Say("x0 and eps still make up x", "x0 và eps vẫn ghép lại thành x"), mixed_again),
     ),
     mistakes=(
         Mistake("always_both", always_both, Say(
