@@ -36,7 +36,7 @@ def draw(name, steps, prompts=("star",), grid=None, seed=4):
     *_, last = run(name, model, fresh(), path, steps, noise=fresh, grid=grid)
     return last.x.cpu()
 
-# %% slide="fragment"
+# %% slide="slide"
 names = ["ddim", "euler", "ddpm", "euler_a", "dpmpp_2m", "heun"]
 few, many = (torch.cat([draw(name, steps) for name in names]) for steps in (4, 16))
 show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
@@ -269,7 +269,7 @@ torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, 
 # Để nhìn cho rõ, dữ liệu bây giờ là các điểm: bốn cụm tại $(\pm1,\pm1)$. Với dữ liệu này, bộ khử nhiễu hoàn hảo là một công
 # thức (`minidiff.analytic.mixture`), nên mọi sai lệch đều do bộ lấy mẫu, không phải do mạng.
 
-# %% slide="fragment"
+# %% slide="sub"
 from minidiff.analytic import mixture
 
 clumps = mixture(path, [-1.0, 1.0], 0.15)

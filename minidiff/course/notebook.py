@@ -59,12 +59,15 @@ def check(number: str, answer: Any) -> None:
     verdict = (PASSED if points == maximum else FAILED).of(_lang).format(points=points, maximum=maximum)
     _show(number, verdict, found, points == maximum)
     if points < maximum:
-        raise CheckFailed(f"{number}: {verdict} " + " ".join(f.message.of(_lang) for f in found if f.message))
+        messages = dict.fromkeys(f.message.of(_lang) for f in found if f.message)
+        raise CheckFailed(" ".join([f"{number}: {verdict}", *messages]))
 
 
 def _show(number: str, verdict: str, found: list[Finding], passed: bool) -> None:
-    """As HTML in a notebook, as text elsewhere."""
-    lines = [(f.passed, f.what.of(_lang), f.message.of(_lang) if f.message else "", f.points, f.maximum) for f in found]
+    """As HTML in a notebook, as text elsewhere; a message that several findings share stands once."""
+    messages = [f.message.of(_lang) if f.message else "" for f in found]
+    once = ["" if message in messages[:k] else message for k, message in enumerate(messages)]
+    lines = [(f.passed, f.what.of(_lang), message, f.points, f.maximum) for f, message in zip(found, once, strict=True)]
     if not _in_notebook():
         for ok, what, message, got, most in lines:
             print(f"{'✓' if ok else '✗'} {what} ({got}/{most}){': ' + message if message else ''}")

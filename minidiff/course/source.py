@@ -45,7 +45,6 @@ class Cell:
     exercise: str = ""
     only: str = "lesson"
     slide: str = ""
-    tags: tuple[str, ...] = ()
 
     @property
     def is_code(self) -> bool:
@@ -115,7 +114,7 @@ def _uncommented(line: str) -> str:
 
 
 def _cell(line: int, options: dict[str, str], where: str, **text: str) -> Cell:
-    known = {"lang", "of", "role", "exercise", "only", "slide", "tags"}
+    known = {"lang", "of", "role", "exercise", "only", "slide"}
     for name, allowed in (("role", ROLES), ("only", PARTS), ("slide", ("", *SLIDES))):
         if options.get(name, allowed[0]) not in allowed:
             raise SourceError(f"{where}: {name} is {options[name]!r}; it must be one of {', '.join(a for a in allowed if a)}.")
@@ -124,7 +123,7 @@ def _cell(line: int, options: dict[str, str], where: str, **text: str) -> Cell:
     chosen: dict[str, Any] = {k: v for k, v in options.items() if k in ("role", "exercise", "only", "slide")}
     if chosen.get("exercise"):
         chosen["only"] = "exercise"
-    return Cell(line, tags=tuple(options.get("tags", "").split()), **text, **chosen)
+    return Cell(line, **text, **chosen)
 
 
 def variants(cell: Cell, where: str = "") -> dict[str, str]:

@@ -43,6 +43,13 @@ def test_a_wrong_answer_raises_and_says_what_was_likely_done(toy: Path, capsys: 
     assert "✗ values (0/3): You doubled it." in capsys.readouterr().out
 
 
+def test_a_message_that_several_findings_share_stands_once(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check("99.1", None)
+    said = capsys.readouterr().out
+    assert said.count("✗") == 2 and said.count("not callable") == str(caught.value).count("not callable") == 1
+
+
 def test_a_notebook_shows_html_without_what_an_answer_could_smuggle_in(
     toy: Path,
     monkeypatch: pytest.MonkeyPatch,
