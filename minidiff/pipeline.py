@@ -191,7 +191,7 @@ class TextToImage:
         def network(x: Tensor, timestep: Tensor) -> Tensor:
             # guidance asks about each picture twice, and all pictures share one time: what is equal is worked out once
             prediction = fast(x[: len(prompts)].to(dtype), timestep[:1], context).float()
-            return prediction[:, : x.shape[1]]  # behind it published DiTs predict the variance, which no sampler here wants
+            return prediction[: len(x), : x.shape[1]]  # behind it published DiTs predict the variance, which no sampler wants
 
         guided = guidance.cfg(paths.denoiser(network, path, kind), scale)
         return guided if clip is None else guidance.clip_x0(guided, path, clip)

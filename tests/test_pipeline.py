@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 import minidiff
-from minidiff import zoo
+from minidiff import guidance, zoo
 from minidiff.data.scenes import KINDS
 from minidiff.labels import Pixels, names_of
 from minidiff.pipeline import TextToImage, fastest_dtype, load_pipeline
@@ -105,6 +106,19 @@ def test_latents_are_scaled_before_decoding(tiny_zoo: Path) -> None:
     config = zoo.load("world-vae", tiny_zoo)[0]
     mean, std = (torch.tensor(config[f"latent_{name}"]).view(1, 4, 1, 1) for name in ("mean", "std"))
     torch.testing.assert_close(pipeline.pixels(latent), pipeline.vae.decode(latent * std + mean), rtol=1e-4, atol=1e-4)
+
+
+def test_guidance_may_be_kept_to_an_interval(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of it a guided pipeline answers as with scale 1: for its prompts, not for the empty ones."""
+    pipe = load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+    x = torch.randn(2, *pipe.latent_shape, generator=torch.Generator().manual_seed(0))
+    prompts, empty = [PROMPT, "a small blue house"], ["", ""]
+    plain, guided = (pipe.denoiser(prompts, empty, scale)(x, torch.tensor(0.7)) for scale in (1.0, 3.0))
+    monkeypatch.setattr("minidiff.guidance.cfg", partial(guidance.cfg, interval=(0.0, 0.5)))
+    denoiser = pipe.denoiser(prompts, empty, 3.0)
+    torch.testing.assert_close(denoiser(x, torch.tensor(0.7)), plain)
+    assert not torch.allclose(guided[0], plain[0])
+    assert denoiser(x, torch.tensor(0.3))[0].shape == x.shape
 
 
 def test_a_glimpse_is_nearly_the_picture(pipeline: TextToImage) -> None:
