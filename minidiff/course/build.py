@@ -124,7 +124,7 @@ def assemble(cells: list[dict[str, Any]], lang: str) -> Any:
     book = nbformat.v4.new_notebook(metadata={
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "minidiff": {"lang": lang, "code": code_hash(cells)},
+        "minidiff": {"lang": lang},
     })  # fmt: skip
     for place, cell in enumerate(cells):
         make = nbformat.v4.new_code_cell if cell["cell_type"] == "code" else nbformat.v4.new_markdown_cell
@@ -190,10 +190,11 @@ def _plain(run: BuildRun, source: Path, cells: list[Cell], kind: str) -> list[Pa
 
 def _lesson(run: BuildRun, source: Path, cells: list[Cell]) -> list[Path]:
     """The lesson in both languages, with the pictures of one run. It is run again only when its code has changed."""
-    books = {lang: assemble(notebook_cells(cells, "lessons", lang, str(source)), lang) for lang in LANGS}
+    made = {lang: notebook_cells(cells, "lessons", lang, str(source)) for lang in LANGS}
+    books = {lang: assemble(made[lang], lang) for lang in LANGS}
     paths = {lang: target(run.root, "lessons", lang, source) for lang in LANGS}
     shown = outputs_of(paths["en"])
-    wanted = books["en"].metadata["minidiff"]["code"]
+    wanted = code_hash(made["en"])
     if shown is None or shown[0] != wanted:
         if run.check:
             return list(paths.values())
