@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 
+ROOT = Path(__file__).parents[2]
 FIRST = "from minidiff.course.notebook import check"
 STUB = "def alpha_bars(betas):\n    raise NotImplementedError"
 SOLUTION = "def alpha_bars(betas):\n    return torch.cat([torch.ones(1, dtype=betas.dtype), (1 - betas).cumprod(0)])"
@@ -39,6 +43,17 @@ def test_exercises_fail_until_they_are_solved_and_what_passed_is_measured(tmp_pa
     ((name, row),) = measured.items()
     assert name.endswith("solved.ipynb") and row["minutes"] > 0 and 0.1 < row["gigabytes"] < 3
     assert "solved.ipynb" in said.split("notebooks")[-1] and "min together" in said
+
+
+@pytest.mark.timeout(600)
+def test_every_untouched_exercise_notebook_fails_at_its_first_task(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "exercises" / "vi", tmp_path / "vi")
+    books = sorted((tmp_path / "vi").glob("*.ipynb"))
+    said, measured = nbmake(tmp_path / "vi")
+    assert f"{len(books)} failed" in said and not measured
+    for book in books:
+        assert f"CheckFailed: {book.name[:2]}.1: Mới được 0 trên" in said, book.name
+    assert not re.search(r"CheckFailed: \d\d\.[2-9]", said), "a notebook went on after its first task"
 
 
 def test_a_notebook_beyond_its_budget_fails(tmp_path: Path) -> None:
