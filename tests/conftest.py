@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["parity_table", "chromium"]
+pytest_plugins = ["parity_table", "chromium", "toy"]
 TEXTS = ["a big red star", "a small blue house", "một ngôi sao đỏ lớn", "mot ngoi sao do lon", "at night", "ban đêm"]
 
 
