@@ -150,7 +150,7 @@ STYLE = """
   --r-heading3-size: 1.1em; --r-main-font: system-ui, sans-serif; --r-heading-font: system-ui, sans-serif; }
 .reveal .slides section { text-align: left; }
 .reveal .slides section img { display: block; margin: 8px auto; width: 900px; max-height: 400px; object-fit: contain; }
-.reveal .slides section > img:first-child:last-of-type { width: 1200px; max-height: 640px; }
+.reveal .slides section > img:only-child { width: 1200px; max-height: 640px; }
 .reveal pre { width: 100%; font-size: 0.62em; } .reveal table { font-size: 0.75em; } .reveal .anchor-link { display: none; }
 .reveal .answer { border-left: 4px solid #2a76dd; padding-left: 16px; }
 """
