@@ -21,7 +21,7 @@ import tyro
 from minidiff.course.checks import exercises, hidden_probes, lessons
 from minidiff.course.exercise import Exercise, Finding, Say, Trouble, findings
 from minidiff.course.extract import Definitions, NotebookError, code_cells, definitions
-from minidiff.course.sandbox import Limits, run
+from minidiff.course.sandbox import UNREADABLE, Limits, run
 
 
 @dataclass
@@ -79,7 +79,7 @@ def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = No
 
 
 def lesson_of(notebook: Path, cells: list[str]) -> str:
-    """The two digits of the lesson: from the file's name, else from the checks that the notebook calls."""
+    """The two digits of the lesson: from the checks that the notebook calls, else from the file's name."""
     called = re.findall(r"""check\(\s*["'](\d\d)\.\d""", "\n".join(cells))
     for lesson in [*called, notebook.name[:2]]:
         if lesson in lessons():
@@ -91,6 +91,8 @@ def _score(exercise: Exercise, found: Definitions, limits: Limits, hidden: Path 
     probes = exercise.probes + tuple(extra)
     whole = replace(exercise, probes=probes)
     results = _absent(exercise, found) or run(found.needed_by(exercise.name), exercise.number, limits, hidden)
+    if isinstance(results, list) and len(results) != len(probes):  # an answer that wrote results by itself
+        results = UNREADABLE
     if isinstance(results, Trouble):
         results = [results] * len(probes)
     return Score(exercise, tuple(findings(whole, results)))
@@ -118,7 +120,7 @@ def _absent(exercise: Exercise, found: Definitions) -> Trouble | None:
 
 def as_json(scores: list[Score], lang: str) -> dict[str, Any]:
     """{"exercises": {number: {points, maximum, passed, failed, hint}}, "total", "maximum"}."""
-    exercises = {
+    rows = {
         s.exercise.number: {
             "points": s.points, "maximum": s.maximum,
             "passed": [f.what.of(lang) for f in s.findings if f.passed],
@@ -127,7 +129,7 @@ def as_json(scores: list[Score], lang: str) -> dict[str, Any]:
         }
         for s in scores
     }  # fmt: skip
-    return {"exercises": exercises, "total": sum(s.points for s in scores), "maximum": sum(s.maximum for s in scores)}
+    return {"exercises": rows, "total": sum(s.points for s in scores), "maximum": sum(s.maximum for s in scores)}
 
 
 def as_junit(scores: list[Score], lang: str) -> str:

@@ -22,6 +22,10 @@ from minidiff.course.exercise import Say, Trouble
 OUTPUT_LIMIT = 20 * 2**20  # bytes that an answer may print, or write into one file
 
 
+UNREADABLE = Trouble(Say("What it returned cannot be read: return tensors and numbers.",
+                         "Không đọc được kết quả trả về: hãy trả về tensor và số."))  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Limits:
     """seconds of wall-clock time for an exercise (the start of Python not counted), gigabytes of memory."""
@@ -47,11 +51,10 @@ def run(source: str, number: str, limits: Limits, hidden: Path | None = None) ->
         results = home / "results.pt"
         if status == 0 and results.exists():
             try:
-                return [Trouble(Say(*r["trouble"])) if isinstance(r, dict) and "trouble" in r else r["output"]
+                return [Trouble(Say(*r["trouble"])) if "trouble" in r else r["output"]
                         for r in torch.load(results, weights_only=True)]  # fmt: skip
             except Exception:
-                return Trouble(Say("What it returned cannot be read: return tensors and numbers.",
-                                   "Không đọc được kết quả trả về: hãy trả về tensor và số."))  # fmt: skip
+                return UNREADABLE
         return Trouble(_why(status, limits, home))
 
 
@@ -135,8 +138,7 @@ def main(home: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
     (home / "started").touch()
     try:
-        answer = answer_in(job["source"], exercise)
-        results = [answer] * len(probes) if isinstance(answer, Trouble) else outputs(exercise, answer, probes)
+        results = outputs(exercise, answer_in(job["source"], exercise), probes)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the answer included
         results = [Trouble(explain(error))] * len(probes)
     packed = [{"trouble": list(r.message)} if isinstance(r, Trouble) else {"output": r} for r in results]

@@ -94,6 +94,13 @@ def test_a_patched_assert_or_equality_changes_no_score(tmp_path: Path) -> None:
     assert scores(notebook(tmp_path, cheat))["02.1"]["points"] < exercises("02")["02.1"].points
 
 
+def test_an_answer_that_writes_results_itself_is_not_read_and_stops_no_grading(tmp_path: Path) -> None:
+    cheat = "import os\nimport torch\ndef alpha_bars(betas):\n    torch.save([], 'results.pt')\n    os._exit(0)"
+    found = scores(notebook(tmp_path, cheat))
+    assert found["02.1"]["points"] == 0 and "cannot be read" in found["02.1"]["hint"]
+    assert set(found) == set(exercises("02"))
+
+
 def grade_by_command(path: Path, *options: str) -> int:
     with pytest.raises(SystemExit) as stop:
         cli.main(["grade", str(path), *options])
