@@ -176,6 +176,24 @@ def test_orthogonalise_drives_singular_values_towards_one(shape: tuple[int, int]
     assert torch.nn.functional.cosine_similarity((u @ v).flatten(), orthogonalise(matrix).flatten(), dim=0) > 0.95
 
 
+def test_muon_equals_torchs_and_takes_kernels_as_matrices() -> None:
+    """torch.optim.Muon takes one matrix at a time, and no kernels; ours takes all of one shape together."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(16, 24), (16, 24), (24, 16), (8, 3, 3, 3), (8, 27)]
+    mine = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    theirs = [nn.Parameter(weight.detach().flatten(1).clone()) for weight in mine]
+    ours = Muon(mine, lr=0.02, weight_decay=0.1)
+    other = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for weight, twin in zip(mine, theirs, strict=True):
+            weight.grad = torch.randn(weight.shape, generator=generator)
+            twin.grad = weight.grad.flatten(1).clone()
+        ours.step()
+        other.step()
+    for weight, twin in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(weight.flatten(1), twin, atol=2e-3, rtol=0)  # bfloat16: one update moves 0.02
+
+
 def test_muon_takes_matrices_and_kernels_and_adamw_the_rest() -> None:
     model = nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), "linear": nn.Linear(8, 8), "token_embedding": nn.Embedding(9, 8)})
     adamw, muon = build_optimizers(model, "muon", 1e-3, 0.1)

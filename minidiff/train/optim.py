@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -10,17 +11,18 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: singular values are driven to about 1 by a Newton-Schulz
-    iteration whose quintic is tuned for speed, not for convergence (Jordan et al. 2024, "Muon"). Shape (n, m)."""
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """The nearest (semi-)orthogonal matrices, roughly: singular values are driven to about 1 by a Newton-Schulz
+    iteration whose quintic is tuned for speed, not for convergence (Jordan et al. 2024, "Muon"). Shape (..., n, m)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.to(torch.bfloat16)
-    x = x.T if matrix.shape[0] > matrix.shape[1] else x
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.to(torch.bfloat16).flatten(0, -3) if matrices.ndim > 2 else matrices.to(torch.bfloat16)[None]
+    x = x.mT if tall else x
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if matrix.shape[0] > matrix.shape[1] else x).to(matrix.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrices.shape).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -32,17 +34,24 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every matrix that has a gradient."""
+        """One update of every matrix that has a gradient. Those of one shape are orthogonalised together, which is faster."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-                average.lerp_(weight.grad, 1 - group["momentum"])
-                momentum = weight.grad.lerp(average, group["momentum"])  # Nesterov
-                update = orthogonalise(momentum.flatten(1))  # a kernel (out, in, 3, 3) is a matrix (out, in * 9)
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update.view_as(weight), alpha=-group["lr"] * 0.2 * math.sqrt(max(update.shape)))
+                if weight.grad is not None:
+                    alike[weight.flatten(1).shape].append(weight)  # a kernel (out, in, 3, 3) is a matrix (out, in * 9)
+            for shape, weights in alike.items():
+                momenta = torch.stack([self._nesterov(weight, group["momentum"]) for weight in weights])
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                factor = -group["lr"] * 0.2 * math.sqrt(max(shape))
+                for weight, update in zip(weights, orthogonalise(momenta), strict=True):
+                    weight.add_(update.view_as(weight), alpha=factor)
+
+    def _nesterov(self, weight: nn.Parameter, momentum: float) -> Tensor:
+        """The gradient averaged over past steps, and looked ahead by one, as a matrix."""
+        average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+        average.lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(average, momentum).flatten(1)
 
 
 def is_matrix(name: str, weight: nn.Parameter) -> bool:
