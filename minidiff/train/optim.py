@@ -36,22 +36,22 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every matrix that has a gradient. Those of one shape are orthogonalised together, which is faster."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    alike[weight.flatten(1).shape].append(weight)  # a kernel (out, in, 3, 3) is a matrix (out, in * 9)
-            for shape, weights in alike.items():
-                momenta = torch.stack([self._nesterov(weight, group["momentum"]) for weight in weights])
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                factor = -group["lr"] * 0.2 * math.sqrt(max(shape))
-                for weight, update in zip(weights, orthogonalise(momenta), strict=True):
-                    weight.add_(update.view_as(weight), alpha=factor)
+                    matrix = self._nesterov(weight, weight.grad, group["momentum"]).flatten(1)
+                    alike[matrix.shape].append((weight, matrix))  # a kernel (out, in, 3, 3) is a matrix (out, in * 9)
+            for shape, pairs in alike.items():
+                updates = orthogonalise(torch.stack([matrix for _, matrix in pairs]))
+                for (weight, _), update in zip(pairs, updates, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(update.view_as(weight), alpha=-group["lr"] * 0.2 * math.sqrt(max(shape)))
 
-    def _nesterov(self, weight: nn.Parameter, momentum: float) -> Tensor:
-        """The gradient averaged over past steps, and looked ahead by one, as a matrix."""
+    def _nesterov(self, weight: Tensor, grad: Tensor, momentum: float) -> Tensor:
+        """The gradient averaged over past steps, and looked ahead by one."""
         average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-        average.lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(average, momentum).flatten(1)
+        average.lerp_(grad, 1 - momentum)
+        return grad.lerp(average, momentum)
 
 
 def is_matrix(name: str, weight: nn.Parameter) -> bool:
