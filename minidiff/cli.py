@@ -89,6 +89,8 @@ class SampleOptions:
     """1 to 9; picture i is drawn from seed + i."""
     eta: Number = 0.0
     """0 to 1: fresh noise in each step (ddim only)."""
+    upsample: bool = True
+    """Say, by lot, where things stand when the prompt leaves it open; --no-upsample draws from the prompt as it is."""
     out: Path = Path("output.png")
     """Where the PNG goes; several pictures become output-1.png, output-2.png, ..."""
     model: str = "world-dit"
@@ -162,7 +164,7 @@ def run_sample(argv: Sequence[str]) -> None:
     options = parse(SampleOptions, argv, "minidiff sample", examples)
     from minidiff.request import Request
 
-    names = ("negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta")
+    names = ("negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta", "upsample")
     asked = {name: value for name in names if (value := getattr(options, name)) is not None}
     Request(options.prompt, **asked)  # what is not allowed is refused before a model is loaded
     _check_out(options.out)
@@ -172,8 +174,12 @@ def run_sample(argv: Sequence[str]) -> None:
     pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
     request = pipeline.request(options.prompt, **asked)
     images = pipeline(request, progress=None)
-    for path in save_images(images, options.out, request, pipeline.model, pipeline.model_hash):
+    drawn_as = pipeline.drawn_as(request)
+    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, drawn_as)
+    for path, text in zip(paths, drawn_as, strict=True):
         print(path)
+        if text != request.prompt:
+            print(f"  drawn as: {text}", file=sys.stderr)
 
 
 def _check_out(out: Path) -> None:

@@ -52,6 +52,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "Eta must be a number from {least} to {most}, not {given}.",
         "vi": "Eta phải là số từ {least} đến {most}, không phải {given}.",
     },
+    "upsample": {
+        "en": "Upsample is yes or no, true or false, not {given}.",
+        "vi": "Bổ sung vị trí chỉ có thể bật hoặc tắt (true hoặc false), không phải {given}.",
+    },
     "kind": {
         "en": "This model draws one kind of thing at a time, and {given} names none: choose one of {allowed}.",
         "vi": "Mô hình này mỗi lần chỉ vẽ một loại đồ vật, và {given} không phải tên loại nào: hãy chọn một trong {allowed}.",

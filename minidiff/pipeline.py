@@ -8,7 +8,7 @@ are read by `shipped.py`, published ones by `folders.py`. What it is not: traini
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -60,6 +60,7 @@ class TextToImage:
         batch: pictures per call of the network. 1 makes a picture the same to the last bit whatever else is drawn with it,
             since a matrix product may round otherwise when it has more rows. None: 1 on a CPU, all at once elsewhere.
         guidance_scale: what this model is best asked with.
+        upsampler: (prompt, seed) -> the prompt with more of the picture said, see `data/upsampling.py`; or none.
         model, model_hash: name and hash of the weights, for the PNG's text.
     """
 
@@ -80,6 +81,7 @@ class TextToImage:
         text_dtype: torch.dtype = torch.float32,
         batch: int | None = None,
         guidance_scale: float = 5.0,
+        upsampler: Callable[[str, int], str] | None = None,
         model: str = "unnamed",
         model_hash: str = "",
     ) -> None:
@@ -92,7 +94,7 @@ class TextToImage:
         self.latent_mean = torch.tensor(latent_mean, device=self.device).view(1, -1, 1, 1)
         self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
         self.batch = batch or (1 if on_cpu else None)
-        self.guidance_scale = guidance_scale
+        self.guidance_scale, self.upsampler = guidance_scale, upsampler
         self.model, self.model_hash = model, model_hash
 
     @property
@@ -124,10 +126,16 @@ class TextToImage:
         own = {"sampler": self.schedule.sampler, "guidance_scale": self.guidance_scale}
         return Request(prompt, **{**own, **asked})
 
+    def drawn_as(self, request: Request) -> list[str]:
+        """What each picture of a request is drawn from: its prompt, upsampled for the picture's own seed if the request
+        allows it and this model has an upsampler."""
+        upsampler = self.upsampler if request.upsample else None
+        return [upsampler(request.prompt, seed) if upsampler else request.prompt for seed in request.seeds]
+
     @torch.inference_mode()
     def stream(self, request: Request) -> Iterator[Preview]:
         """Draws, and yields a Preview after every step; the last one holds the pictures."""
-        prompts = [request.prompt] * request.num_images
+        prompts = self.drawn_as(request)
         states = self.sample(
             prompts, request.seeds, [request.negative_prompt] * len(prompts), request.sampler, request.steps,
             request.guidance_scale, request.eta,
@@ -336,6 +344,7 @@ def generate_image(
     device: str | None = None,
     *,
     eta: float = 0.0,
+    upsample: bool = True,
     model: FilePath | str = "world-dit",
     dtype: str | None = None,
     progress: bool | None = False,
@@ -349,7 +358,7 @@ def generate_image(
     """
     asked: dict[str, Any] = {
         "negative_prompt": negative_prompt, "sampler": sampler, "steps": steps, "guidance_scale": guidance_scale,
-        "seed": seed, "num_images": num_images, "eta": eta,
+        "seed": seed, "num_images": num_images, "eta": eta, "upsample": upsample,
     }  # fmt: skip
     asked = {name: value for name, value in asked.items() if value is not None}
     Request(prompt, **asked)  # what is not allowed is refused before a model is loaded

@@ -25,9 +25,9 @@ MAX_SIDE = 2048  # pixels; nothing of ours is larger
 
 
 def png_info(
-    request: Request, model: str = "", model_hash: str = "", size: tuple[int, int] | None = None
+    request: Request, model: str = "", model_hash: str = "", size: tuple[int, int] | None = None, drawn_as: str = ""
 ) -> PngImagePlugin.PngInfo:
-    """The two texts for one picture. `size` is (width, height)."""
+    """The two texts for one picture. `size` is (width, height); `drawn_as` what the prompt was upsampled to."""
     sampler = get_sampler(request.sampler)
     facts = {
         "Steps": request.steps,
@@ -36,6 +36,7 @@ def png_info(
         "Seed": request.seed,
         **({"Size": f"{size[0]}x{size[1]}"} if size else {}),
         **({"Eta": f"{request.eta:g}"} if request.eta else {}),
+        **({"Drawn as": json.dumps(drawn_as, ensure_ascii=False)} if drawn_as not in ("", request.prompt) else {}),
         **({"Model hash": model_hash[:10]} if model_hash else {}),
         **({"Model": model} if model else {}),
         "Version": f"minidiff {__version__}",
@@ -45,7 +46,7 @@ def png_info(
         lines.append(f"Negative prompt: {request.negative_prompt}")
     lines.append(", ".join(f"{name}: {value}" for name, value in facts.items()))
     chunk = asdict(request) | {
-        "grid": sampler.grid, "model": model, "model_hash": model_hash, "version": __version__,
+        "grid": sampler.grid, "model": model, "model_hash": model_hash, "version": __version__, "drawn_as": drawn_as,
     }
     info = PngImagePlugin.PngInfo()
     info.add_itxt("parameters", "\n".join(lines), lang="", tkey="")  # iTXt is UTF-8, tEXt could not hold Vietnamese
@@ -54,7 +55,7 @@ def png_info(
 
 
 def read_png(file: str | Path | IO[bytes]) -> dict[str, Any]:
-    """What the `minidiff` text of a PNG holds: the fields of a Request, model, model_hash, version, sampler, grid.
+    """What the `minidiff` text of a PNG holds: the fields of a Request, model, model_hash, version, grid, drawn_as.
 
     Raises:
         ValueError: not a PNG, larger than 2048 pixels a side, or without that text. Pixels are never decoded.
@@ -83,18 +84,20 @@ def each(request: Request) -> list[Request]:
 
 
 def save_images(
-    images: Sequence[Image.Image], out: Path | str, request: Request, model: str = "", model_hash: str = ""
+    images: Sequence[Image.Image], out: Path | str, request: Request, model: str = "", model_hash: str = "",
+    drawn_as: Sequence[str] = (),
 ) -> list[Path]:
-    """Saves star.png, or star-1.png, star-2.png, ... for several. A file appears whole or not at all."""
+    """Saves star.png, or star-1.png, star-2.png, ... for several. A file appears whole or not at all. `drawn_as`: what the
+    prompt was upsampled to for each picture."""
     out = Path(out)
     numbers = [""] if len(images) == 1 else [f"-{i}" for i in range(1, len(images) + 1)]
     saved = []
-    for image, number, one in zip(images, numbers, each(request), strict=True):
+    for image, number, one, text in zip(images, numbers, each(request), drawn_as or [""] * len(images), strict=True):
         path = out.with_name(f"{out.stem}{number}{out.suffix}")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size))
+                image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, text))
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:

@@ -44,6 +44,7 @@ class Request:
         seed: 0 to 2**31 - 1; picture i is drawn from seed + i.
         num_images: 1 to 9.
         eta: 0 to 1, fresh noise in each step; sampler "ddim" only (Song et al. 2021, eq. 16).
+        upsample: whether a model that can (ours) may say what the prompt leaves open, see `data/upsampling.py`.
 
     Raises:
         RequestError (a ValueError): says what was given and what is allowed.
@@ -57,6 +58,7 @@ class Request:
     seed: int = 42
     num_images: int = 1
     eta: float = 0.0
+    upsample: bool = True
 
     def __post_init__(self) -> None:
         checked = {
@@ -68,6 +70,7 @@ class Request:
             "seed": _whole(self.seed, "seed", 0, MAX_SEED),
             "num_images": _whole(self.num_images, "num_images", 1, MAX_IMAGES),
             "eta": _number(self.eta, "eta", 0, 1),
+            "upsample": _flag(self.upsample, "upsample"),
         }
         if not checked["prompt"]:
             raise RequestError("prompt_empty", most=MAX_CHARACTERS)
@@ -114,6 +117,12 @@ def _number(value: object, key: str, least: float, most: float) -> float:
     if not real or not least <= value <= most:  # type: ignore[operator] # so is NaN: it compares as false
         raise RequestError(key, given=_show(value), least=f"{least:g}", most=f"{most:g}")
     return float(value)  # type: ignore[arg-type]
+
+
+def _flag(value: object, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise RequestError(key, given=_show(value))
+    return value
 
 
 def _show(value: object) -> str:

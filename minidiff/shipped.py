@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from minidiff import zoo
+from minidiff.data.upsampling import upsample
 from minidiff.interop import State, load_strict
 from minidiff.labels import KindNames, LabelUNet, OneHot, Pixels
 from minidiff.models.clip import TextConfig, TextEncoder
@@ -62,6 +63,7 @@ def caption_parts(
     return {
         "tokenizer": Tokenizer.load(zoo.path(config["tokenizer"], root)), "text_encoder": text, "network": network,
         "vae": vae, "latent_mean": vae_config["latent_mean"], "latent_std": vae_config["latent_std"],
+        "upsampler": upsample,
     }  # fmt: skip
 
 

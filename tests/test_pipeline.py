@@ -265,7 +265,8 @@ REQUEST = Request("một ngôi sao đỏ, \"to\"", "nhà", "euler_a", 15, 3.5, 2
 
 def test_png_carries_how_it_was_made(tmp_path: Path) -> None:
     images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
-    saved = save_images(images, tmp_path / "star.png", REQUEST, "world-dit", "abc123" * 10)
+    drawn_as = [REQUEST.prompt, 'một ngôi sao đỏ, "to", ở giữa']
+    saved = save_images(images, tmp_path / "star.png", REQUEST, "world-dit", "abc123" * 10, drawn_as)
     assert [path.name for path in saved] == ["star-1.png", "star-2.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["star-1.png", "star-2.png"]
     lines = Image.open(saved[0]).info["parameters"].split("\n")
@@ -273,7 +274,10 @@ def test_png_carries_how_it_was_made(tmp_path: Path) -> None:
     assert lines[1] == "Negative prompt: nhà"
     assert lines[2].startswith("Steps: 15, Sampler: Euler ancestral, CFG scale: 3.5, Seed: 2147483647, Size: 32x32")
     assert "Model hash: abc123abc1, Model: world-dit" in lines[2]
+    assert "Drawn as" not in lines[2]
+    assert 'Drawn as: "một ngôi sao đỏ, \\"to\\", ở giữa"' in Image.open(saved[1]).info["parameters"]
     read = [read_png(path) for path in saved]
+    assert [one["drawn_as"] for one in read] == drawn_as
     fields = Request.__dataclass_fields__
     assert [Request(**{k: v for k, v in one.items() if k in fields}) for one in read] == each(REQUEST)
     assert [one["seed"] for one in read] == [2**31 - 1, 0]

@@ -55,6 +55,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"num_images": 10}, "1 to 9"),
     ({"eta": 1.1}, "0 to 1"),
     ({"eta": 0.5}, "ddim only"),
+    ({"upsample": 1}, "yes or no"),
 ]
 
 

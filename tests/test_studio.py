@@ -25,8 +25,8 @@ from minidiff.studio import app, callbacks, create, html, security  # noqa: E402
 from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label  # noqa: E402
 from minidiff.studio.models import Models
 
-#         prompt    negative  sampler     steps guidance seed images eta
-VALUES = ("a red star", "", "dpmpp_2m", 3, 5.0, 42, 1, 0.0)
+#         prompt    negative  sampler     steps guidance seed images eta upsample
+VALUES = ("a red star", "", "dpmpp_2m", 3, 5.0, 42, 1, 0.0, True)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def pipeline(tiny_zoo: Path) -> TextToImage:
 
 
 def values(**changes: Any) -> tuple[Any, ...]:
-    names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta"]
+    names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "upsample"]
     return tuple(changes.get(name, value) for name, value in zip(names, VALUES, strict=True))
 
 
@@ -70,7 +70,7 @@ def test_switching_relabels_every_control() -> None:
 
 @pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x>', "${alert(1)}", "{{value}}", "`x`"])
 def test_what_a_visitor_writes_stays_text(evil: str) -> None:
-    for page in (html.note(3, [evil]), html.results([b"png"], evil, [1]), html.escape(evil)):
+    for page in (html.note(3, [evil]), html.results([b"png"], evil, [1], [f"{evil} left"]), html.escape(evil)):
         assert evil not in page
         assert "<script" not in page
         assert "<img src=x" not in page
@@ -264,12 +264,12 @@ def test_link_and_image_bring_the_model_back(models: Models, tmp_path: Path) -> 
 
 
 def test_load_from_image_brings_everything_back(tmp_path: Path) -> None:
-    request = Request("một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4)
+    request = Request("một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, upsample=False)
     [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", request)
     restored, notice = callbacks.from_image(str(path))
     assert restored == request
     assert "are back" in notice
-    assert create.control_values(restored) == ["một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4]
+    assert create.control_values(restored) == ["một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, False]
 
 
 def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
@@ -292,11 +292,12 @@ def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
 
 def test_links() -> None:
     query = {"prompt": "nhà", "negative": "x", "sampler": "euler_a", "steps": "9", "guidance": "2.5", "seed": "7"}
-    asked, _ = callbacks.from_link({**query, "images": "2", "eta": "0.5"}, 5.0)
-    assert asked == Request("nhà", "x", "euler_a", 9, 2.5, 7, 2)
+    asked, _ = callbacks.from_link({**query, "images": "2", "eta": "0.5", "upsample": "false"}, 5.0)
+    assert asked == Request("nhà", "x", "euler_a", 9, 2.5, 7, 2, upsample=False)
     assert callbacks.from_link({"prompt": "nhà"}, 4.0)[0] == Request("nhà", guidance_scale=4.0)
     assert callbacks.from_link({}, 5.0) == (None, html.notice())
-    for bad in ({"steps": "many"}, {"steps": "0"}, {"guidance": "nan"}, {"sampler": "<b>"}, {"prompt": "x" * 999}):
+    refused = ({"steps": "many"}, {"steps": "0"}, {"guidance": "nan"}, {"sampler": "<b>"}, {"upsample": "1"})
+    for bad in (*refused, {"prompt": "x" * 999}):
         asked, notice = callbacks.from_link({"prompt": "nhà", **bad}, 5.0)
         assert asked is None
         assert "not allowed" in notice

@@ -54,6 +54,8 @@ class PromptsRun:
     """Pictures per prompt and language, each from another seed."""
     seed: int = 0
     """First seed; the prompts themselves do not depend on it."""
+    upsample: bool = True
+    """Draw as the model does for a visitor, who may have said less than it wants to know (`data/upsampling.py`)."""
     seen: bool = False
     """Also measure prompts whose compositions were all in training (English)."""
     batch: int = 16
@@ -171,11 +173,13 @@ def shuffled(results: Results) -> Results:
 def pipeline_generator(pipeline: TextToImage, run: PromptsRun, first_seed: int) -> Generate:
     """Draws by the pipeline, many prompts at a time; the k-th text it is given starts from seed `first_seed` + k."""
     seeds = itertools.count(first_seed)
+    upsampler = pipeline.upsampler if run.upsample else None
     scale = pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale
 
     @torch.inference_mode()
     def generate(texts: list[str]) -> Tensor:
         own = list(itertools.islice(seeds, len(texts)))
+        texts = [upsampler(text, seed) for text, seed in zip(texts, own, strict=True)] if upsampler else texts
         *_, (_, latents, _) = pipeline.sample(texts, own, [""] * len(texts), run.sampler, run.steps, scale)
         return (pipeline.pixels(latents).float().clamp(-1, 1).cpu() + 1) / 2
 
@@ -231,6 +235,7 @@ def _about(run: PromptsRun, pipeline: TextToImage, seconds: float) -> dict[str, 
     return {
         "model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
         "sampler": run.sampler, "steps": run.steps, "seed": run.seed, "seeds": run.seeds,
+        "upsampled": run.upsample and pipeline.upsampler is not None,
         "guidance_scale": pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale,
         "dtype": str(pipeline.dtype).removeprefix("torch."), "device": str(pipeline.device),
         "pictures": 3 * run.seeds * run.per_category * len(CATEGORIES), "seconds": round(seconds, 1),

@@ -46,6 +46,8 @@ class QualityRun:
     guidance_scale: float | None = None
     """The model's own when not given."""
     seed: int = 0
+    upsample: bool = True
+    """Draw as the model does for a visitor (`data/upsampling.py`)."""
     batch: int = 16
     device: str | None = None
     dtype: str | None = None
@@ -117,7 +119,7 @@ def captions_of(first: int, count: int) -> list[str]:
 
 def generated(pipeline: TextToImage, run: QualityRun) -> np.ndarray:
     """`run.samples` pictures (N, H, W, 3) uint8 for captions of test scenes."""
-    how = PromptsRun(sampler=run.sampler, steps=run.steps, guidance_scale=run.guidance_scale)
+    how = PromptsRun(sampler=run.sampler, steps=run.steps, guidance_scale=run.guidance_scale, upsample=run.upsample)
     generate = pipeline_generator(pipeline, how, run.seed)
     pictures = []
     for k in tqdm(range(0, run.samples, run.batch), desc="samples", unit="batch", leave=False):

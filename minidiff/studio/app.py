@@ -100,12 +100,13 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
         seed: int = 42,
         num_images: int = 1,
         eta: float = 0.0,
+        upsample: bool = True,
         model: str = models.first.model,
         request: gr.Request | None = None,
     ) -> list[str]:
         client = request.client.host if request is not None and request.client else ""
         try:
-            asked = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta)
+            asked = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta, upsample)
             seconds = bucket.wait(client)
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)

@@ -56,13 +56,13 @@ def new_seed() -> int:
 
 
 def make_request(
-    prompt: Any, negative: Any, sampler: Any, steps: Any, guidance: Any, seed: Any, images: Any, eta: Any
+    prompt: Any, negative: Any, sampler: Any, steps: Any, guidance: Any, seed: Any, images: Any, eta: Any, upsample: Any
 ) -> Request:
     """The controls' values as a Request. Browsers send 20.0 for 20, so whole floats become integers; nothing else is
     forgiven. Raises RequestError."""
     used_eta = eta if sampler == "ddim" else 0.0  # the slider keeps its value while another sampler is chosen
     return Request(
-        prompt, negative or "", sampler, _whole(steps), guidance, _whole(seed), _whole(images), used_eta
+        prompt, negative or "", sampler, _whole(steps), guidance, _whole(seed), _whole(images), used_eta, upsample
     )
 
 
@@ -100,7 +100,7 @@ def draw(
 ) -> Iterator[View]:
     """Draws and yields what the page shows after each step, whatever happens on the way.
 
-    values: prompt, negative prompt, sampler, steps, guidance, seed, images, eta.
+    values: prompt, negative prompt, sampler, steps, guidance, seed, images, eta, upsample.
     """
     if randomise:
         values = (*values[:5], new_seed(), *values[6:])
@@ -142,7 +142,9 @@ def _draw(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -
         yield View(stage=render(pipeline, preview), running=None)
     yield View(
         stage=render(pipeline, preview),
-        results=html.results(pngs(pipeline, request, preview.images), request.prompt, request.seeds),
+        results=html.results(
+            pngs(pipeline, request, preview.images), request.prompt, request.seeds, pipeline.drawn_as(request)
+        ),
         notice=html.notice(html.both("done", seconds=f"{spent:.2f}", seed=request.seed), "good"),
         seed=request.seed,
     )
@@ -158,9 +160,9 @@ def render(pipeline: TextToImage, preview: Preview) -> str:
 def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
     """The pictures as files that say how they were made."""
     files = []
-    for image, one in zip(images, each(request), strict=True):
+    for image, one, text in zip(images, each(request), pipeline.drawn_as(request), strict=True):
         file = io.BytesIO()
-        image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size))
+        image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size, text))
         files.append(file.getvalue())
     return files
 
@@ -186,7 +188,14 @@ def image_model(path: str | None, models: Models) -> str | None:
     return name if name in models.names else None
 
 
-QUERY = {  # name in a link -> (field, type)
+def _yes(word: str) -> bool:
+    """A checkbox in a link. Raises ValueError unless it is "true" or "false"."""
+    if word not in ("true", "false"):
+        raise ValueError(word)
+    return word == "true"
+
+
+QUERY: dict[str, tuple[str, Callable[[str], Any]]] = {  # name in a link -> (field, type)
     "prompt": ("prompt", str),
     "negative": ("negative_prompt", str),
     "sampler": ("sampler", str),
@@ -195,6 +204,7 @@ QUERY = {  # name in a link -> (field, type)
     "seed": ("seed", int),
     "images": ("num_images", int),
     "eta": ("eta", float),
+    "upsample": ("upsample", _yes),
 }
 
 

@@ -42,6 +42,7 @@ class Controls:
     randomise: gr.Checkbox
     images: gr.Slider
     eta: gr.Slider
+    upsample: gr.Checkbox
     load_image: gr.UploadButton
     copy_link: gr.Button
     examples: list[gr.Button]
@@ -53,7 +54,8 @@ class Controls:
     def values(self) -> list[Any]:
         """The inputs in the order in which `callbacks.make_request` takes them."""
         return [
-            self.prompt, self.negative, self.sampler, self.steps, self.guidance, self.seed, self.images, self.eta
+            self.prompt, self.negative, self.sampler, self.steps, self.guidance, self.seed, self.images, self.eta,
+            self.upsample,
         ]
 
 
@@ -130,6 +132,9 @@ def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
         )
         parts["eta"] = gr.Slider(
             0, 1, 0, step=0.05, label=label("eta", lang), info=label("eta_info", lang), visible=False, elem_id="eta"
+        )
+        parts["upsample"] = gr.Checkbox(
+            True, label=label("upsample", lang), info=label("upsample_info", lang), elem_id="upsample"
         )
         parts["seed"] = gr.Number(
             42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
@@ -217,10 +222,10 @@ def updates(view: View) -> tuple[Any, ...]:
 def control_values(request: Request | None) -> list[Any]:
     """Updates of `Controls.values`, in their order; none when there is no request."""
     if request is None:
-        return [gr.skip()] * 8
+        return [gr.skip()] * 9
     return [
         request.prompt, request.negative_prompt, request.sampler, request.steps, request.guidance_scale, request.seed,
-        request.num_images, request.eta,
+        request.num_images, request.eta, request.upsample,
     ]
 
 
@@ -240,7 +245,7 @@ def relabel(lang: str) -> dict[str, Any]:
     }
     for name in ("sampler", "images", "randomise"):
         named[name] = {"label": label(name, lang)}
-    for name in ("model", "steps", "guidance", "seed", "eta"):
+    for name in ("model", "steps", "guidance", "seed", "eta", "upsample"):
         named[name] = {"label": label(name, lang), "info": label(f"{name}_info", lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}

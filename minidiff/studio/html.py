@@ -113,14 +113,16 @@ def stage(
     )
 
 
-def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int]) -> str:
-    """The finished pictures; each can be saved with the text that says how it was made."""
+def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], drawn_as: Sequence[str]) -> str:
+    """The finished pictures; each can be saved with the text that says how it was made. drawn_as: what the prompt was
+    upsampled to for each of them, shown where it says more."""
     if not pngs:
         return ""
+    more = [f'<p class="drawn-as">{both("drawn_as", text=text)}</p>' if text != prompt else "" for text in drawn_as]
     cards = "".join(
-        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">'
+        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">{said}'
         f'<figcaption><span>#{seed}</span>'
         f'<a download="minidiff-{seed}.png" href="{data_uri(png)}">{both("download")}</a></figcaption></figure>'
-        for png, seed in zip(pngs, seeds, strict=True)
+        for png, seed, said in zip(pngs, seeds, more, strict=True)
     )
     return f'<section class="results n{len(pngs)}"><h2>{both("results")}</h2><div class="cards">{cards}</div></section>'

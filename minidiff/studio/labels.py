@@ -44,6 +44,11 @@ LABELS: dict[str, dict[str, str]] = {
     "images": {"en": "Images", "vi": "Số ảnh"},
     "eta": {"en": "Eta", "vi": "Eta"},
     "eta_info": {"en": "Fresh noise in each step, for DDIM.", "vi": "Nhiễu mới ở mỗi bước, dành cho DDIM."},
+    "upsample": {"en": "Say where things stand", "vi": "Nói rõ vị trí"},
+    "upsample_info": {
+        "en": "If the prompt leaves it open, places are added by lot: the model then draws better.",
+        "vi": "Nếu mô tả để ngỏ, vị trí được thêm vào ngẫu nhiên: mô hình sẽ vẽ đúng hơn.",
+    },
     "load_image": {"en": "Load from image", "vi": "Lấy từ ảnh"},
     "copy_link": {"en": "Copy link", "vi": "Chép liên kết"},
     # What is shown
@@ -76,6 +81,7 @@ LABELS: dict[str, dict[str, str]] = {
         "vi": "Không nạp được mô hình {model}; hãy chọn mô hình khác.",
     },
     "results": {"en": "Pictures", "vi": "Tranh"},
+    "drawn_as": {"en": "Drawn as: {text}", "vi": "Đã vẽ theo: {text}"},
     "download": {"en": "Download PNG", "vi": "Tải ảnh PNG"},
     "one_token": {"en": "1 token", "vi": "1 token"},
     "tokens": {"en": "{count} tokens", "vi": "{count} token"},

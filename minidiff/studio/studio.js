@@ -1,7 +1,7 @@
 /* The page's language, the link that brings all settings back, and nothing else. */
 (() => {
   const studio = window.minidiff;
-  const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "model"];
+  const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "upsample", "model"];
 
   studio.speak = (lang) => {
     studio.lang = lang;

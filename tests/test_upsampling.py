@@ -1,0 +1,132 @@
+"""Prompt upsampling: places are said where a prompt leaves them open, nothing else is touched, and every way of drawing
+does it alike."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from minidiff.data.captions import LANGS, drop_details, phrase, strip_accents
+from minidiff.data.scenes import Scene, sample_scene
+from minidiff.data.upsampling import read, upsample
+from minidiff.evaluate.prompts import PromptsRun, pipeline_generator
+from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.png import read_png, save_images
+from minidiff.request import Request
+
+PLACES = {  # what is put in, by the number of things; without accents, as the Vietnamese typed so has it
+    "en": ({" on the left", " on the right", " at the top", " at the bottom", " in the middle"},
+           {" to the left of ", " to the right of ", " above ", " below "}),
+    "vi": ({" ở bên trái", " ở bên phải", " ở phía trên", " ở phía dưới", " ở giữa"},
+           {" ở bên trái ", " ở bên phải ", " ở phía trên ", " ở phía dưới "}),
+}  # fmt: skip
+
+
+def claims(n: int) -> list[Scene]:
+    rngs = [random.Random(k) for k in range(n)]
+    return [drop_details(sample_scene(rng, None), rng, 0.6) for rng in rngs]
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_caption_of_the_world_is_understood(lang: str) -> None:
+    """The grammar read backwards: open captions are taken apart into their things, placed ones are left alone."""
+    for k, claim in enumerate(claims(1500)):
+        text = phrase(claim, lang, random.Random(k))
+        sentence = read(text)
+        if claim.relation or any(group.place for group in claim.groups):
+            assert sentence is None, text
+            assert upsample(text, k) == text
+        else:
+            assert sentence is not None, text
+            assert sentence.counts == tuple(group.count for group in claim.groups), text
+            assert all(thing in text for thing in (sentence.before, *sentence.things, sentence.after))
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_places_are_put_in_and_nothing_else(lang: str) -> None:
+    said: list[set[str]] = [set(), set()]
+    for k, claim in enumerate(claims(1500)):
+        text = phrase(claim, lang, random.Random(k))
+        sentence, drawn = read(text), upsample(text, k)
+        if sentence is None:
+            continue
+        counts, things = sentence.counts, sentence.things
+        begin, end = sentence.before + things[0], (things[1] if len(things) == 2 else "") + sentence.after
+        if len(counts) == 3 or (min(counts) > 1):
+            continue
+        assert drawn.startswith(begin) and drawn.endswith(end), drawn
+        said[len(counts) - 1].add(drawn[len(begin) : len(drawn) - len(end)])
+    expected = PLACES["en" if lang == "en" else "vi"]
+    plain = strip_accents if lang == "vi_unaccented" else str
+    assert said == [set(map(plain, places)) for places in expected]
+
+
+def test_of_three_things_the_first_comes_between_the_others() -> None:
+    assert upsample("a cat, a red house and two birds", 0) == "a cat, a red house and two birds"  # no place for these
+    assert upsample("at night, a cat, a red house and a bird", 0) == "at night, a cat between a red house and a bird"
+    text = "một con mèo, một ngôi nhà đỏ và một con chim trên biển"
+    assert upsample(text, 0) == "một con mèo ở giữa một ngôi nhà đỏ và một con chim trên biển"
+    assert upsample(strip_accents(text), 0) == "mot con meo o giua mot ngoi nha do va mot con chim tren bien"
+
+
+def test_people_type_less_tidily_than_the_world() -> None:
+    assert upsample("A Cat, a house, and a tree.", 1) == "A Cat between a house and a tree."
+    assert upsample("red star", 1) in {f"red star{place}" for place in PLACES["en"][0]}
+    assert upsample("a red big star, at night!", 1).endswith(", at night!")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a dog and a cat", "an astronaut on a horse", "three cars", "stars", "", "🐈 và một ngôi nhà", "a cat and"]
+)
+def test_what_is_not_understood_or_has_no_place_is_left_alone(prompt: str) -> None:
+    assert upsample(prompt, 3) == prompt
+
+
+def test_a_seed_says_the_same_in_every_language() -> None:
+    english, vietnamese = ("a cat and a house", "một con mèo và một ngôi nhà")
+    pairs = {(upsample(english, seed)[5:-7], upsample(vietnamese, seed)[11:-12]) for seed in range(40)}
+    assert pairs == {
+        (" to the left of ", " ở bên trái "), (" to the right of ", " ở bên phải "), (" above ", " ở phía trên "),
+        (" below ", " ở phía dưới "),
+    }  # fmt: skip
+
+
+# --- in use ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_zoo: Path) -> TextToImage:
+    return load_pipeline(device="cpu", dtype="float32", root=tiny_zoo)
+
+
+OPEN = "a cat and a house"
+
+
+def test_a_picture_is_drawn_from_the_upsampled_prompt_of_its_own_seed(pipeline: TextToImage, tmp_path: Path) -> None:
+    asked = Request(OPEN, steps=2, seed=5, num_images=3)
+    drawn_as = pipeline.drawn_as(asked)
+    assert drawn_as == [upsample(OPEN, seed) for seed in (5, 6, 7)] and len(set(drawn_as)) > 1
+    images = pipeline(asked)
+    for image, text, seed in zip(images, drawn_as, (5, 6, 7), strict=True):
+        (alone,) = pipeline(Request(text, steps=2, seed=seed))
+        assert image.tobytes() == alone.tobytes()
+    (plain,) = pipeline(Request(OPEN, steps=2, seed=5, upsample=False))
+    assert plain.tobytes() != images[0].tobytes()
+    paths = save_images(images, tmp_path / "a.png", asked, drawn_as=drawn_as)
+    assert [read_png(path)["drawn_as"] for path in paths] == drawn_as
+
+
+def test_the_suite_is_drawn_with_it_and_without(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    sample = pipeline.sample
+    monkeypatch.setattr(pipeline, "sample", lambda texts, *rest: given.extend(texts) or sample(texts, *rest))
+    for upsampled in (True, False):
+        pipeline_generator(pipeline, PromptsRun(steps=1, upsample=upsampled), first_seed=8)([OPEN, OPEN])
+    assert given == [upsample(OPEN, 8), upsample(OPEN, 9), OPEN, OPEN]
+
+
+def test_other_models_draw_from_the_prompt_as_it_is(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "upsampler", None)
+    assert pipeline.drawn_as(Request(OPEN, num_images=2)) == [OPEN, OPEN]
