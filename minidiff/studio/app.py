@@ -100,8 +100,8 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
         seed: int = 42,
         num_images: int = 1,
         eta: float = 0.0,
-        upsample: bool = True,
         model: str = models.first.model,
+        upsample: bool = True,
         request: gr.Request | None = None,
     ) -> list[str]:
         client = request.client.host if request is not None and request.client else ""
