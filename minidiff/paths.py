@@ -35,6 +35,8 @@ def weighted_sum(a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
         return y if b == 1 else b * y
     if a == 1:
         return x if b == 0 else torch.add(x, y, alpha=b)
+    if a + b == 1:
+        return torch.lerp(x, y, b)      # one operation, not two: every step of the flow path is such a mean
     return a * x if b == 0 else (a * x).add_(y, alpha=b)
 
 
