@@ -15,7 +15,6 @@ from torch.testing import assert_close
 from minidiff.data.captions import drop_details
 from minidiff.data.scenes import Scene, is_loose, scene_at
 from minidiff.losses import sample_times
-from minidiff.pipeline import load_pipeline
 from minidiff.train import text_latents
 from minidiff.train.dit import DiTRun, DiTTask
 from minidiff.train.loop import Step, TrainingError, mix_seed
@@ -83,63 +82,10 @@ def test_times_are_pushed_towards_the_noise(shift: float) -> None:
     assert_close(told, [task.path.timestep(shift * t / (1 + (shift - 1) * t))])  # Esser et al. 2024, eq. 23
 
 
-def learning_from(teacher: str, **options: Any) -> DiTTask:
-    """A run of the world's shape whose network, as a fresh one does, predicts 0."""
-    return DiTTask(DiTRun(**TINY, teacher=teacher, **options))
-
-
-def test_a_student_learns_from_data_and_teacher_in_the_shares_asked(whole_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINIDIFF_ZOO", str(whole_zoo))
-    task, losses = learning_from("world-unet"), {}
-    batch = task.make_batch(0, 8, 0)
-    batch["latents"] = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-    for share in (0.0, 0.25, 1.0):
-        task.config.teaching = share
-        losses[share], figures = task(batch, Step(0, torch.Generator().manual_seed(0)))
-    assert_close(losses[0.0], figures["diffusion"])
-    assert_close(losses[1.0], figures["lesson"])
-    assert_close(losses[0.25], 0.75 * losses[0.0] + 0.25 * losses[1.0])
-    # the student says 0 to everything: its distance to the teacher is how much the teacher says, by the shipped pipeline
-    teacher = load_pipeline("world-unet", "cpu", "float32")
-    t = sample_times(8, "stratified", generator := torch.Generator().manual_seed(0))
-    x = task.path.mix(batch["latents"], torch.randn(8, 4, 16, 16, generator=generator), t)
-    context = teacher.words.tower(batch["ids"], batch["mask"]).sequence
-    said = teacher.network(x, task.path.timestep(t), context, batch["mask"])
-    assert_close(losses[1.0], said.square().mean())
-    assert said.abs().max() > 0.1
-
-
-def test_a_teacher_is_no_part_of_its_student(whole_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINIDIFF_ZOO", str(whole_zoo))
-    taught, alone = learning_from("world-unet"), learning_from("nothing")
-    assert taught.state_dict().keys() == alone.state_dict().keys()
-    taught(taught.make_batch(0, 4, 0), Step(0, torch.Generator().manual_seed(0)))[0].backward()
-    assert taught.teacher and all(weight.grad is None for weight in taught.teacher.network.parameters())
-
-
-@pytest.mark.parametrize(
-    ("teacher", "options", "said"),
-    [
-        ("world-unet", {"kind": "eps"}, "'world-unet' cannot teach this run, which has kind 'eps'"),
-        ("world-dit", {"path": "flow", "kind": "flow"}, "has path 'flow' and kind 'flow'"),
-        ("world-pixels", {}, "has vae 'world-vae' and tokenizer 'tokenizer'"),
-        ("world-vae", {}, "has path 'cosine'"),
-    ],
-)
-def test_a_teacher_of_something_else_is_refused(
-    whole_zoo: Path, monkeypatch: pytest.MonkeyPatch, teacher: str, options: dict[str, Any], said: str
-) -> None:
-    monkeypatch.setenv("MINIDIFF_ZOO", str(whole_zoo))
-    with pytest.raises(TrainingError, match=said):
-        learning_from(teacher, **options)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("terse", -0.1), ("terse", 1.1), ("loose", 0.5), ("loose", float("nan")), ("shift", 0.0), ("shift", -1.0),
-     ("teaching", 1.1)],
+    [("terse", -0.1), ("terse", 1.1), ("loose", 0.5), ("loose", float("nan")), ("shift", 0.0), ("shift", -1.0)],
 )
 def test_a_share_or_factor_out_of_range_is_refused(name: str, value: float) -> None:
-    allowed = "--terse and --teaching must be from 0 to 1, --loose at least 1, and --shift above 0"
-    with pytest.raises(TrainingError, match=allowed):
+    with pytest.raises(TrainingError, match="--terse must be from 0 to 1, --loose at least 1, and --shift above 0"):
         DiTTask(DiTRun(**TINY, **{name: value}))

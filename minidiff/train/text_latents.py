@@ -31,7 +31,6 @@ from minidiff.train.latents import cached_latents, load_vae
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, TrainingError, fit, mix_seed, recipe
 from minidiff.train.reading import IGNORED, Reader, answers, reading_loss
 from minidiff.train.seeing import Eye, token_truth
-from minidiff.train.teaching import Teacher
 from minidiff.train.texts import SHARES, caption, world_tokenizer
 
 TEXT_MODES = ("joint", "last", "frozen")
@@ -91,10 +90,6 @@ class TextLatentRun(LoopConfig):
     """Share of captions replaced by the empty one, for classifier-free guidance."""
     terse: float = 0.0
     """Share of captions by a speaker half as talkative as the others (`captions.drop_details`)."""
-    teacher: str = "nothing"
-    """Zoo name of a trained model to learn from too (train/teaching.py), of the same path, kind and latents; or nothing."""
-    teaching: float = 0.8
-    """Share of the loss that is the distance to the teacher's prediction; the rest is the distance to the data's."""
     loose: float = 1.0
     """How many times as often as others, from 1, a scene is shown in which nothing says where things stand."""
     guidance: float = 5.0
@@ -115,8 +110,8 @@ class TextLatentTask(Task):
         super().__init__()
         if config.text not in TEXT_MODES:
             raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
-        if not (0 <= config.terse <= 1 and config.loose >= 1 and config.shift > 0 and 0 <= config.teaching <= 1):
-            raise TrainingError("--terse and --teaching must be from 0 to 1, --loose at least 1, and --shift above 0.")
+        if not (0 <= config.terse <= 1 and config.loose >= 1 and config.shift > 0):
+            raise TrainingError("--terse must be from 0 to 1, --loose at least 1, and --shift above 0.")
         torch.manual_seed(config.seed)
         self.config, self.path = config, paths.get_path(config.path)
         self.tokenizer = world_tokenizer()
@@ -124,7 +119,6 @@ class TextLatentTask(Task):
         self.add_module(self.part, self.build())
         if config.start != "nothing":
             self._take_over(config.start)
-        self.teacher = None if config.teacher == "nothing" else Teacher(config.teacher, self.settings)
         self.reader = Reader(self.text.config.hidden_size)
         layer, width = self.inner_layer()
         self.eye = Eye(width)
@@ -143,11 +137,6 @@ class TextLatentTask(Task):
     @property
     def network(self) -> Any:
         return self.get_submodule(self.part)
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """What, besides the shapes, the zoo must know to draw with the network."""
-        return {"path": self.config.path, "kind": self.config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
 
     def _take_over(self, name: str) -> None:
         """Load the zoo's weights of network and text tower; raises TrainingError when their shapes are others."""
@@ -217,13 +206,9 @@ class TextLatentTask(Task):
         t = shifted(sample_times(len(x0), self.config.times, step.generator), self.config.shift).to(x0.device)
         eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
         text = self.text(batch["ids"], mask)
-        x, timestep = self.path.mix(x0, eps, t), self.path.timestep(t)
-        prediction = self.network(x, timestep, text.sequence, mask)
+        prediction = self.network(self.path.mix(x0, eps, t), self.path.timestep(t), text.sequence, mask)
         loss = total = diffusion_loss(prediction, x0, eps, t, self.path, self.config.kind)
         figures: dict[str, Tensor] = {"diffusion": loss}
-        if self.teacher:
-            lesson = nn.functional.mse_loss(prediction.float(), self.teacher(x, timestep, batch["ids"], mask))
-            total, figures = torch.lerp(loss, lesson, self.config.teaching), {**figures, "lesson": lesson}
         if self.config.reading:
             reading, shares = reading_loss(self.reader(text.sequence, text.pooled, mask), truth_of(batch, "read_"))
             total, figures = total + self.config.reading * reading, {**figures, **shares}
@@ -303,13 +288,14 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
     training.ema.copy_to(task)
     task.eval()
     figures = training.figures or task.validate(config.out, training.step)
+    settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
     before = zoo.entry(config.start) if config.start != "nothing" else {}  # the run that this one goes on from
     minutes = before.get("figures", {}).get("minutes", 0) + training.seconds / 60
     shapes = {task.part: asdict(task.network.config), "text": asdict(task.text.config)}
     zoo.add(
         config.name,
         {k: v for k, v in task.state_dict().items() if k.startswith((f"{task.part}.", "text."))},
-        {**shapes, **task.settings, "guidance": config.guidance},
+        {**shapes, **settings, "guidance": config.guidance},
         recipe=" && ".join([*filter(None, [before.get("recipe")]), recipe(command, config)]),
         images_seen=before.get("images_seen", 0) + config.steps * config.batch,
         world_version=WORLD_VERSION,
