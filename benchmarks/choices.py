@@ -19,6 +19,7 @@ import torch
 
 from minidiff import paths
 from minidiff.data.scenes import scene_at
+from minidiff.devices import autocast
 from minidiff.evaluate.judge import load_judge
 from minidiff.evaluate.prompts import assess
 from minidiff.evaluate.report import percent, save_json, table
@@ -57,7 +58,7 @@ def v_loss(task: DiTTask, thirds: int = 3) -> list[float]:
         own = task.path.time(cosine.log_snr_half(t))
         shown = x * (task.path.alpha(own) / cosine.alpha(t)).view(-1, 1, 1, 1)
         tokens = task.tokens([caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(torch.device("cpu")):
             text = task.text(**tokens).sequence
             prediction = task.dit(shown, task.path.timestep(own), text, tokens["mask"])
         guess, _ = paths.to_x0_eps(task.path, task.config.kind, prediction.float(), shown, own)

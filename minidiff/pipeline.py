@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from minidiff import folders, grids, guidance, paths, samplers, shipped, zoo
+from minidiff.devices import check_device, fastest_dtype
 from minidiff.encoders import AnyTokenizer, WordEncoder
 from minidiff.request import Request
 from minidiff.schedulers import Schedule
@@ -255,33 +256,6 @@ def picture(pixels: Tensor) -> Image.Image:
 
 def _ready(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
-
-
-def best_device() -> str:
-    """cuda, else mps, else cpu."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def check_device(device: str | None) -> str:
-    """A device that is there, `best_device()` for None. Raises ValueError that names those that are."""
-    if device is None:
-        return best_device()
-    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if best_device() == "mps" else [])]
-    if str(device).split(":")[0] not in there:
-        raise ValueError(f"There is no device {device!r} here: choose one of {', '.join(there)}.")
-    return str(device)
-
-
-def fastest_dtype(device: str) -> torch.dtype:
-    """bfloat16 where the machine multiplies matrices in it natively (about 4 times faster with AMX), else float32."""
-    if device.startswith("cuda"):
-        native = torch.cuda.is_bf16_supported()
-    else:
-        probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
-        native = device == "cpu" and any(probe() for probe in probes if probe)
-    return torch.bfloat16 if native else torch.float32
 
 
 def load_pipeline(

@@ -17,8 +17,9 @@ from PIL import Image
 import minidiff
 from minidiff import guidance, zoo
 from minidiff.data.scenes import KINDS
+from minidiff.devices import fastest_dtype
 from minidiff.labels import Pixels, names_of
-from minidiff.pipeline import TextToImage, fastest_dtype, load_pipeline
+from minidiff.pipeline import TextToImage, load_pipeline
 from minidiff.png import each, png_info, read_png, save_images
 from minidiff.request import Request, RequestError
 from minidiff.samplers import SAMPLERS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from minidiff.data.scenes import Group, Scene
@@ -106,6 +106,28 @@ PLACES_VI = {
     "bottom": ("ở phía dưới", "ở dưới cùng"),
     "middle": ("ở giữa", "ở chính giữa"),
 }
+SPOTS_EN = {
+    "top left": ("at the top left",),
+    "top": ("at the top",),
+    "top right": ("at the top right",),
+    "left": ("on the left",),
+    "middle": ("in the middle",),
+    "right": ("on the right",),
+    "bottom left": ("at the bottom left",),
+    "bottom": ("at the bottom",),
+    "bottom right": ("at the bottom right",),
+}
+SPOTS_VI = {
+    "top left": ("ở góc trên bên trái",),
+    "top": ("ở phía trên",),
+    "top right": ("ở góc trên bên phải",),
+    "left": ("ở bên trái",),
+    "middle": ("ở chính giữa",),
+    "right": ("ở bên phải",),
+    "bottom left": ("ở góc dưới bên trái",),
+    "bottom": ("ở phía dưới",),
+    "bottom right": ("ở góc dưới bên phải",),
+}
 RELATIONS_EN = {
     "left": ("to the left of", "left of", "on the left of"),
     "right": ("to the right of", "right of", "on the right of"),
@@ -164,6 +186,7 @@ class Grammar:
     relations: Mapping[str, tuple[str, ...]]
     between: tuple[str, ...]
     places: Mapping[str, tuple[str, ...]]
+    spots: Mapping[str, tuple[str, ...]]
     settings: Mapping[str, tuple[str, ...]]
     openings: tuple[str, ...]
     conjunction: str
@@ -179,12 +202,13 @@ def _sentence(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
         text = f"{rng.choice(grammar.openings)} {text}"
     if claim.setting:
         where = rng.choice(grammar.settings[claim.setting])
-        text = f"{where}, {text}" if not opened and rng.random() < 0.15 else f"{text} {where}"
+        comma = "," if claim.groups[-1].spots else ""  # "a cat on the left, by the sea": the cat is, and not the left
+        text = f"{where}, {text}" if not opened and rng.random() < 0.15 else f"{text}{comma} {where}"
     return text
 
 
 def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
-    things = [grammar.group(group, rng) for group in claim.groups]
+    things = [grammar.group(group, rng) + spot_words(group.spots, grammar, rng) for group in claim.groups]
     conjunction = grammar.conjunction
     if claim.relation == "between" and len(things) == 3:
         return f"{things[0]} {rng.choice(grammar.between)} {things[1]} {conjunction} {things[2]}"
@@ -192,7 +216,15 @@ def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
         return f"{things[0]} {rng.choice(grammar.relations[claim.relation])} {things[1]}"
     if len(things) == 3:
         return f"{things[0]}, {things[1]} {conjunction} {things[2]}"
-    return f" {conjunction} ".join(things)
+    listed = any(len(group.spots) > 1 for group in claim.groups)  # "... on the left and at the top, and a house ..."
+    return f"{',' if listed else ''} {conjunction} ".join(things)
+
+
+def spot_words(spots: Sequence[str], grammar: Grammar, rng: random.Random) -> str:
+    """What follows a thing that stands there: " on the left and at the bottom right"; nothing when nothing is said."""
+    words = [rng.choice(grammar.spots[spot]) for spot in spots]
+    return "".join(f" {words[0]}" if k == 0 else f" {grammar.conjunction} {word}" if k == len(words) - 1 else f", {word}"
+                   for k, word in enumerate(words))  # fmt: skip
 
 
 def _group_en(group: Group, rng: random.Random) -> str:
@@ -225,8 +257,8 @@ def strip_accents(text: str) -> str:
 
 
 ENGLISH = Grammar(
-    _group_en, RELATIONS_EN, ("between", "in between"), PLACES_EN, SETTINGS_EN, OPENINGS_EN, conjunction="and"
+    _group_en, RELATIONS_EN, ("between", "in between"), PLACES_EN, SPOTS_EN, SETTINGS_EN, OPENINGS_EN, conjunction="and"
 )
 VIETNAMESE = Grammar(
-    _group_vi, RELATIONS_VI, ("ở giữa", "nằm giữa"), PLACES_VI, SETTINGS_VI, OPENINGS_VI, conjunction="và"
+    _group_vi, RELATIONS_VI, ("ở giữa", "nằm giữa"), PLACES_VI, SPOTS_VI, SETTINGS_VI, OPENINGS_VI, conjunction="và"
 )

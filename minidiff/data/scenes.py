@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ COLOURS = tuple(drawing.COLOURS)
 SETTINGS = tuple(BACKDROPS)
 SIZES = ("small", "big")
 PLACES = ("left", "right", "top", "bottom", "middle")
+SPOTS = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 RELATIONS = ("left", "right", "above", "below", "between")
 STYLES = ("flat",)
 MAX_COUNT = 4
@@ -41,6 +42,7 @@ class Group:
     size: str | None = None
     count: int = 1
     place: str | None = None  # only ever set for a single thing that is alone in its scene
+    spots: tuple[str, ...] = ()  # only ever set in a claim that tells where each thing stands: `tell_spots`
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,10 @@ def scene_at(index: int, split: str = "train") -> Scene:
 
 
 def is_loose(scene: Scene) -> bool:
-    """Whether nothing in the scene says where its things stand: the hardest kind to draw, since it is then for the
-    painter to decide, and for everything else in the picture to agree."""
-    return scene.relation is None and all(group.place is None for group in scene.groups)
+    """Whether the scene does not say where its things stand, or not wholly ("between": from left to right, or from top to
+    bottom?): the hardest kind to draw, since it is then for the painter to decide, and for everything else in the picture
+    to agree."""
+    return scene.relation in (None, "between") and all(group.place is None for group in scene.groups)
 
 
 def _draw_lots(rng: random.Random) -> Scene:
@@ -230,6 +233,32 @@ def _scattered(rng: random.Random, radii: list[float]) -> list[tuple[float, floa
     corners = [(0.26, 0.26), (0.74, 0.26), (0.26, 0.74), (0.74, 0.74)]
     rng.shuffle(corners)
     return [(x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.03, 0.03)) for x, y in corners[: len(radii)]]
+
+
+def spot_of(x: float, y: float) -> str:
+    """The word of SPOTS for a centre, in widths of the picture."""
+    row, column = (0 if at < 0.4 else 2 if at > 0.6 else 1 for at in (y, x))
+    return SPOTS[3 * row + column]
+
+
+def tell_spots(claim: Scene, scene: Scene) -> Scene:
+    """The claim, and where each thing of the scene stands: of every thing when the claim has no relation, of the outer two
+    when it says "between". Unchanged when it needs no telling, when two things share a spot, and when that would show a
+    held-out composition (a kind at a place) in training."""
+    between = claim.relation == "between"
+    alone = len(claim.groups) == 1 and claim.groups[0].count == 1  # its `place` tells
+    if alone or not (between or claim.relation is None):
+        return claim
+    spots: list[list[str]] = [[] for _ in claim.groups]
+    for thing in layout(scene):
+        spots[thing.group].append(spot_of(thing.x, thing.y))
+    spots[0] = [] if between else spots[0]
+    flat = [spot for group in spots for spot in group]
+    shown = any(held_out(f"{group.kind} at {spot}") for group, own in zip(claim.groups, spots, strict=True) for spot in own)
+    if shown or len(set(flat)) < len(flat):
+        return claim
+    told = (tuple(sorted(own, key=SPOTS.index)) for own in spots)
+    return replace(claim, groups=tuple(replace(g, spots=own) for g, own in zip(claim.groups, told, strict=True)))
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from minidiff import zoo
 from minidiff.data.scenes import WORLD_VERSION, render, scene_at
+from minidiff.devices import autocast, keep_memory
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.train.images import to_tensor
 
@@ -60,6 +61,7 @@ def cached_latents(
     if missing:
         vae, mean, std = load_vae(vae_name)
         vae.to("cuda" if torch.cuda.is_available() else "cpu")
+        keep_memory()
         for path in tqdm(missing, desc=f"encoding {split} pictures", unit="chunk"):
             start = spans[path]
             latents = encode(vae, Pictures(split, start, min(CHUNK, count - start), size), mean, std)
@@ -78,7 +80,7 @@ def encode(vae: nn.Module, pictures: Pictures, mean: list[float], std: list[floa
     parts = []
     for images in DataLoader(pictures, batch_size=None, num_workers=1, prefetch_factor=4):
         pixels = to_tensor(np.asarray(images)).to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             latent = vae.encode(pixels)[0].float()  # type: ignore[operator]
         parts.append(((latent - shift) / scale).half().cpu().numpy())
     return np.concatenate(parts)

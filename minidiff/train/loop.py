@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from minidiff.devices import best_device, fastest_dtype, keep_memory
 from minidiff.train.ema import EMA
 from minidiff.train.optim import build_optimizers, warmup_cosine
 
@@ -54,7 +55,7 @@ class LoopConfig:
     """Micro-batches per step; each holds batch / accumulate examples."""
     ema: float = 0.999
     precision: str = "auto"
-    """auto, bf16 or no (fp32); auto is bf16."""
+    """auto, bf16 or no (fp32); auto is bf16 where the machine computes in it, else fp32."""
     compile: bool = False
     """Compile the model with torch.compile (needs a C++ compiler on a CPU)."""
     seed: int = 0
@@ -233,7 +234,9 @@ def fit(task: Task, config: LoopConfig) -> Training:
 
     Raises TrainingError when the loss is no longer a number, or when the checkpoint does not fit."""
     AcceleratorState._reset_state()  # accelerate keeps one precision per process; a second run may want another
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision in ("auto", "bf16") else "no")
+    native = "bf16" if fastest_dtype(best_device()) == torch.bfloat16 else "no"
+    accelerator = Accelerator(mixed_precision=native if config.precision == "auto" else config.precision)
+    keep_memory()
     checkpoint = config.out / "checkpoint.pt"
     task.to(accelerator.device)
     optimizers = build_optimizers(task, config.optimizer, config.lr, config.weight_decay)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from minidiff.devices import fastest_dtype
+
 
 @torch.no_grad()
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -16,7 +18,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     iteration whose quintic is tuned for speed, not for convergence (Jordan et al. 2024, "Muon"). Shape (..., n, m)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.to(torch.bfloat16).reshape(-1, *matrices.shape[-2:])
+    x = matrices.to(fastest_dtype(matrices.device.type)).reshape(-1, *matrices.shape[-2:])
     x = x.mT if tall else x
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(steps):

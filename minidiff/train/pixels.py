@@ -21,6 +21,7 @@ from torch import Tensor
 
 from minidiff import paths, zoo
 from minidiff.data.scenes import COLOURS, KINDS, SPLITS, WORLD_VERSION, Group, Scene, render
+from minidiff.devices import autocast, fastest_dtype
 from minidiff.evaluate.judge import Judge, decode, load_judge
 from minidiff.losses import diffusion_loss, example_losses, sample_times
 from minidiff.models.unet import UNet, UNetConfig
@@ -163,7 +164,7 @@ class PixelsTask(Task):
         t = sample_times(len(x0), "stratified", generator).to(device)
         eps = torch.randn(x0.shape, generator=generator).to(device)
         labels = (torch.arange(len(x0)) % len(KINDS)).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             prediction = self.unet(self.path.mix(x0, eps, t), self.path.timestep(t), labels=labels)
         return float(example_losses(prediction, x0, eps, t, self.path, self.config.kind).mean())
 
@@ -182,7 +183,7 @@ class PixelsTask(Task):
         unet.load_state_dict(self.unet.state_dict())
         return TextToImage(
             **label_parts(self.zoo_config(), unet), path=self.config.path, kind=self.config.kind,
-            device=next(self.parameters()).device, dtype=torch.bfloat16, batch=64,
+            device=(device := next(self.parameters()).device), dtype=fastest_dtype(device.type), batch=64,
         )  # fmt: skip
 
     def zoo_config(self) -> dict:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from minidiff import paths, zoo
 from minidiff.data.captions import LANGS, drop_details, phrase
-from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at
+from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at, tell_spots
+from minidiff.devices import autocast, fastest_dtype
 from minidiff.encoders import TOKEN_BUCKET
 from minidiff.evaluate.prompts import accuracy
 from minidiff.evaluate.suites import suite
@@ -92,6 +93,8 @@ class TextLatentRun(LoopConfig):
     """Share of captions by a speaker half as talkative as the others (`captions.drop_details`)."""
     loose: float = 1.0
     """How many times as often as others, from 1, a scene is shown in which nothing says where things stand."""
+    spots: float = 0.0
+    """Share of the captions that leave places open to which they are added, thing by thing (`scenes.tell_spots`)."""
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
@@ -110,8 +113,8 @@ class TextLatentTask(Task):
         super().__init__()
         if config.text not in TEXT_MODES:
             raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
-        if not (0 <= config.terse <= 1 and config.loose >= 1 and config.shift > 0):
-            raise TrainingError("--terse must be from 0 to 1, --loose at least 1, and --shift above 0.")
+        if not (0 <= config.terse <= 1 and 0 <= config.spots <= 1 and config.loose >= 1 and config.shift > 0):
+            raise TrainingError("--terse and --spots must be from 0 to 1, --loose at least 1, and --shift above 0.")
         torch.manual_seed(config.seed)
         self.config, self.path = config, paths.get_path(config.path)
         self.tokenizer = world_tokenizer()
@@ -177,6 +180,9 @@ class TextLatentTask(Task):
         numbers = [self._choose(rng) for _ in range(size)]
         scenes = [scene_at(n) for n in numbers]
         claims = [drop_details(scene, rng, 0.5 if rng.random() < self.config.terse else 1.0) for scene in scenes]
+        if self.config.spots:
+            pairs = zip(claims, scenes, strict=True)
+            claims = [tell_spots(claim, scene) if rng.random() < self.config.spots else claim for claim, scene in pairs]
         texts = [phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims]
         dropped = torch.tensor([rng.random() < self.config.drop for _ in numbers])
         texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
@@ -239,7 +245,7 @@ class TextLatentTask(Task):
             eps = torch.randn(x0.shape, generator=generator).to(device)
             texts = [caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))]
             tokens = {k: v.to(device) for k, v in self.tokens(texts).items()}
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 text = self.text(**tokens).sequence
                 prediction = self.network(self.path.mix(x0, eps, t), self.path.timestep(t), text, tokens["mask"])
             losses.append(example_losses(prediction, x0, eps, t, self.path, self.config.kind))
@@ -262,7 +268,7 @@ class TextLatentTask(Task):
         network.load_state_dict(self.network.state_dict())
         return TextToImage(
             self.tokenizer, text, network, vae, path=self.config.path, kind=self.config.kind, latent_mean=mean,
-            latent_std=std, device=next(self.parameters()).device, dtype=torch.bfloat16, batch=16,
+            latent_std=std, device=(device := next(self.parameters()).device), dtype=fastest_dtype(device.type), batch=16,
         )  # fmt: skip
 
 
