@@ -7,6 +7,7 @@ and draws pixels. What it is not: the reading and checking of the files, which i
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def caption_parts(
     return {
         "tokenizer": Tokenizer.load(zoo.path(config["tokenizer"], root)), "text_encoder": text, "network": network,
         "vae": vae, "latent_mean": vae_config["latent_mean"], "latent_std": vae_config["latent_std"],
-        "upsampler": upsample,
+        "upsampler": partial(upsample, spots=config.get("spots", False)),
     }  # fmt: skip
 
 

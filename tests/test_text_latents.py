@@ -87,5 +87,5 @@ def test_times_are_pushed_towards_the_noise(shift: float) -> None:
     [("terse", -0.1), ("terse", 1.1), ("loose", 0.5), ("loose", float("nan")), ("shift", 0.0), ("shift", -1.0)],
 )
 def test_a_share_or_factor_out_of_range_is_refused(name: str, value: float) -> None:
-    with pytest.raises(TrainingError, match="--terse must be from 0 to 1, --loose at least 1, and --shift above 0"):
+    with pytest.raises(TrainingError, match="--terse and --spots must be from 0 to 1, --loose at least 1"):
         DiTTask(DiTRun(**TINY, **{name: value}))

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from minidiff.data.captions import (
     COLOURS_VI,
@@ -26,64 +27,95 @@ from minidiff.data.captions import (
     SIZES_EN,
     SIZES_VI,
     VIETNAMESE,
+    spot_words,
     strip_accents,
 )
-from minidiff.data.scenes import COLOURS, PLACES, RELATIONS
+from minidiff.data.scenes import COLOURS, KINDS, PLACES, RELATIONS, SPOTS, Group, Scene, layout, spot_of
 
 GRAMMARS = {"en": ENGLISH, "vi": VIETNAMESE}
+AXES = (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top"))  # the outer two of three things
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A prompt that tells one to three things and not where they stand: `before`, the things, and `after`, word for word
-    as they were typed; how many of each thing; and the language, a key of GRAMMARS."""
+    """A prompt that does not tell, or not wholly, where its one to three things stand: `before`, the things with `gaps` in
+    the places between them, and `after`, word for word as they were typed; how many of each thing; and the language, a key
+    of GRAMMARS."""
 
     before: str
     things: tuple[str, ...]
-    counts: tuple[int, ...]
+    gaps: tuple[str, ...]
     after: str
+    counts: tuple[int, ...]
+    between: bool  # it says that the first thing is between the others, though not along which axis
     lang: str
 
 
-def upsample(prompt: str, seed: int) -> str:
+def upsample(prompt: str, seed: int, spots: bool = False) -> str:
     """The prompt with places said: on which side of each other two things stand, which of three is in the middle, where a
     single one is. A prompt that tells places itself, or is not understood, comes back as it is, and so does one of which
-    the world knows no place that could be said ("three cars").
+    nothing could be said that the model has learnt.
 
-    prompt: in Unicode NFC. seed: decides the places; the same for a prompt in English and in Vietnamese.
+    prompt: in Unicode NFC. seed: decides the places; the same for a prompt in English and in Vietnamese. spots: for models
+    that have learnt where each thing stands (`scenes.tell_spots`), so that more can be said: where each of several things
+    of one kind is, and on which side the outer two of three are.
     """
     sentence = read(prompt)
-    if sentence is None:
+    if sentence is None or (sentence.between and not spots):
         return prompt
-    rng, grammar, things = random.Random(f"places {seed}"), GRAMMARS[sentence.lang], sentence.things
-    plain = prompt == strip_accents(prompt)  # Vietnamese typed without accents goes on without them
-
-    def words(text: str) -> str:
-        return strip_accents(text) if plain else text
-
-    if sentence.counts == (1,):
-        said = f"{things[0]} {words(grammar.places[rng.choice(PLACES)][0])}"
-    elif sentence.counts in ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1)):  # what the world sets side by side
-        said = f"{things[0]} {words(grammar.relations[rng.choice(RELATIONS[:4])][0])} {things[1]}"
-    elif sentence.counts == (1, 1, 1):
-        said = f"{things[0]} {words(grammar.between[0])} {things[1]} {words(grammar.conjunction)} {things[2]}"
+    rng, grammar, counts = random.Random(f"places {seed}"), GRAMMARS[sentence.lang], sentence.counts
+    gaps, told, after = sentence.gaps, [""] * len(counts), sentence.after  # told[k] follows thing k
+    if counts == (1,):
+        told[0] = f" {grammar.places[rng.choice(PLACES)][0]}"
+    elif counts in ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1)):  # what the world sets side by side
+        gaps = (f" {grammar.relations[rng.choice(RELATIONS[:4])][0]} ",)
+    elif counts == (1, 1, 1):
+        gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
+        if spots:
+            told[1:] = (spot_words([end], grammar, rng) for end in rng.choice(AXES))
+    elif spots and len(counts) == 1:
+        told[0] = spot_words(_scattered(counts[0], _size(sentence.things[0]), rng), grammar, rng)
     else:
         return prompt
-    return sentence.before + said + sentence.after
+    after = f",{after}" if spots and told[-1] and counts != (1,) and after.startswith(" ") else after  # as captions do
+    if prompt == strip_accents(prompt):  # Vietnamese typed without accents goes on without them
+        gaps, told = tuple(map(strip_accents, gaps)), list(map(strip_accents, told))
+    parts = (thing + words + gap for thing, words, gap in zip(sentence.things, told, (*gaps, ""), strict=True))
+    return sentence.before + "".join(parts) + after
 
 
 def read(prompt: str) -> Sentence | None:
-    """Takes a prompt apart; None when a word of it is not understood or it says where something stands."""
+    """Takes a prompt apart; None when a word of it is not understood or nothing of its places is open."""
     text = strip_accents(prompt).lower()
     if len(text) != len(prompt):  # a letter must stay one letter, so that what is found can be cut out of the prompt
         return None
     for lang in GRAMMARS:
         if found := _pattern(lang).fullmatch(text):
             spans = [found.span(name) for name in ("first", "second", "third") if found[name]]
-            things = tuple(prompt[start:end] for start, end in spans)
             counts = tuple(_count(text[start:end]) for start, end in spans)
-            return Sentence(prompt[: spans[0][0]], things, counts, prompt[spans[-1][1] :], lang)
+            gaps = tuple(prompt[end:start] for (_, end), (start, _) in pairwise(spans))
+            between = found["between"] is not None
+            if between and counts != (1, 1, 1):
+                return None
+            things = tuple(prompt[start:end] for start, end in spans)
+            return Sentence(prompt[: spans[0][0]], things, gaps, prompt[spans[-1][1] :], counts, between, lang)
     return None
+
+
+def _scattered(count: int, size: str, rng: random.Random) -> list[str]:
+    """A spot of its own for each of several things of one kind, as the world would scatter them."""
+    while True:
+        scene = Scene("plain", (Group(KINDS[0], COLOURS[0], size, count),), None, rng.getrandbits(32))
+        spots = {spot_of(thing.x, thing.y) for thing in layout(scene)}
+        if len(spots) == count:
+            return sorted(spots, key=SPOTS.index)
+
+
+def _size(thing: str) -> str:
+    """The size that is said of a thing; "big" when none is, so that there is room for either."""
+    said = set(strip_accents(thing).lower().split())
+    small = {strip_accents(word) for table in (SIZES_EN, SIZES_VI) for word in table["small"]}
+    return "small" if said & small else "big"
 
 
 def _count(thing: str) -> int:
@@ -95,11 +127,13 @@ def _count(thing: str) -> int:
 
 @cache
 def _pattern(lang: str) -> re.Pattern[str]:
-    """(opening, or setting and a comma) one thing, two or three (setting), without accents: `captions._sentence`."""
+    """(opening, or setting and a comma) one thing, two or three, or one between two, (setting), without accents:
+    `captions._sentence`."""
     grammar, thing = GRAMMARS[lang], _thing_vi() if lang == "vi" else _thing_en()
-    settings = _any(words for ways in grammar.settings.values() for words in ways)
+    settings, conjunction = _any(words for ways in grammar.settings.values() for words in ways), strip_accents(grammar.conjunction)
     before = f"(?:{_any(grammar.openings)} |{settings}, )?"
-    more = f"(?:(?:, (?P<second>{thing}))?,? {strip_accents(grammar.conjunction)} (?P<third>{thing}))?"
+    second = f"(?:, | (?P<between>{_any(grammar.between)}) )(?P<second>{thing})"
+    more = f"(?:(?:{second})?,? {conjunction} (?P<third>{thing}))?"
     return re.compile(f"{before}(?P<first>{thing}){more}(?:,? {settings})?[.!]?")
 
 

@@ -301,7 +301,7 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
     zoo.add(
         config.name,
         {k: v for k, v in task.state_dict().items() if k.startswith((f"{task.part}.", "text."))},
-        {**shapes, **settings, "guidance": config.guidance},
+        {**shapes, **settings, "guidance": config.guidance, "spots": config.spots > 0},
         recipe=" && ".join([*filter(None, [before.get("recipe")]), recipe(command, config)]),
         images_seen=before.get("images_seen", 0) + config.steps * config.batch,
         world_version=WORLD_VERSION,
