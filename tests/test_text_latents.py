@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from minidiff.data.captions import drop_details
+from minidiff.data.captions import drop_details, phrase
 from minidiff.data.scenes import Scene, is_loose, scene_at
 from minidiff.losses import sample_times
 from minidiff.train import text_latents
@@ -82,9 +82,29 @@ def test_times_are_pushed_towards_the_noise(shift: float) -> None:
     assert_close(told, [task.path.timestep(shift * t / (1 + (shift - 1) * t))])  # Esser et al. 2024, eq. 23
 
 
+@pytest.mark.parametrize("spots", [0.0, 0.4, 1.0])
+def test_as_many_captions_as_asked_tell_where_things_stand(monkeypatch: pytest.MonkeyPatch, spots: float) -> None:
+    told: list[Scene] = []
+    monkeypatch.setattr(text_latents, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
+    shown(1500, spots=spots, loose=1.0)
+    open_ones = [claim for claim in told if len(claim.groups) == 3]
+    telling = sum(any(group.spots for group in claim.groups) for claim in open_ones) / len(open_ones)
+    most = 0.85  # the others have two things in one spot, or would show what is held out
+    assert telling == pytest.approx(spots * most, abs=0.08 if spots else 0)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("terse", -0.1), ("terse", 1.1), ("loose", 0.5), ("loose", float("nan")), ("shift", 0.0), ("shift", -1.0)],
+    [
+        ("terse", -0.1),
+        ("terse", 1.1),
+        ("spots", -0.1),
+        ("spots", 1.1),
+        ("loose", 0.5),
+        ("loose", float("nan")),
+        ("shift", 0.0),
+        ("shift", -1.0),
+    ],
 )
 def test_a_share_or_factor_out_of_range_is_refused(name: str, value: float) -> None:
     with pytest.raises(TrainingError, match="--terse and --spots must be from 0 to 1, --loose at least 1"):

@@ -4,13 +4,15 @@ does it alike."""
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from minidiff.data.captions import LANGS, drop_details, phrase, strip_accents
-from minidiff.data.scenes import Scene, sample_scene
-from minidiff.data.upsampling import read, upsample
+from minidiff.data.captions import ENGLISH, LANGS, drop_details, phrase, spot_words, strip_accents
+from minidiff.data.scenes import SPOTS, Scene, sample_scene
+from minidiff.data.upsampling import AXES, read, upsample
 from minidiff.evaluate.prompts import PromptsRun, pipeline_generator
 from minidiff.pipeline import TextToImage, load_pipeline
 from minidiff.png import read_png, save_images
@@ -35,13 +37,15 @@ def test_every_caption_of_the_world_is_understood(lang: str) -> None:
     for k, claim in enumerate(claims(1500)):
         text = phrase(claim, lang, random.Random(k))
         sentence = read(text)
-        if claim.relation or any(group.place for group in claim.groups):
+        if claim.relation not in (None, "between") or any(group.place for group in claim.groups):
             assert sentence is None, text
-            assert upsample(text, k) == text
+            assert upsample(text, k) == upsample(text, k, spots=True) == text
         else:
             assert sentence is not None, text
             assert sentence.counts == tuple(group.count for group in claim.groups), text
-            assert all(thing in text for thing in (sentence.before, *sentence.things, sentence.after))
+            assert sentence.between == (claim.relation == "between"), text
+            told = "".join(thing + gap for thing, gap in zip(sentence.things, (*sentence.gaps, ""), strict=True))
+            assert sentence.before + told + sentence.after == text
 
 
 @pytest.mark.parametrize("lang", LANGS)
@@ -61,6 +65,39 @@ def test_places_are_put_in_and_nothing_else(lang: str) -> None:
     expected = PLACES["en" if lang == "en" else "vi"]
     plain = strip_accents if lang == "vi_unaccented" else str
     assert said == [set(map(plain, places)) for places in expected]
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_spots_are_said_in_the_words_of_the_captions_that_teach_them(lang: str) -> None:
+    """A prompt with its spots said is, to the letter, a caption of the claim that tells them."""
+    said = set()
+    for k, claim in enumerate(claims(1500)):
+        counts = tuple(group.count for group in claim.groups)
+        several = len(counts) == 1 and counts != (1,)
+        if several or claim.relation == "between":
+            drawn = upsample(phrase(claim, lang, random.Random(k)), k, spots=True)
+            ways = [((), (one,), (other,)) for one, other in AXES] if not several else zip(combinations(SPOTS, counts[0]))
+            captions = {phrase(with_spots(claim, way), lang, random.Random(k)): way for way in ways}
+            assert drawn in captions
+            said.add(captions[drawn])
+    assert len(said) > 60 and sum(len(way) == 3 for way in said) == 4
+
+
+def with_spots(claim: Scene, spots: tuple[tuple[str, ...], ...]) -> Scene:
+    return replace(claim, groups=tuple(replace(group, spots=own) for group, own in zip(claim.groups, spots, strict=True)))
+
+
+def test_spots_are_said_of_what_people_type_too() -> None:
+    assert upsample("Three cars, at night!", 0, spots=True).removeprefix("Three cars").removesuffix(", at night!") in {
+        spot_words(spots, ENGLISH) for spots in combinations(SPOTS, 3)
+    }
+    listed = "a cat, a red house, and a bird at sea"
+    assert {upsample(listed, seed, spots=True) for seed in range(40)} == {
+        f"a cat between a red house{spot_words([one], ENGLISH)} and a bird{spot_words([other], ENGLISH)}, at sea"
+        for one, other in AXES
+    }
+    assert upsample("a cat between two houses and a tree", 0, spots=True) == "a cat between two houses and a tree"
+    assert upsample("a cat between a house and a tree", 0) == "a cat between a house and a tree"
 
 
 def test_of_three_things_the_first_comes_between_the_others() -> None:

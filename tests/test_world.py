@@ -98,7 +98,7 @@ def test_training_never_shows_a_held_out_composition() -> None:
         ((Group("star"), Group("house"), Group("cat")), None, True),
         ((Group("star", place="left"),), None, False),
         ((Group("star"), Group("house")), "left", False),
-        ((Group("star"), Group("house"), Group("cat")), "between", False),
+        ((Group("star"), Group("house"), Group("cat")), "between", True),  # from left to right, or from top to bottom?
         ((Group("star"), Group("house", place="top")), None, False),
     ],
 )
@@ -106,6 +106,48 @@ def test_a_scene_is_loose_when_nothing_says_where_things_stand(
     groups: tuple[Group, ...], relation: str | None, loose: bool
 ) -> None:
     assert scenes.is_loose(Scene("day", groups, relation)) is loose
+
+
+def test_spots_are_told_as_the_picture_has_them() -> None:
+    told = 0
+    for scene in many(400):
+        claim = replace(scene, relation=None if scene.relation != "between" else scene.relation)
+        answer = scenes.tell_spots(claim, scene)
+        spots = [spot for group in answer.groups for spot in group.spots]
+        told += bool(spots)
+        assert replace(answer, groups=tuple(replace(group, spots=()) for group in answer.groups)) == claim
+        assert len(set(spots)) == len(spots)
+        things = scenes.layout(scene)
+        if answer.relation == "between" and spots:  # the first stands between what is left (or top) and right (or bottom)
+            assert not answer.groups[0].spots and set(spots) in ({"left", "right"}, {"top", "bottom"})
+        elif spots:
+            assert len(spots) == len(things)
+        for k, group in enumerate(answer.groups):
+            places = [(thing.x, thing.y) for thing in things if thing.group == k]
+            for spot in group.spots:
+                across = [x for x, _ in places if ("left" not in spot or x < 0.4) and ("right" not in spot or x > 0.6)]
+                along = [y for _, y in places if ("top" not in spot or y < 0.4) and ("bottom" not in spot or y > 0.6)]
+                assert across and along, (spot, places)
+    assert told > 100
+
+
+def test_spots_show_no_composition_that_is_held_out() -> None:
+    shown = set()
+    for scene in many(3000):
+        for group in scenes.tell_spots(replace(scene, relation=None), scene).groups:
+            shown |= {f"{group.kind} at {spot}" for spot in group.spots}
+    assert len(shown) > 100 and not any(map(scenes.held_out, shown))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Scene("day", (Group("star", "red", "big"),)),
+        Scene("day", (Group("star", "red", "big"), Group("cat", "red", "big")), "left"),
+    ],
+)
+def test_spots_are_not_told_where_nothing_is_open(claim: Scene) -> None:
+    assert scenes.tell_spots(claim, claim) == claim
 
 
 def test_masks_and_boxes_cover_the_things() -> None:

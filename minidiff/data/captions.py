@@ -107,26 +107,26 @@ PLACES_VI = {
     "middle": ("ở giữa", "ở chính giữa"),
 }
 SPOTS_EN = {
-    "top left": ("at the top left",),
-    "top": ("at the top",),
-    "top right": ("at the top right",),
-    "left": ("on the left",),
-    "middle": ("in the middle",),
-    "right": ("on the right",),
-    "bottom left": ("at the bottom left",),
-    "bottom": ("at the bottom",),
-    "bottom right": ("at the bottom right",),
+    "top left": "at the top left",
+    "top": "at the top",
+    "top right": "at the top right",
+    "left": "on the left",
+    "middle": "in the middle",
+    "right": "on the right",
+    "bottom left": "at the bottom left",
+    "bottom": "at the bottom",
+    "bottom right": "at the bottom right",
 }
 SPOTS_VI = {
-    "top left": ("ở góc trên bên trái",),
-    "top": ("ở phía trên",),
-    "top right": ("ở góc trên bên phải",),
-    "left": ("ở bên trái",),
-    "middle": ("ở chính giữa",),
-    "right": ("ở bên phải",),
-    "bottom left": ("ở góc dưới bên trái",),
-    "bottom": ("ở phía dưới",),
-    "bottom right": ("ở góc dưới bên phải",),
+    "top left": "ở góc trên bên trái",
+    "top": "ở phía trên",
+    "top right": "ở góc trên bên phải",
+    "left": "ở bên trái",
+    "middle": "ở chính giữa",
+    "right": "ở bên phải",
+    "bottom left": "ở góc dưới bên trái",
+    "bottom": "ở phía dưới",
+    "bottom right": "ở góc dưới bên phải",
 }
 RELATIONS_EN = {
     "left": ("to the left of", "left of", "on the left of"),
@@ -186,7 +186,7 @@ class Grammar:
     relations: Mapping[str, tuple[str, ...]]
     between: tuple[str, ...]
     places: Mapping[str, tuple[str, ...]]
-    spots: Mapping[str, tuple[str, ...]]
+    spots: Mapping[str, str]
     settings: Mapping[str, tuple[str, ...]]
     openings: tuple[str, ...]
     conjunction: str
@@ -208,7 +208,7 @@ def _sentence(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
 
 
 def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
-    things = [grammar.group(group, rng) + spot_words(group.spots, grammar, rng) for group in claim.groups]
+    things = [grammar.group(group, rng) + spot_words(group.spots, grammar) for group in claim.groups]
     conjunction = grammar.conjunction
     if claim.relation == "between" and len(things) == 3:
         return f"{things[0]} {rng.choice(grammar.between)} {things[1]} {conjunction} {things[2]}"
@@ -220,11 +220,10 @@ def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
     return f"{',' if listed else ''} {conjunction} ".join(things)
 
 
-def spot_words(spots: Sequence[str], grammar: Grammar, rng: random.Random) -> str:
-    """What follows a thing that stands there: " on the left and at the bottom right"; nothing when nothing is said."""
-    words = [rng.choice(grammar.spots[spot]) for spot in spots]
-    return "".join(f" {words[0]}" if k == 0 else f" {grammar.conjunction} {word}" if k == len(words) - 1 else f", {word}"
-                   for k, word in enumerate(words))  # fmt: skip
+def spot_words(spots: Sequence[str], grammar: Grammar) -> str:
+    """What follows things that stand there: " on the left, at the top and at the bottom right"; nothing for no spots."""
+    *others, last = [grammar.spots[spot] for spot in spots] or [""]
+    return f" {', '.join(others)} {grammar.conjunction} {last}" if others else f" {last}".rstrip()
 
 
 def _group_en(group: Group, rng: random.Random) -> str:

@@ -72,9 +72,9 @@ def upsample(prompt: str, seed: int, spots: bool = False) -> str:
     elif counts == (1, 1, 1):
         gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
         if spots:
-            told[1:] = (spot_words([end], grammar, rng) for end in rng.choice(AXES))
+            told[1:] = (spot_words([end], grammar) for end in rng.choice(AXES))
     elif spots and len(counts) == 1:
-        told[0] = spot_words(_scattered(counts[0], _size(sentence.things[0]), rng), grammar, rng)
+        told[0] = spot_words(_scattered(counts[0], _size(sentence.things[0]), rng), grammar)
     else:
         return prompt
     after = f",{after}" if spots and told[-1] and counts != (1,) and after.startswith(" ") else after  # as captions do
@@ -130,10 +130,10 @@ def _pattern(lang: str) -> re.Pattern[str]:
     """(opening, or setting and a comma) one thing, two or three, or one between two, (setting), without accents:
     `captions._sentence`."""
     grammar, thing = GRAMMARS[lang], _thing_vi() if lang == "vi" else _thing_en()
-    settings, conjunction = _any(words for ways in grammar.settings.values() for words in ways), strip_accents(grammar.conjunction)
+    settings = _any(words for ways in grammar.settings.values() for words in ways)
     before = f"(?:{_any(grammar.openings)} |{settings}, )?"
     second = f"(?:, | (?P<between>{_any(grammar.between)}) )(?P<second>{thing})"
-    more = f"(?:(?:{second})?,? {conjunction} (?P<third>{thing}))?"
+    more = f"(?:(?:{second})?,? {strip_accents(grammar.conjunction)} (?P<third>{thing}))?"
     return re.compile(f"{before}(?P<first>{thing}){more}(?:,? {settings})?[.!]?")
 
 
