@@ -115,6 +115,27 @@ def test_training_goes_on_from_shipped_weights_of_the_same_shape(trained: Path) 
             unet.UNetTask(unet.UNetRun(**{**CAPTIONS, **other}))
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.25, 1.0])
+def test_a_share_of_the_first_weights_is_kept(trained: Path, keep: float, tmp_path: Path) -> None:
+    """What goes into the zoo lies on the line from the trained, averaged weights to those that training began with."""
+    _, first = zoo.load("world-unet")
+    kept = {"start": "world-unet", "name": "world-unet-2", "keep": keep}
+    unet.train(unet.UNetRun(**CAPTIONS, **SETTINGS, **kept, out=tmp_path, lr=0.1, ema=0.5))
+    averages = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["ema"]
+    config, state = zoo.load("world-unet-2")
+    moved = 0
+    for key, value in state.items():
+        assert_close(value, torch.lerp(averages[key], first[key], keep), atol=2e-3, rtol=1e-3)     # kept in half precision
+        moved += int((averages[key] - first[key]).abs().max() > 0.01)
+    assert moved > 5 and not config["spots"]
+
+
+@pytest.mark.parametrize("options", [{"keep": 0.5}, {"keep": 1.5, "start": "world-unet"}])
+def test_what_cannot_be_kept_is_refused(trained: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match="--keep must be from 0 to 1, and needs a --start"):
+        unet.UNetTask(unet.UNetRun(**{**CAPTIONS, **options}))
+
+
 def test_one_level_is_refused(trained: Path) -> None:
     with pytest.raises(TrainingError, match="two levels"):
         unet.UNetTask(unet.UNetRun(**{**CAPTIONS, "channels": (8,), "attention": (True,)}))

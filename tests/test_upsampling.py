@@ -4,12 +4,14 @@ does it alike."""
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from minidiff import zoo
 from minidiff.data.captions import ENGLISH, LANGS, drop_details, phrase, spot_words, strip_accents
 from minidiff.data.scenes import SPOTS, Scene, sample_scene
 from minidiff.data.upsampling import AXES, read, upsample
@@ -139,6 +141,15 @@ def pipeline(tiny_zoo: Path) -> TextToImage:
 
 
 OPEN = "a cat and a house"
+
+
+def test_spots_are_said_to_a_model_that_has_learnt_them(tiny_zoo: Path, tmp_path: Path) -> None:
+    config, state = zoo.load("world-dit", tiny_zoo)
+    shutil.copytree(tiny_zoo, tmp_path / "zoo")
+    zoo.add("world-dit", state, {**config, "spots": True}, root=tmp_path / "zoo")
+    asked = Request("three cars", steps=1, seed=3)
+    learnt, not_learnt = (load_pipeline(device="cpu", root=root).drawn_as(asked) for root in (tmp_path / "zoo", tiny_zoo))
+    assert learnt == [upsample("three cars", 3, spots=True)] and not_learnt == ["three cars"] != learnt
 
 
 def test_a_picture_is_drawn_from_the_upsampled_prompt_of_its_own_seed(pipeline: TextToImage, tmp_path: Path) -> None:

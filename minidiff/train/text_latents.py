@@ -81,6 +81,9 @@ class TextLatentRun(LoopConfig):
     """Zoo name of a model with the text tower to start from, or nothing."""
     start: str = "nothing"
     """Zoo name of a model of the same shape whose weights, text tower included, are trained further; or nothing."""
+    keep: float = 0.0
+    """Share of those first weights in what is kept at the end, which is the mean of both (Wortsman et al. 2022, "Robust
+    fine-tuning of zero-shot models"): what a short training unlearnt comes back, what it learnt stays."""
     text_width: int = 256
     text_layers: int = 4
     reading: float = 0.05
@@ -115,6 +118,8 @@ class TextLatentTask(Task):
             raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
         if not (0 <= config.terse <= 1 and 0 <= config.spots <= 1 and config.loose >= 1 and config.shift > 0):
             raise TrainingError("--terse and --spots must be from 0 to 1, --loose at least 1, and --shift above 0.")
+        if not 0 <= config.keep <= 1 or (config.keep and config.start == "nothing"):
+            raise TrainingError("--keep must be from 0 to 1, and needs a --start whose weights can be kept.")
         torch.manual_seed(config.seed)
         self.config, self.path = config, paths.get_path(config.path)
         self.tokenizer = world_tokenizer()
@@ -149,6 +154,14 @@ class TextLatentTask(Task):
             raise TrainingError(f"{name!r} has another shape than this run: its options are {saved.get(self.part)}.")
         for part, module in ours.items():
             module.load_state_dict({k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}.")})
+
+    @torch.no_grad()
+    def blend(self, name: str, share: float) -> None:
+        """Move the weights of network and text tower by `share` of the way towards the zoo's."""
+        ours = self.state_dict()
+        for key, value in zoo.load(name)[1].items():
+            if key.startswith((f"{self.part}.", "text.")):
+                ours[key].lerp_(value.to(ours[key]), share)
 
     def _text_tower(self) -> TextEncoder:
         config = self.config
@@ -293,7 +306,9 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
         return
     training.ema.copy_to(task)
     task.eval()
-    figures = training.figures or task.validate(config.out, training.step)
+    if config.keep:
+        task.blend(config.start, config.keep)
+    figures = task.validate(config.out, training.step) if config.keep or not training.figures else training.figures
     settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
     before = zoo.entry(config.start) if config.start != "nothing" else {}  # the run that this one goes on from
     minutes = before.get("figures", {}).get("minutes", 0) + training.seconds / 60
