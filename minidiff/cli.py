@@ -82,7 +82,7 @@ class SampleOptions:
     steps: Number = 20
     """Number of steps, 1 to 100."""
     guidance_scale: Number | None = None
-    """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (ours: 5) when not given."""
+    """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (world-dit: 3) when not given."""
     seed: Number = 42
     """0 to 2147483647; the same seed gives the same picture."""
     num_images: Number = 1

@@ -327,7 +327,7 @@ def generate_image(
     """Draws a sentence in English or Vietnamese. The same seed gives the same picture, whatever the batch.
 
     Arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; picture i is drawn from seed + i, and
-    sampler and guidance scale are the model's own (DPM++ 2M and 5 for the shipped one) when they are not given.
+    sampler and guidance scale are the model's own (DPM++ 2M and 3 for world-dit) when they are not given.
     Raises ValueError that says what is allowed.
     """
     asked: dict[str, Any] = {

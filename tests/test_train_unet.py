@@ -4,6 +4,7 @@ kind of thing and draws pixels."""
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,27 @@ def test_training_goes_on_from_shipped_weights_of_the_same_shape(trained: Path) 
 def test_a_share_of_the_first_weights_is_kept(trained: Path, keep: float, tmp_path: Path) -> None:
     """What goes into the zoo lies on the line from the trained, averaged weights to those that training began with."""
     _, first = zoo.load("world-unet")
-    kept = {"start": "world-unet", "name": "world-unet-2", "keep": keep}
+    kept = {"start": "world-unet", "name": "world-unet-2", "keep": keep, "keep_whole": ("conv_in",)}
     unet.train(unet.UNetRun(**CAPTIONS, **SETTINGS, **kept, out=tmp_path, lr=0.1, ema=0.5))
     averages = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["ema"]
     config, state = zoo.load("world-unet-2")
     moved = 0
     for key, value in state.items():
-        assert_close(value, torch.lerp(averages[key], first[key], keep), atol=2e-3, rtol=1e-3)     # kept in half precision
+        share = 1.0 if keep and "conv_in" in key else keep
+        assert_close(value, torch.lerp(averages[key], first[key], share), atol=2e-3, rtol=1e-3)    # kept in half precision
         moved += int((averages[key] - first[key]).abs().max() > 0.01)
     assert moved > 5 and not config["spots"]
+
+
+def test_a_finished_run_given_again_changes_nothing(trained: Path, tmp_path: Path) -> None:
+    run = unet.UNetRun(**CAPTIONS, **SETTINGS, start="world-unet", name="world-unet-3", keep=0.5, out=tmp_path)
+    unet.train(run)
+    before = zoo.entry("world-unet-3")
+    unet.train(replace(run, start="world-unet-3"))  # another start is another run
+    assert zoo.entry("world-unet-3")["images_seen"] > before["images_seen"]
+    after = zoo.entry("world-unet-3")
+    unet.train(replace(run, start="world-unet-3"))
+    assert zoo.entry("world-unet-3") == after
 
 
 @pytest.mark.parametrize("options", [{"keep": 0.5}, {"keep": 1.5, "start": "world-unet"}])

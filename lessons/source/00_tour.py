@@ -362,17 +362,17 @@ plt.show()
 # |---|---|---|
 # | seed | 42 | the noise at the start, so which of all fitting pictures |
 # | steps | 20 | how often the network is asked |
-# | guidance scale | 5 | how much the words are exaggerated |
+# | guidance scale | 3 | how much the words are exaggerated |
 # | negative prompt | empty | what to move away from |
 # | sampler | DPM++ 2M | how a step is made of the guesses |
-# %% [markdown] lang="vi" of="53da9430"
+# %% [markdown] lang="vi" of="ae4dc4dd"
 # ## 5. Các núm vặn
 #
 # | núm | ở đây | tác dụng |
 # |---|---|---|
 # | seed | 42 | nhiễu lúc đầu, tức là bức nào trong mọi bức hợp với lời |
 # | steps | 20 | hỏi mạng bao nhiêu lần |
-# | mức dẫn hướng (guidance scale) | 5 | phóng đại lời văn đến đâu |
+# | mức dẫn hướng (guidance scale) | 3 | phóng đại lời văn đến đâu |
 # | negative prompt | rỗng | cần tránh xa điều gì |
 # | bộ lấy mẫu (sampler) | DPM++ 2M | tạo một bước từ các lời đoán thế nào |
 

@@ -30,7 +30,7 @@ from minidiff.data.captions import (
     spot_words,
     strip_accents,
 )
-from minidiff.data.scenes import COLOURS, KINDS, PLACES, RELATIONS, SPOTS, Group, Scene, layout, spot_of
+from minidiff.data.scenes import COLOURS, PLACES, RELATIONS
 
 GRAMMARS = {"en": ENGLISH, "vi": VIETNAMESE}
 AXES = (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top"))  # the outer two of three things
@@ -53,12 +53,12 @@ class Sentence:
 
 def upsample(prompt: str, seed: int, spots: bool = False) -> str:
     """The prompt with places said: on which side of each other two things stand, which of three is in the middle, where a
-    single one is. A prompt that tells places itself, or is not understood, comes back as it is, and so does one of which
-    nothing could be said that the model has learnt.
+    single one is. A prompt that tells places itself, or is not understood, comes back as it is, and so does one of several
+    things of one kind ("three cars"), which come out better unplaced.
 
     prompt: in Unicode NFC. seed: decides the places; the same for a prompt in English and in Vietnamese. spots: for models
-    that have learnt where each thing stands (`scenes.tell_spots`), so that more can be said: where each of several things
-    of one kind is, and on which side the outer two of three are.
+    that have learnt captions with spots (`scenes.tell_spots`): of three things it is also said on which sides the outer two
+    are, else a model may set them along both axes at once.
     """
     sentence = read(prompt)
     if sentence is None or (sentence.between and not spots):
@@ -73,8 +73,6 @@ def upsample(prompt: str, seed: int, spots: bool = False) -> str:
         gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
         if spots:
             told[1:] = (spot_words([end], grammar) for end in rng.choice(AXES))
-    elif spots and len(counts) == 1:
-        told[0] = spot_words(_scattered(counts[0], _size(sentence.things[0]), rng), grammar)
     else:
         return prompt
     after = f",{after}" if spots and told[-1] and counts != (1,) and after.startswith(" ") else after  # as captions do
@@ -100,22 +98,6 @@ def read(prompt: str) -> Sentence | None:
             things = tuple(prompt[start:end] for start, end in spans)
             return Sentence(prompt[: spans[0][0]], things, gaps, prompt[spans[-1][1] :], counts, between, lang)
     return None
-
-
-def _scattered(count: int, size: str, rng: random.Random) -> list[str]:
-    """A spot of its own for each of several things of one kind, as the world would scatter them."""
-    while True:
-        scene = Scene("plain", (Group(KINDS[0], COLOURS[0], size, count),), None, rng.getrandbits(32))
-        spots = {spot_of(thing.x, thing.y) for thing in layout(scene)}
-        if len(spots) == count:
-            return sorted(spots, key=SPOTS.index)
-
-
-def _size(thing: str) -> str:
-    """The size that is said of a thing; "big" when none is, so that there is room for either."""
-    said = set(strip_accents(thing).lower().split())
-    small = {strip_accents(word) for table in (SIZES_EN, SIZES_VI) for word in table["small"]}
-    return "small" if said & small else "big"
 
 
 def _count(thing: str) -> int:

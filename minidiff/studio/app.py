@@ -96,7 +96,7 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
         negative_prompt: str = "",
         sampler: str = "dpmpp",
         steps: int = 20,
-        guidance_scale: float = 5.0,
+        guidance_scale: float = models.first.guidance_scale,
         seed: int = 42,
         num_images: int = 1,
         eta: float = 0.0,

@@ -84,6 +84,8 @@ class TextLatentRun(LoopConfig):
     keep: float = 0.0
     """Share of those first weights in what is kept at the end, which is the mean of both (Wortsman et al. 2022, "Robust
     fine-tuning of zero-shot models"): what a short training unlearnt comes back, what it learnt stays."""
+    keep_whole: tuple[str, ...] = ()
+    """Modules, by a word in their names, of which the first weights are kept whole when `keep` is above 0."""
     text_width: int = 256
     text_layers: int = 4
     reading: float = 0.05
@@ -156,12 +158,13 @@ class TextLatentTask(Task):
             module.load_state_dict({k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}.")})
 
     @torch.no_grad()
-    def blend(self, name: str, share: float) -> None:
-        """Move the weights of network and text tower by `share` of the way towards the zoo's."""
+    def blend(self, name: str, share: float, whole: tuple[str, ...] = ()) -> None:
+        """Move the weights of network and text tower by `share` of the way towards the zoo's, and all the way where a word of
+        `whole` is in their names."""
         ours = self.state_dict()
         for key, value in zoo.load(name)[1].items():
             if key.startswith((f"{self.part}.", "text.")):
-                ours[key].lerp_(value.to(ours[key]), share)
+                ours[key].lerp_(value.to(ours[key]), 1.0 if any(word in key for word in whole) else share)
 
     def _text_tower(self) -> TextEncoder:
         config = self.config
@@ -302,12 +305,13 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
     `command` is what the recipe begins with: "minidiff train world-dit"."""
     config = task.config
     training = fit(task, config)
-    if training.step < config.steps:
-        return
+    told, kept = recipe(command, config), config.out / "kept.txt"
+    if training.step < config.steps or (kept.exists() and kept.read_text() == told and not config.fresh):
+        return  # what is in the zoo already must not be blended, and its pictures counted, a second time
     training.ema.copy_to(task)
     task.eval()
     if config.keep:
-        task.blend(config.start, config.keep)
+        task.blend(config.start, config.keep, config.keep_whole)
     figures = task.validate(config.out, training.step) if config.keep or not training.figures else training.figures
     settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
     before = zoo.entry(config.start) if config.start != "nothing" else {}  # the run that this one goes on from
@@ -317,8 +321,9 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
         config.name,
         {k: v for k, v in task.state_dict().items() if k.startswith((f"{task.part}.", "text."))},
         {**shapes, **settings, "guidance": config.guidance, "spots": config.spots > 0},
-        recipe=" && ".join([*filter(None, [before.get("recipe")]), recipe(command, config)]),
+        recipe=" && ".join([*filter(None, [before.get("recipe")]), told]),
         images_seen=before.get("images_seen", 0) + config.steps * config.batch,
         world_version=WORLD_VERSION,
         figures={**figures, "minutes": round(minutes, 1)},
     )
+    kept.write_text(told)
