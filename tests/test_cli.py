@@ -206,7 +206,7 @@ def test_ctrl_c_exits_130(tiny: Path) -> None:
     while process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(3)
+            process.wait(1)  # a signal that comes while libraries are loaded may be lost: it is sent again before all is drawn
         except subprocess.TimeoutExpired:
             continue
     assert process.stderr is not None
