@@ -73,9 +73,9 @@ def upsample(prompt: str, seed: int, spots: bool = False) -> str:
         gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
         if spots:
             told[1:] = (spot_words([end], grammar) for end in rng.choice(AXES))
+            after = f",{after}" if after.startswith(" ") else after  # before the setting, as captions do
     else:
         return prompt
-    after = f",{after}" if spots and told[-1] and counts != (1,) and after.startswith(" ") else after  # as captions do
     if prompt == strip_accents(prompt):  # Vietnamese typed without accents goes on without them
         gaps, told = tuple(map(strip_accents, gaps)), list(map(strip_accents, told))
     parts = (thing + words + gap for thing, words, gap in zip(sentence.things, told, (*gaps, ""), strict=True))

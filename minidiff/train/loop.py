@@ -234,8 +234,8 @@ def fit(task: Task, config: LoopConfig) -> Training:
 
     Raises TrainingError when the loss is no longer a number, or when the checkpoint does not fit."""
     AcceleratorState._reset_state()  # accelerate keeps one precision per process; a second run may want another
-    native = "bf16" if fastest_dtype(best_device()) == torch.bfloat16 else "no"
-    accelerator = Accelerator(mixed_precision=native if config.precision == "auto" else config.precision)
+    fastest = "bf16" if fastest_dtype(best_device()) == torch.bfloat16 else "no"
+    accelerator = Accelerator(mixed_precision=fastest if config.precision == "auto" else config.precision)
     keep_memory()
     checkpoint = config.out / "checkpoint.pt"
     task.to(accelerator.device)
