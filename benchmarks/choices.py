@@ -3,7 +3,8 @@
 Small DiTs are trained from nothing, one per choice, on the same pictures in the same order from the same start; then all
 are measured alike. Losses of different predictions cannot be compared, so every model's prediction is turned into x0 and
 scored as v would be, at the same signal-to-noise ratios, on the same noise. Finished choices are kept in runs/choices and
-not run again; a killed one goes on.
+not run again; a killed one goes on. Where cores are many, several can be trained side by side (`--part 1/2 --threads 1` and
+`--part 2/2 --threads 1`); without `--part` the same command then prints the whole table.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ CHOICES: dict[str, dict[str, object]] = {  # what differs from BASE: v, joint te
     "v, its last layer trained": {"text": "last"},
     "v, no seeing loss": {"seeing": 0.0},
     "v, AdamW 1e-3": {"optimizer": "adamw", "lr": 1e-3},
+    "v, logit-normal times": {"times": "logit_normal"},
 }
 ATTRIBUTES = ("object", "count", "colour", "size", "position", "binding", "setting")
 
@@ -95,11 +97,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--prompts", type=int, default=40, help="prompts in each of the six categories")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--part", default="1/1", help="train only this share of the choices: 1/2 or 2/2, say")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    part, parts = (int(x) for x in options.part.split("/"))
     rows, began = [], time.perf_counter()
-    for name, changes in CHOICES.items():
+    for name, changes in list(CHOICES.items())[part - 1 :: parts]:
         folder = HOME / f"{options.steps}x{options.batch}" / name.replace(", ", "-").replace(" ", "-")
         config = replace(BASE, out=folder, steps=options.steps, batch=options.batch, **changes)  # type: ignore[arg-type]
         f = run(name, config, options.prompts)

@@ -23,7 +23,9 @@ def check_device(device: str | None) -> str:
     if device is None:
         return best_device()
     there = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if best_device() == "mps" else [])]
-    if str(device).split(":")[0] not in there:
+    kind, _, number = str(device).partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in there or (":" in str(device) and not (number.isdecimal() and int(number) < count)):
         raise ValueError(f"There is no device {device!r} here: choose one of {', '.join(there)}.")
     return str(device)
 
@@ -33,7 +35,7 @@ def fastest_dtype(device: str) -> torch.dtype:
     """bfloat16 where the machine multiplies matrices in it natively (about 4 times faster), else float32: a processor that
     has to imitate it takes three times as long as in float32."""
     if device.startswith("cuda"):
-        native = torch.cuda.is_bf16_supported()
+        native = torch.cuda.get_device_capability(device)[0] >= 8  # torch's own is_bf16_supported counts imitation
     else:
         probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
         native = device == "cpu" and any(probe() for probe in probes if probe)

@@ -1,8 +1,8 @@
 """From a sentence to pictures: text to vectors, noise to latent along a sampler's grid, latent to pixels.
 
 Which models do it is open: `TextToImage` joins any tokenizer, tower, network and VAE that keep to a small contract. Ours
-are read by `shipped.py`, published ones by `folders.py`. What it is not: training, or editing of a given picture
-(`edit.py`). The step itself is in `samplers.py`, the checking of what is asked in `request.py`, the text inside the PNG in
+are read by `shipped.py`, published ones by `folders.py`. What it is not: training, or editing of a given picture.
+The step itself is in `samplers.py`, the checking of what is asked in `request.py`, the text inside the PNG in
 `png.py`.
 """
 

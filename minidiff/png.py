@@ -7,8 +7,6 @@ brings every control of the studio back. What it is not: a decoder; reading look
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -18,6 +16,7 @@ from typing import IO, Any
 from PIL import Image, PngImagePlugin
 
 from minidiff import __version__
+from minidiff.files import whole_file
 from minidiff.request import Request
 from minidiff.samplers import get_sampler
 
@@ -94,14 +93,7 @@ def save_images(
     saved = []
     for image, number, one, text in zip(images, numbers, each(request), drawn_as or [""] * len(images), strict=True):
         path = out.with_name(f"{out.stem}{number}{out.suffix}")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, text))
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, text))
         saved.append(path)
     return saved

@@ -57,6 +57,7 @@ def caption_parts(
     config: dict[str, Any], network: nn.Module, state: State, name: str, root: Path | str | None
 ) -> dict[str, Any]:
     """For a network that reads captions and draws latents."""
+    zoo.check_company(name, root)
     vae_config, vae_state = zoo.load(config["vae"], root)
     text, vae = TextEncoder(TextConfig(**config["text"])), VAE(VAEConfig(**vae_config["vae"]))
     load_strict(text, under("text", state), name)

@@ -37,8 +37,17 @@ def test_bfloat16_is_used_where_the_processor_has_it_and_only_there(processor: b
 def test_a_device_that_is_not_there_is_refused() -> None:
     assert devices.check_device(None) == devices.best_device()
     assert devices.check_device("cpu") == "cpu"
-    with pytest.raises(ValueError, match="no device 'tpu' here: choose one of cpu"):
-        devices.check_device("tpu")
+    for device in ("tpu", "cpu:", "cpu:abc", "cpu:1", "cuda:99", ""):
+        with pytest.raises(ValueError, match=f"no device '{device}' here: choose one of cpu"):
+            devices.check_device(device)
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)])
+def test_a_gpu_older_than_ampere_imitates_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    assert devices.fastest_dtype.__wrapped__("cuda") == dtype
 
 
 FAULTS = """

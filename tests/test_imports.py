@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "minidiff"
 
 # room -> floor. A module imports rooms of its own floor or of a lower one, as far as SAME_FLOOR and NEVER allow.
 FLOORS = {
-    **dict.fromkeys(["nn", "paths", "grids", "text", "zoo", "messages", "devices"], 0),
+    **dict.fromkeys(["nn", "paths", "grids", "text", "zoo", "messages", "devices", "files"], 0),
     **dict.fromkeys(["models", "samplers", "guidance", "losses", "analytic", "data"], 1),
     **dict.fromkeys(["schedulers", "request", "png", "pipeline", "edit", "interop", "export", "viz"], 2),
     **dict.fromkeys(["hub", "encoders", "labels", "shipped", "folders"], 2),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from minidiff import zoo
 from minidiff.data.captions import drop_details
@@ -176,6 +177,17 @@ def test_perfect_maps_decode_to_the_scene_and_cost_almost_nothing():
     assert all(value < 0.15 for value in parts.values())
     shifted = training.loss(perfect_maps(training.examples(first + 24, 24), config), batch)
     assert all(shifted[name] > parts[name] + 0.1 for name in parts)
+
+
+def test_the_loss_is_computed_where_its_batch_lies():
+    """On a pretended GPU, which refuses to mix its tensors with those of the CPU."""
+    with FakeTensorMode(), torch.device("cuda"):
+        there, setting = torch.ones(2, 8, dtype=torch.bool), torch.zeros(2, dtype=torch.long)
+        batch = training.Examples(torch.zeros(2, 3, 128, 128), torch.zeros(2, 8, 5), there, setting)
+        heat, nearest, close = training.heat_map(batch.things, batch.there, 16)
+        assert {t.device.type for t in (heat, nearest, close)} == {"cuda"}
+        parts = training.loss(Judge(JudgeConfig())(batch.image), batch)
+        assert {part.device.type for part in parts.values()} == {"cuda"}
 
 
 def test_of_two_maxima_on_one_thing_the_surer_stays():

@@ -107,6 +107,17 @@ def test_dit_and_unet_learn_from_the_same_batches(trained: Path) -> None:
         assert_close(second[name], value)
 
 
+@pytest.mark.parametrize("weights", [(0.0, 0.1), (0.05, 0.0)])
+def test_a_head_that_no_loss_asks_is_not_trained(trained: Path, weights: tuple[float, float]) -> None:
+    """Training in several processes waits for the gradient of whatever wants one."""
+    reading, seeing = weights
+    task = unet.UNetTask(unet.UNetRun(**CAPTIONS, reading=reading, seeing=seeing, text="joint"))
+    task(task.make_batch(0, 4, 0), Step(0, torch.Generator().manual_seed(0)))[0].backward()
+    wanting = {name.split(".")[0] for name, p in task.named_parameters() if p.requires_grad and p.grad is None}
+    assert wanting <= {"text"}, wanting
+    assert [any(p.requires_grad for p in head.parameters()) for head in (task.reader, task.eye)] == [reading > 0, seeing > 0]
+
+
 def test_training_goes_on_from_shipped_weights_of_the_same_shape(trained: Path) -> None:
     task = unet.UNetTask(unet.UNetRun(**CAPTIONS, start="world-unet"))
     _, state = zoo.load("world-unet")
@@ -136,11 +147,16 @@ def test_a_finished_run_given_again_changes_nothing(trained: Path, tmp_path: Pat
     run = unet.UNetRun(**CAPTIONS, **SETTINGS, start="world-unet", name="world-unet-3", keep=0.5, out=tmp_path)
     unet.train(run)
     before = zoo.entry("world-unet-3")
-    unet.train(replace(run, start="world-unet-3"))  # another start is another run
-    assert zoo.entry("world-unet-3")["images_seen"] > before["images_seen"]
+    unet.train(run)
+    assert zoo.entry("world-unet-3") == before
+    with pytest.raises(TrainingError, match="start was world-unet and is world-unet-3"):  # another start is another run
+        unet.train(replace(run, start="world-unet-3"))
+    assert zoo.entry("world-unet-3") == before
+    unet.train(replace(run, start="world-unet-3", fresh=True))
     after = zoo.entry("world-unet-3")
-    unet.train(replace(run, start="world-unet-3"))
-    assert zoo.entry("world-unet-3") == after
+    assert after["images_seen"] == before["images_seen"] + run.steps * run.batch
+    assert after["recipe"].startswith(before["recipe"]) and after["recipe"].endswith("--fresh")
+    assert before["config"]["made_with"].keys() == {"world-vae", "tokenizer"}
 
 
 @pytest.mark.parametrize("options", [{"keep": 0.5}, {"keep": 1.5, "start": "world-unet"}])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from minidiff.train.ema import EMA
@@ -20,11 +23,13 @@ from minidiff.train.loop import (
     LoopConfig,
     Step,
     Task,
+    Training,
     TrainingError,
     fit,
     load_checkpoint,
+    one_step,
     recipe,
-    save_atomically,
+    save_checkpoint,
 )
 from minidiff.train.optim import Muon, build_optimizers, orthogonalise, warmup_cosine
 
@@ -122,35 +127,91 @@ def test_a_damaged_or_foreign_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
-    save_atomically({"step": 1}, path)
+    save_checkpoint({"step": 1}, path)
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError):
-        save_atomically({"step": 2}, path)
+        save_checkpoint({"step": 2}, path)
     assert load_checkpoint(path) == {"step": 1}
 
 
-def test_accumulation_adds_up_to_the_whole_batch() -> None:
-    """Two micro-batches of 4 give the gradient of the batch of 8 that they make together."""
-    task = Line()
-    first, second = (task.make_batch(k, 4, 0) for k in (0, 1))
-    together = {k: torch.cat([first[k], second[k]]) for k in first}
-    parts = sum(gradient(task, b) for b in (first, second)) / 2
-    torch.testing.assert_close(parts, gradient(task, together))
+def test_accumulation_adds_up_to_the_whole_batch(tmp_path: Path) -> None:
+    """The loop's step over four micro-batches of 2 has the loss and the gradient of the batch of 8 that they make together."""
+    accelerator = Accelerator()
+    gradients, figures = [], []
+    for accumulate in (1, 4):
+        task, settings = Quiet(), config(tmp_path, accumulate=accumulate, clip=math.inf, batch=8)
+        parts = [task.make_batch(k, 2, 0) for k in range(4)]
+        batches = iter(parts if accumulate == 4 else [{k: torch.cat([p[k] for p in parts]) for k in parts[0]}])
+        keep = Keep(task.parameters(), lr=0.0)
+        figures.append(one_step(task, Training(task, [keep], EMA(task, 0.9)), settings, batches, accelerator))
+        gradients.append(keep.seen)
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert figures[1]["loss"] == pytest.approx(figures[0]["loss"]) and figures[0]["grad_norm"] > 0.1
+    assert figures[1]["grad_norm"] == pytest.approx(figures[0]["grad_norm"])
 
 
-def gradient(task: Line, batch: Batch) -> Tensor:
-    task.zero_grad()
-    (task.net(batch["x"]) - batch["y"]).square().mean().backward()
-    return torch.cat([p.grad.flatten() for p in task.parameters() if p.grad is not None])
+class Quiet(Line):
+    """Without the step's noise, which is another in every micro-batch."""
+
+    def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        return (self.net(batch["x"]) - batch["y"]).square().mean(), {}
 
 
-def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="cannot be divided"):
-        fit(Line(), config(tmp_path, accumulate=3))
+class Keep(torch.optim.SGD):
+    """Remembers the gradient that it is given."""
+
+    def step(self, closure: object = None) -> None:
+        self.seen = torch.cat([p.grad.flatten() for group in self.param_groups for p in group["params"]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"accumulate": 3}, "cannot be divided"), ({"accumulate": 0}, "--accumulate must be at least 1, not 0"),
+     ({"save_every": 0}, "--save-every must be at least 1"), ({"validate_every": -1}, "--validate-every"),
+     ({"steps": 0}, "--steps"), ({"precision": "fp8"}, "--precision must be auto, bf16 or no")],
+)  # fmt: skip
+def test_lengths_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        config(tmp_path, **options)
+
+
+def test_a_run_found_in_the_folder_goes_on_only_if_it_is_this_one(tmp_path: Path) -> None:
+    fit(Line(), config(tmp_path, stop_after=5))
+    with pytest.raises(TrainingError, match="belongs to another run .lr was 0.001 and is 0.5; seed was 0 and is 1.*--fresh"):
+        fit(Line(), config(tmp_path, lr=0.5, seed=1))
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 5
+    assert fit(Line(), config(tmp_path, steps=14, save_every=7, workers=1)).step == 14  # longer, and otherwise cut
+    assert fit(Line(), config(tmp_path, lr=0.5, fresh=True)).step == 12
+
+
+PARALLEL = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_training as t
+training = t.fit(t.Line(), t.config(Path({out!r}), batch=4))
+print("finished", training.finished(t.config(Path("."))), training.pictures(t.config(Path("."), batch=4)), flush=True)
+"""
+
+
+def test_two_processes_train_as_one_and_one_of_them_keeps_the_result(tmp_path: Path) -> None:
+    code, out = tmp_path / "run.py", tmp_path / "two"
+    code.write_text(PARALLEL.format(tests=str(Path(__file__).parent), out=str(out)))
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    command = [sys.executable, *launch, str(code)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "ACCELERATE_USE_CPU": "1"})
+    assert sorted(told.stdout.split("\n"))[-2:] == ["finished False 96", "finished True 96"]  # 12 steps of 4 in each of 2
+    assert [step for step, _ in losses(out)] == list(range(1, 13))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_ema_equals_the_recursion_and_forgets_the_start() -> None:
@@ -214,5 +275,5 @@ def test_schedule_rises_then_falls_to_its_floor() -> None:
 
 def test_a_recipe_names_what_is_not_at_its_default(tmp_path: Path) -> None:
     assert recipe("minidiff train x", LoopConfig()) == "minidiff train x"
-    changed = LoopConfig(out=tmp_path, steps=7, optimizer="muon", workers=3)
-    assert recipe("minidiff train x", changed) == "minidiff train x --steps 7 --optimizer muon"
+    changed = LoopConfig(out=tmp_path, steps=7, optimizer="muon", workers=3, compile=True)
+    assert recipe("minidiff train x", changed) == "minidiff train x --steps 7 --optimizer muon --compile"

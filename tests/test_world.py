@@ -90,6 +90,27 @@ def test_training_never_shows_a_held_out_composition() -> None:
         assert sum(scenes.held_out(f"{kind} {colour}") for colour in scenes.COLOURS) <= 3
 
 
+def test_a_relation_is_unseen_only_if_it_is_held_out_both_ways_round() -> None:
+    """What no training caption says must not be said by one in other words."""
+    turns = {"left": "right", "right": "left", "above": "below", "below": "above"}
+    kinds = [(a, b) for a in scenes.KINDS for b in scenes.KINDS if a != b]
+    found = {(held, turned): 0 for held in (True, False) for turned in (True, False)}
+    for relation, turned in turns.items():
+        for a, b in kinds:
+            claim = Scene(None, (Group(a), Group(b)), relation)
+            held = scenes.held_out(f"{a} {relation} {b}"), scenes.held_out(f"{b} {turned} {a}")
+            assert scenes.is_held_out(claim) == held[0]
+            assert scenes.is_unseen(claim) == all(held)
+            found[held] += 1
+    assert all(found.values())
+    unseen = next(f"{k} {c}".split() for k in scenes.KINDS for c in scenes.COLOURS if scenes.held_out(f"{k} {c}"))
+    other = next(k for k in scenes.KINDS if not scenes.held_out(f"{k} left {unseen[0]}"))
+    assert scenes.is_unseen(Scene(None, (Group(other), Group(unseen[0], unseen[1])), "left"))  # for its colour
+    between = next(c for a, b in kinds for c in [Scene(None, (Group(a), Group(b), Group("car")), "between")]
+                   if a != "car" != b and scenes.held_out(f"{a} between {b}"))  # fmt: skip
+    assert scenes.is_unseen(between)
+
+
 @pytest.mark.parametrize(
     ("groups", "relation", "loose"),
     [

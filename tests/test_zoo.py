@@ -72,6 +72,28 @@ def test_broken_manifest(small: Path) -> None:
         zoo.load("one", small)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"one": {"file": "x"}}', '{"one": 3}'])
+def test_a_manifest_of_another_form_is_named(small: Path, text: str) -> None:
+    (small / "manifest.json").write_text(text)
+    with pytest.raises(zoo.ZooError, match="not a table of weights"):
+        zoo.table(small)
+
+
+def test_an_empty_zoo_is_not_a_healthy_one(tmp_path: Path) -> None:
+    with pytest.raises(zoo.ZooError, match="There is no zoo in"):
+        zoo.table(tmp_path)
+
+
+def test_weights_that_no_longer_fit_each_other_are_named(small: Path) -> None:
+    zoo.add("two", {"w": torch.ones(2)}, {"made_with": {"one": zoo.entry("one", small)["sha256"]}}, root=small)
+    assert zoo.table(small)[1]
+    zoo.add("one", {"w": torch.zeros(2)}, {}, root=small)  # trained again: now "two" draws in a space that is gone
+    text, healthy = zoo.table(small)
+    assert not healthy and "'two' was trained with another 'one'" in text
+    with pytest.raises(zoo.ZooError, match="another 'one'"):
+        zoo.check_company("two", small)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e6])
 def test_numbers_that_half_precision_cannot_hold_are_refused(tmp_path: Path, bad: float) -> None:
     with pytest.raises(zoo.ZooError, match="not finite"):

@@ -28,6 +28,7 @@ from minidiff.course.checks import get_exercise
 from minidiff.course.exercise import LANGS, Exercise, Say
 from minidiff.course.glossary import complaints
 from minidiff.course.source import Cell, SourceError, accept, read, variants
+from minidiff.files import write_whole
 from minidiff.viz import STATIC
 
 KINDS = ("lessons", "exercises", "solutions")
@@ -184,7 +185,7 @@ def _plain(run: BuildRun, source: Path, cells: list[Cell], kind: str) -> list[Pa
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             changed.append(path)
             if not run.check:
-                write(path, text)
+                write_whole(path, text)
     return changed
 
 
@@ -207,7 +208,7 @@ def _lesson(run: BuildRun, source: Path, cells: list[Cell]) -> list[Path]:
         if not paths[lang].exists() or paths[lang].read_text(encoding="utf-8") != text:
             changed.append(paths[lang])
             if not run.check:
-                write(paths[lang], text)
+                write_whole(paths[lang], text)
     return changed
 
 
@@ -259,14 +260,6 @@ def light(png: str) -> str:
     packed = io.BytesIO()
     picture.save(packed, "PNG", optimize=True)
     return min(base64.b64encode(packed.getvalue()).decode(), png.replace("\n", ""), key=len)
-
-
-def write(path: Path, text: str) -> None:
-    """Beside the target, then renamed: a reader sees the old notebook or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 # --- commands -----------------------------------------------------------------------------------------------------------

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minidiff.course.build import ANSWER, outputs_of, parts, sources, target, write
+from minidiff.course.build import ANSWER, outputs_of, parts, sources, target
 from minidiff.course.exercise import LANGS
 from minidiff.course.source import Cell, SourceError, read
+from minidiff.files import write_whole
 
 PACKAGES = {"reveal.js": "6.0.2", "katex": "0.19.1"}
 REGISTRY = "https://registry.npmjs.org"
@@ -223,5 +224,5 @@ def command(run: SlidesRun) -> None:
             title = next((cell.text(lang).lstrip("# ").split("\n")[0] for cell in cells if not cell.is_code), source.stem)
             for name, page in ((source.stem, reveal_page), (f"{source.stem}-handout", handout_page)):
                 path = run.out / lang / f"{name}.html"
-                write(path, page(slides, lang, title, "../assets"))
+                write_whole(path, page(slides, lang, title, "../assets"))
                 print(path)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minidiff.course.budget import MEASURED
-from minidiff.course.build import sources, write
+from minidiff.course.build import sources
 from minidiff.course.checks import exercises, lessons
 from minidiff.course.exercise import LANGS
 from minidiff.course.source import SourceError, read
+from minidiff.files import write_whole
 
 BEGIN, END = "<!-- course table: minidiff course table -->", "<!-- end of the course table -->"
 HEAD = "| lesson | minutes | memory | exercises | points | mutants caught | languages |\n|---|---|---|---|---|---|---|"
@@ -62,5 +63,5 @@ def command(run: TableRun) -> None:
     if run.check and new != text:
         raise SourceError(f"The table of lessons in {readme} is stale: run `minidiff course table --write`.")
     if run.write:
-        write(readme, new)
+        write_whole(readme, new)
     print(made)

@@ -27,6 +27,7 @@ SIZES = ("small", "big")
 PLACES = ("left", "right", "top", "bottom", "middle")
 SPOTS = ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 RELATIONS = ("left", "right", "above", "below", "between")
+OPPOSITES = {"left": "right", "right": "left", "above": "below", "below": "above"}
 STYLES = ("flat",)
 MAX_COUNT = 4
 RADIUS = {"small": (0.105, 0.125), "big": (0.165, 0.190)}  # half the width of a thing, in widths of the picture
@@ -102,6 +103,15 @@ def held_out(composition: str) -> bool:
 def is_held_out(scene: Scene) -> bool:
     """Whether a scene (or claim) holds any composition that training never shows."""
     return any(held_out(composition) for composition in compositions(scene))
+
+
+def is_unseen(scene: Scene) -> bool:
+    """Whether a scene (or claim) holds a composition that no training caption says, not even turned round: "a star left of a
+    house" is held out, but who has read "a house right of a star" has been told. Stricter than `is_held_out`."""
+    if scene.relation not in OPPOSITES:
+        return is_held_out(scene)
+    turned = replace(scene, groups=scene.groups[::-1], relation=OPPOSITES[scene.relation])
+    return is_held_out(replace(scene, relation=None)) or (is_held_out(scene) and is_held_out(turned))
 
 
 # --- drawing lots ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from minidiff.evaluate.verdict import ATTRIBUTES
+from minidiff.files import write_whole
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -41,11 +41,8 @@ def reliability_table(figures: Mapping[str, Mapping[str, float]], count: int) ->
 
 
 def save_json(figures: Mapping[str, Any], path: Path) -> None:
-    """Write JSON beside the target and rename, so that nobody reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    """Write JSON that nobody ever reads half of."""
+    write_whole(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
 
 
 def contact_sheet(

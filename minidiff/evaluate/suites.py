@@ -1,5 +1,5 @@
 """The prompt suite: claims about the drawn world in six categories, each said in English, Vietnamese and Vietnamese
-without accents. Every claim holds a composition that no generator's training set shows (`scenes.is_held_out`).
+without accents. Every claim holds a composition that no generator's training set shows (`scenes.is_unseen`).
 
 Nothing is stored: the suite is a function of its seed, so it can be read, enlarged and drawn again. The three texts of
 a prompt come from one claim, so a difference between languages is not a difference between prompts.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from minidiff.data import captions
-from minidiff.data.scenes import Group, Scene, is_held_out, sample_scene
+from minidiff.data.scenes import Group, Scene, is_held_out, is_unseen, sample_scene
 
 LANGS = ("en", "vi", "vi_unaccented")
 PER_CATEGORY = 55
@@ -43,7 +43,7 @@ def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0
         wanted = len(prompts) + per_category
         while len(prompts) < wanted:
             claim = claim_of(category, rng)
-            if claim is None or is_held_out(claim) != held_out or claim in known:
+            if claim is None or claim in known or not (is_unseen(claim) if held_out else not is_held_out(claim)):
                 continue
             texts = phrase(claim, rng.getrandbits(32))
             if max(map(len, texts.values())) <= LONGEST:

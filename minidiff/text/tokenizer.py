@@ -7,7 +7,6 @@ why `unknown_words` exists, so that a person can be told. Taught in the lesson o
 from __future__ import annotations
 
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,8 @@ import torch
 from tokenizers import Tokenizer as BPE
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch import Tensor
+
+from minidiff.files import write_whole
 
 SPECIALS = ("<pad>", "<bos>", "<eos>")
 FORMAT = "minidiff-tokenizer-1"
@@ -111,13 +112,9 @@ class Tokenizer:
         return [word for word in dict.fromkeys(words_of(text)) if word not in self.words]
 
     def save(self, path: str | Path) -> None:
-        """One JSON file with merges and words, written beside and then moved so that it is never half there."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """One JSON file with merges and words, never half there."""
         content = {"format": FORMAT, "words": sorted(self.words), "bpe": json.loads(self._bpe.to_str())}
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-        os.replace(part, path)
+        write_whole(path, json.dumps(content, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:

@@ -126,7 +126,7 @@ def train(config: CLIPRun) -> None:
 
     task = CLIPTask(config)
     training = fit(task, config)
-    if training.step < config.steps:
+    if not training.finished(config):
         return
     training.ema.copy_to(task)
     task.eval()
@@ -137,7 +137,7 @@ def train(config: CLIPRun) -> None:
         task.clip.state_dict(),
         {"text": asdict(task.clip.text_model.config), "vision": asdict(task.clip.vision_model.config)},
         recipe=recipe("minidiff train world-clip", config),
-        images_seen=config.steps * config.batch,
+        images_seen=training.pictures(config),
         world_version=WORLD_VERSION,
         figures=figures,
     )

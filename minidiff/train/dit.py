@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from minidiff.models.dit import DiT, DiTConfig
+from minidiff.train.loop import TrainingError
 from minidiff.train.text_latents import TextLatentRun, TextLatentTask, draw, train_and_keep
 
 __all__ = ["DiTRun", "DiTTask", "draw", "train"]
@@ -39,6 +40,8 @@ class DiTTask(TextLatentTask):
 
     def build(self) -> DiT:
         config = self.config
+        if not 0 <= config.seeing_block < config.depth:
+            raise TrainingError(f"--seeing-block must be from 0 to {config.depth - 1}, the last of the {config.depth} blocks.")
         shape = DiTConfig(
             hidden_size=config.hidden_size, depth=config.depth, heads=config.heads,
             caption_channels=self.text.config.hidden_size,

@@ -81,7 +81,7 @@ def heat_map(things: Tensor, there: Tensor, cells: int) -> tuple[Tensor, Tensor,
     cell or one beside it: those cells learn names and place, not the middle one alone.
     """
     centre = (things[..., :2] * cells).floor().clamp(0, cells - 1)                          # (B, N, 2)
-    row, column = torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij")
+    row, column = torch.meshgrid(*[torch.arange(cells, device=things.device)] * 2, indexing="ij")
     step = torch.stack([column, row], dim=-1) - centre[:, :, None, None]                    # (B, N, H, W, 2)
     distance = step.square().sum(-1).masked_fill(~there[:, :, None, None], 1e6)             # (B, N, H, W)
     least, nearest = distance.min(dim=1)
@@ -95,12 +95,12 @@ def loss(maps: Maps, batch: Examples) -> dict[str, Tensor]:
     """
     cells = maps.heat.shape[-1]
     heat, nearest, close = heat_map(batch.things, batch.there, cells)
-    rows = torch.arange(len(heat))[:, None, None].expand_as(nearest)
+    rows = torch.arange(len(heat), device=heat.device)[:, None, None].expand_as(nearest)
     things = batch.things[rows, nearest]                                                    # (B, H, W, 5)
     parts = {"heat": focal_loss(maps.heat, heat)}
     parts["kind"] = F.cross_entropy(maps.kind.movedim(1, -1)[close], things[close][:, 3].long())
     parts["colour"] = F.cross_entropy(maps.colour.movedim(1, -1)[close], things[close][:, 4].long())
-    index = torch.stack(torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="xy"), dim=-1)
+    index = torch.stack(torch.meshgrid(*[torch.arange(cells, device=heat.device)] * 2, indexing="xy"), dim=-1)
     wanted = torch.cat([things[..., :2] * cells - index - 0.5, (things[..., 2:3] - 0.15) / 0.05], dim=-1)
     place = maps.place.movedim(1, -1)
     given = torch.cat([place[..., :2], (place[..., 2:] - 0.15) / 0.05], dim=-1)
@@ -156,7 +156,7 @@ def train(config: JudgeRun) -> None:
     torch.manual_seed(config.seed)  # for the first weights
     task = JudgeTask(config)
     training = fit(task, config)
-    if training.step < config.steps:
+    if not training.finished(config):
         return
     training.ema.copy_to(task)
     judge = task.judge.cpu().eval()
@@ -167,7 +167,7 @@ def train(config: JudgeRun) -> None:
         judge.state_dict(),
         config_to_dict(judge.config),
         recipe=recipe("minidiff train world-judge", config),
-        images_seen=config.steps * config.batch,
+        images_seen=training.pictures(config),
         world_version=WORLD_VERSION,
         figures=figures,
     )

@@ -6,7 +6,6 @@ Caching freezes augmentation: what is cached is the picture as drawn, and nothin
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from minidiff import zoo
 from minidiff.data.scenes import WORLD_VERSION, render, scene_at
 from minidiff.devices import autocast, keep_memory
+from minidiff.files import whole_file
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.train.images import to_tensor
 
@@ -65,10 +65,8 @@ def cached_latents(
         for path in tqdm(missing, desc=f"encoding {split} pictures", unit="chunk"):
             start = spans[path]
             latents = encode(vae, Pictures(split, start, min(CHUNK, count - start), size), mean, std)
-            partial = path.with_suffix(".partial")
-            with open(partial, "wb") as file:
+            with whole_file(path) as file:
                 np.save(file, latents)
-            os.replace(partial, path)
     return np.concatenate([np.load(path) for path in spans])
 
 

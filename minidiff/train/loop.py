@@ -8,14 +8,14 @@ and every random number of step k is a function of (seed, k) alone, so a resumed
 from __future__ import annotations
 
 import csv
+import io
 import math
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator
@@ -25,19 +25,25 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from minidiff.devices import best_device, fastest_dtype, keep_memory
+from minidiff.files import whole_file, write_whole
 from minidiff.train.ema import EMA
 from minidiff.train.optim import build_optimizers, warmup_cosine
 
 Batch = dict[str, Any]
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to do."""
+ASIDE = ("out", "fresh", "stop_after", "workers", "save_every", "validate_every")  # where files lie, how the work is cut
+
+
+class TrainingError(ValueError):
+    """Training cannot begin or go on; the message says why and what to do."""
 
 
 @dataclass
 class LoopConfig:
     """What every run may set. Lengths are in optimiser steps; `batch` is the number of examples per step and process."""
+
+    afterwards: ClassVar[tuple[str, ...]] = ()  # options that training does not depend on, only what is made of it
 
     out: Path = Path("runs/run")
     """Folder for checkpoint, log and pictures (made if missing; a run found there is resumed)."""
@@ -67,6 +73,16 @@ class LoopConfig:
     """Start anew even if the folder holds a checkpoint."""
     stop_after: int | None = None
     """Stop (and save) after this many steps of this call, with the schedule of the whole run."""
+
+    def __post_init__(self) -> None:
+        """Raises TrainingError for lengths that nothing can be trained with."""
+        for name in ("steps", "batch", "accumulate", "save_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}.")
+        if self.batch % self.accumulate:
+            raise TrainingError(f"The batch of {self.batch} cannot be divided into {self.accumulate} equal micro-batches.")
+        if self.precision not in ("auto", "bf16", "no"):
+            raise TrainingError(f"--precision must be auto, bf16 or no, not {self.precision!r}.")
 
 
 @dataclass
@@ -111,8 +127,6 @@ def mix_seed(*parts: int) -> int:
 
 def micro_batches(task: Task, config: LoopConfig, start: int, accelerator: Accelerator) -> Iterator[Batch]:
     """This process's micro-batches from step `start` on. Batch numbers never depend on how the run was cut into pieces."""
-    if config.batch % config.accumulate:
-        raise TrainingError(f"The batch of {config.batch} cannot be divided into {config.accumulate} equal micro-batches.")
     ranks, rank = accelerator.num_processes, accelerator.process_index
     numbers = range(start * config.accumulate, config.steps * config.accumulate)
     loader = DataLoader(
@@ -130,27 +144,33 @@ def micro_batches(task: Task, config: LoopConfig, start: int, accelerator: Accel
 def recipe(command: str, config: LoopConfig) -> str:
     """The command that repeats a run: `command` and every option that is not at its default, except where files lie and
     how the work is cut."""
-    told, silent = [], ("out", "fresh", "stop_after", "workers", "save_every", "validate_every")
+    told = []
     for option in fields(config):
-        value = getattr(config, option.name)
-        if value != option.default and option.name not in silent:
-            words = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            told.append(f"--{option.name.replace('_', '-')} {words}")
+        value, word = getattr(config, option.name), f"--{option.name.replace('_', '-')}"
+        if value == option.default or option.name in ASIDE:
+            continue
+        if isinstance(value, bool):
+            told.append(word if value else word.replace("--", "--no-", 1))
+        else:
+            told.append(f"{word} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
     return " ".join([command, *told])
+
+
+def differences(config: LoopConfig, saved: dict[str, str]) -> list[str]:
+    """What a checkpoint's run was told otherwise than this one: "seed was 0 and is 1". A run may be made longer or shorter and
+    go on elsewhere; what its weights depend on must be the same, or the recipe kept with them would be untrue."""
+    free = (*ASIDE, *config.afterwards, "steps", "precision", "compile")
+    now = {k: str(v) for k, v in asdict(config).items() if k not in free}
+    return [f"{k} was {saved[k]} and is {v}" for k, v in now.items() if saved.get(k, v) != v]
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------
 
 
-def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """Write beside the target, flush to disk, then rename: a kill at any moment leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """A kill at any moment leaves the old checkpoint or the new one."""
+    with whole_file(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -171,6 +191,16 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)  # of the last validation
+    processes: int = 1
+    main: bool = True  # only the main process measures and writes
+
+    def finished(self, config: LoopConfig) -> bool:
+        """Whether the whole run is behind us and this is the process that keeps the result."""
+        return self.main and self.step >= config.steps
+
+    def pictures(self, config: LoopConfig) -> int:
+        """How many were learnt from, in all processes."""
+        return config.steps * config.batch * self.processes
 
     def state(self, config: LoopConfig) -> dict[str, Any]:
         return {
@@ -183,7 +213,11 @@ class Training:
             "config": {k: str(v) for k, v in asdict(config).items()},
         }
 
-    def restore(self, saved: dict[str, Any], path: Path) -> None:
+    def restore(self, saved: dict[str, Any], path: Path, config: LoopConfig) -> None:
+        if changed := differences(config, saved.get("config", {})):
+            raise TrainingError(
+                f"{path} belongs to another run ({'; '.join(changed)}): pass another --out, or --fresh to begin anew there."
+            )
         try:
             self.task.load_state_dict(saved["model"])
             for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
@@ -208,11 +242,11 @@ class CSVLog:
         self._rewrite()
 
     def _rewrite(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.fields, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.fields, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_whole(self.path, text.getvalue())  # a kill must not cost the run's history
 
     def add(self, row: dict[str, Any]) -> None:
         text = {k: f"{v:.6g}" if isinstance(v, float) else str(v) for k, v in row.items()}
@@ -240,12 +274,12 @@ def fit(task: Task, config: LoopConfig) -> Training:
     checkpoint = config.out / "checkpoint.pt"
     task.to(accelerator.device)
     optimizers = build_optimizers(task, config.optimizer, config.lr, config.weight_decay)
-    training = Training(task, optimizers, EMA(task, config.ema))
+    main, ranks = accelerator.is_main_process, accelerator.num_processes
+    training = Training(task, optimizers, EMA(task, config.ema), processes=ranks, main=main)
     if checkpoint.exists() and not config.fresh:
-        training.restore(load_checkpoint(checkpoint), checkpoint)
+        training.restore(load_checkpoint(checkpoint), checkpoint, config)
         training.ema.average = {k: v.to(accelerator.device) for k, v in training.ema.average.items()}
     runner = accelerator.prepare(torch.compile(task) if config.compile else task)
-    main = accelerator.is_main_process
     log = CSVLog(config.out / "log.csv", training.step) if main else None
     batches = micro_batches(task, config, training.step, accelerator)
     end = config.steps if config.stop_after is None else min(config.steps, training.step + config.stop_after)
@@ -256,7 +290,7 @@ def fit(task: Task, config: LoopConfig) -> Training:
         training.step += 1
         training.ema.update(task)
         training.seconds += time.perf_counter() - began
-        rate = config.batch * accelerator.num_processes / (time.perf_counter() - began)
+        rate = config.batch * ranks / (time.perf_counter() - began)
         row = {"step": training.step, **figures, "images_per_second": rate, "minutes": training.seconds / 60}
         if main and (training.step % config.validate_every == 0 or training.step == config.steps):
             training.figures = validated(training, config.out)
@@ -266,7 +300,7 @@ def fit(task: Task, config: LoopConfig) -> Training:
             bar.update()
             bar.set_postfix_str(" ".join(f"{k} {v:.3g}" for k, v in row.items() if k not in ("step", "minutes")), refresh=False)
             if training.step % config.save_every == 0 or training.step == end:
-                save_atomically(training.state(config), checkpoint)
+                save_checkpoint(training.state(config), checkpoint)
     bar.close()
     accelerator.wait_for_everyone()
     return training

@@ -8,7 +8,6 @@ What it is not: the text-to-image models, which are in `unet` and `dit`.
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from minidiff import paths, zoo
 from minidiff.data.scenes import COLOURS, KINDS, SPLITS, WORLD_VERSION, Group, Scene, render
 from minidiff.devices import autocast, fastest_dtype
 from minidiff.evaluate.judge import Judge, decode, load_judge
+from minidiff.files import whole_file
 from minidiff.losses import diffusion_loss, example_losses, sample_times
 from minidiff.models.unet import UNet, UNetConfig
 from minidiff.pipeline import TextToImage
@@ -94,11 +94,8 @@ def cached_portraits(count: int, folder: Path = Path("runs/pixels")) -> NDArray[
     """`portraits` for training, drawn once and kept in a file."""
     path = folder / f"world{WORLD_VERSION}-{SIDE}-plain-{count}.npy"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as file:
+        with whole_file(path) as file:
             np.save(file, portraits(count))
-        os.replace(partial, path)
     return np.load(path)
 
 
@@ -197,7 +194,7 @@ def train(config: PixelsRun) -> None:
     """Train, then put the averaged weights into the zoo with the judge's figures."""
     task = PixelsTask(config)
     training = fit(task, config)
-    if training.step < config.steps:
+    if not training.finished(config):
         return
     training.ema.copy_to(task)
     task.eval()
@@ -207,7 +204,7 @@ def train(config: PixelsRun) -> None:
         task.state_dict(),
         task.zoo_config(),
         recipe=recipe("minidiff train world-pixels", config),
-        images_seen=config.steps * config.batch,
+        images_seen=training.pictures(config),
         world_version=WORLD_VERSION,
         figures={**figures, "minutes": round(training.seconds / 60, 1)},
     )

@@ -59,6 +59,8 @@ SHEET = (
 class TextLatentRun(LoopConfig):
     """What every run of this sort may set; how large the network is, its own file says."""
 
+    afterwards: ClassVar[tuple[str, ...]] = ("keep", "keep_whole", "guidance", "judged", "name")
+
     batch: int = 128
     lr: float = 3e-3
     warmup: int = 60
@@ -129,9 +131,10 @@ class TextLatentTask(Task):
         self.add_module(self.part, self.build())
         if config.start != "nothing":
             self._take_over(config.start)
-        self.reader = Reader(self.text.config.hidden_size)
         layer, width = self.inner_layer()
-        self.eye = Eye(width)
+        # a head that no loss asks must not wait for gradients: training in several processes would wait with it
+        self.reader = Reader(self.text.config.hidden_size).requires_grad_(config.reading > 0)
+        self.eye = Eye(width).requires_grad_(config.seeing > 0)
         layer.register_forward_hook(self._remember)
         self.latents = cached_latents(config.scenes)
         self.held = cached_latents(512, "validation")
@@ -177,6 +180,8 @@ class TextLatentTask(Task):
             text = TextEncoder(shape)
         else:
             saved, state = zoo.load(config.text_from)
+            if "text" not in saved:
+                raise TrainingError(f"{config.text_from!r} has no text tower to start from.")
             text = TextEncoder(TextConfig(**saved["text"]))
             state = {k.removeprefix("text."): v for k, v in state.items()}  # a model that draws calls its tower `text`
             text.load_state_dict({k: v for k, v in state.items() if k.startswith(("text_model.", "text_projection."))})
@@ -306,7 +311,7 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
     config = task.config
     training = fit(task, config)
     told, kept = recipe(command, config), config.out / "kept.txt"
-    if training.step < config.steps or (kept.exists() and kept.read_text() == told and not config.fresh):
+    if not training.finished(config) or (kept.exists() and kept.read_text() == told and not config.fresh):
         return  # what is in the zoo already must not be blended, and its pictures counted, a second time
     training.ema.copy_to(task)
     task.eval()
@@ -316,13 +321,14 @@ def train_and_keep(task: TextLatentTask, command: str) -> None:
     settings = {"path": config.path, "kind": config.kind, "vae": "world-vae", "tokenizer": "tokenizer"}
     before = zoo.entry(config.start) if config.start != "nothing" else {}  # the run that this one goes on from
     minutes = before.get("figures", {}).get("minutes", 0) + training.seconds / 60
+    made_with = {company: zoo.entry(company)["sha256"] for company in ("world-vae", "tokenizer")}
     shapes = {task.part: asdict(task.network.config), "text": asdict(task.text.config)}
     zoo.add(
         config.name,
         {k: v for k, v in task.state_dict().items() if k.startswith((f"{task.part}.", "text."))},
-        {**shapes, **settings, "guidance": config.guidance, "spots": config.spots > 0},
-        recipe=" && ".join([*filter(None, [before.get("recipe")]), told]),
-        images_seen=before.get("images_seen", 0) + config.steps * config.batch,
+        {**shapes, **settings, "made_with": made_with, "guidance": config.guidance, "spots": config.spots > 0},
+        recipe=f"{before['recipe']} && {told} --fresh" if before.get("recipe") else told,
+        images_seen=before.get("images_seen", 0) + training.pictures(config),
         world_version=WORLD_VERSION,
         figures={**figures, "minutes": round(minutes, 1)},
     )

@@ -18,7 +18,7 @@ from minidiff.data.scenes import WORLD_VERSION, Render, render, scene_at
 from minidiff.evaluate.metrics import psnr, ssim
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.train.images import contact_sheet, to_images, to_tensor
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, Training, fit, mix_seed, recipe
 
 
 @dataclass
@@ -75,6 +75,12 @@ class VAETask(Task):
             images = np.stack([render(scene_at(index * size + k), config.size).image for k in range(count)])
         return {"pictures": to_tensor(images[:, :, :: rng.choice((1, -1))])}
 
+    def pictures_seen(self, training: Training) -> int:
+        """Crops, then a quarter as many whole pictures a step."""
+        config, last = self.config, round(self.config.steps * self.config.whole)
+        whole = max(1, config.batch // config.accumulate // 4) * config.accumulate
+        return training.processes * ((config.steps - last) * config.batch + last * whole)
+
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         pictures = batch["pictures"].contiguous(memory_format=torch.channels_last)
         mean, log_variance = (m.float() for m in self.vae.encode(pictures))
@@ -129,7 +135,7 @@ def train(config: VAERun) -> None:
 
     task = VAETask(config)
     training = fit(task, config)
-    if training.step < config.steps:
+    if not training.finished(config):
         return
     training.ema.copy_to(task)
     task.eval()
@@ -142,7 +148,7 @@ def train(config: VAERun) -> None:
         task.vae.state_dict(),
         {"vae": asdict(task.vae.config), "latent_mean": mean, "latent_std": std},
         recipe=recipe("minidiff train world-vae", config),
-        images_seen=config.steps * config.batch,
+        images_seen=task.pictures_seen(training),
         world_version=WORLD_VERSION,
         figures=figures,
     )

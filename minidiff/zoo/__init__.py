@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
+
+from minidiff.files import write_whole
 
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).parent
@@ -41,8 +42,9 @@ def manifest(root: Path | str | None = None) -> dict[str, dict[str, Any]]:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ZooError(f"{path} is not JSON ({error}): restore it, for instance with git checkout.") from None
-    if not isinstance(entries, dict):
-        raise ZooError(f"{path} is not a table of names: restore it, for instance with git checkout.")
+    rows = entries.values() if isinstance(entries, dict) else [None]
+    if not all(isinstance(row, dict) and row.keys() >= {"file", "sha256", "bytes", "config"} for row in rows):
+        raise ZooError(f"{path} is not a table of weights: restore it, for instance with git checkout.")
     return entries
 
 
@@ -77,6 +79,16 @@ def read(name: str, root: Path | str | None = None) -> bytes:
             "or add your own weights under a name of their own."
         )
     return data
+
+
+def check_company(name: str, root: Path | str | None = None) -> None:
+    """Raises ZooError when `name` was trained with other weights (a DiT with another VAE) than those that lie beside it."""
+    for other, sha in entry(name, root)["config"].get("made_with", {}).items():
+        if entry(other, root)["sha256"] != sha:
+            raise ZooError(
+                f"{name!r} was trained with another {other!r} than the one here, and will not work with it: train it anew, or "
+                "fetch the repository's files again."
+            )
 
 
 def _where(row: dict[str, Any], root: Path | str | None) -> Path:
@@ -140,37 +152,24 @@ def _narrow(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _store(name: str, file: str, data: bytes, row: dict[str, Any], root: Path | str | None) -> Path:
     folder = zoo_root(root)
-    folder.mkdir(parents=True, exist_ok=True)
     entries = manifest(root)
     entries[name] = {"file": file, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **row}
     text = json.dumps(dict(sorted(entries.items())), indent=2, ensure_ascii=False) + "\n"
-    _write(folder / file, data)
-    _write(folder / MANIFEST, text.encode("utf-8"))
+    write_whole(folder / file, data)
+    write_whole(folder / MANIFEST, text)
     return folder / file
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes beside `path`, then renames: a reader sees the old file or the new one, never half of one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def table(root: Path | str | None = None) -> tuple[str, bool]:
     """What `minidiff zoo` prints: a line for each name, and whether all of them are whole."""
+    if not manifest(root):
+        raise ZooError(f"There is no zoo in {zoo_root(root)}: no {MANIFEST}, or nothing in it.")
     rows = [("name", "MB", "images seen", "sha256", "state")]
     total, healthy = 0, True
     for name, row in manifest(root).items():
         try:
             read(name, root)
+            check_company(name, root)
             state = "verified"
         except ZooError as error:
             state, healthy = str(error), False
