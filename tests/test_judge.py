@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from minidiff import zoo
 from minidiff.data.captions import drop_details
@@ -181,7 +182,7 @@ def test_perfect_maps_decode_to_the_scene_and_cost_almost_nothing():
 
 def test_the_loss_is_computed_where_its_batch_lies():
     """On a pretended GPU, which refuses to mix its tensors with those of the CPU."""
-    with FakeTensorMode(), torch.device("cuda"):
+    with FakeTensorMode(shape_env=ShapeEnv()), torch.device("cuda"):
         there, setting = torch.ones(2, 8, dtype=torch.bool), torch.zeros(2, dtype=torch.long)
         batch = training.Examples(torch.zeros(2, 3, 128, 128), torch.zeros(2, 8, 5), there, setting)
         heat, nearest, close = training.heat_map(batch.things, batch.there, 16)
