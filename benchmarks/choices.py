@@ -83,7 +83,7 @@ def run(name: str, config: DiTRun, prompts: int) -> dict[str, object]:
     task.eval()
     pipeline = task.pipeline()
     generate = lambda texts: (draw(pipeline, texts, config.guidance) / 2 + 0.5).clamp(0, 1)  # noqa: E731
-    judged = assess(generate, suite(prompts), load_judge()).figures()
+    judged = assess(generate, suite(prompts, seed=1), load_judge()).figures()
     figures = {"v_loss": v_loss(task), "minutes": training.seconds / 60, "steps": config.steps, "batch": config.batch,
                "overall": judged["overall"], **judged["attributes"]}  # fmt: skip
     save_json(figures, done)

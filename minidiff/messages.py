@@ -58,7 +58,7 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "kind": {
         "en": "This model draws one kind of thing at a time, and {given} names none: choose one of {allowed}.",
-        "vi": "Mô hình này mỗi lần chỉ vẽ một loại đồ vật, và {given} không phải tên loại nào: hãy chọn một trong {allowed}.",
+        "vi": "Mô hình này mỗi lần chỉ vẽ một loại hình, và {given} không phải tên loại nào: hãy chọn một trong {allowed}.",
     },
     "model": {
         "en": "There is no model {given} here: choose one of {allowed}.",

@@ -221,6 +221,8 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
     page.locator("#draw").click()
     expect(page.locator("#notice [role=alert]")).to_contain_text("Mô tả đang trống", timeout=PATIENCE)
     assert "empty" not in page.locator("#notice").inner_text()
+    expect(page.locator(".stage .queued")).to_be_hidden(timeout=PATIENCE)  # a refusal is no reason to wait
+    expect(page.locator(".stage .state")).to_be_visible()
     page.get_by_text("English", exact=True).click()
     expect(page.locator("#draw")).to_have_text("Draw", timeout=PATIENCE)
     assert "The prompt is empty" in page.locator("#notice").inner_text()

@@ -248,7 +248,10 @@ def test_the_note_follows_the_model(models: Models) -> None:
 
 def test_link_and_image_bring_the_model_back(models: Models, tmp_path: Path) -> None:
     asked, model, _ = callbacks.restore({"prompt": "nhà", "model": "world-unet"}, models)
-    assert (asked, model) == (Request("nhà"), "world-unet")
+    assert models.get("world-unet").guidance_scale == 3.0 != models.first.guidance_scale
+    assert (asked, model) == (Request("nhà", guidance_scale=3.0), "world-unet")
+    asked, _, _ = callbacks.restore({"prompt": "nhà", "guidance": "7", "model": "world-unet"}, models)
+    assert asked == Request("nhà", guidance_scale=7)
     assert callbacks.restore({"prompt": "nhà"}, models)[1] == "world-dit"
     refused, model, notice = callbacks.restore({"prompt": "nhà", "model": "<b>"}, models)
     assert (refused, model) == (None, "world-dit")
@@ -258,6 +261,15 @@ def test_link_and_image_bring_the_model_back(models: Models, tmp_path: Path) -> 
         assert callbacks.image_model(str(path), models) == expected
     (tmp_path / "b.png").write_bytes(b"not a picture")
     assert callbacks.image_model(str(tmp_path / "b.png"), models) is None is callbacks.image_model(None, models)
+
+
+def test_a_program_may_not_keep_the_model_for_ever(pipeline: TextToImage) -> None:
+    asked = Request("nhà", steps=6, num_images=2)
+    assert [i.tobytes() for i in callbacks.finish(pipeline, asked)] == [i.tobytes() for i in pipeline(asked)]
+    ticks = iter([0.0, 1.0, callbacks.MAX_SECONDS + 1])
+    with pytest.raises(TimeoutError, match="Stopped after"):
+        callbacks.finish(pipeline, asked, clock=lambda: next(ticks))
+    assert next(ticks, None) is None  # two steps of six
 
 
 # Settings from a picture or a link

@@ -89,7 +89,7 @@ def test_a_perfect_painter_scores_one_and_a_distracted_one_does_not(shipped):
 
 
 def test_figures_are_shares_with_intervals():
-    p = [Prompt(category, Scene(None, ()), {}) for category in ("object", "colour", "colour")]
+    p = [Prompt(category, Scene(None, (), seed=k), {}) for k, category in enumerate(("object", "colour", "colour"))]
     verdicts = [prompts.Verdict({"object": True}), prompts.Verdict({"object": True, "colour": False}),
                 prompts.Verdict({"object": True, "colour": True})]  # fmt: skip
     figures = prompts.Results(p, verdicts).figures()
@@ -97,6 +97,21 @@ def test_figures_are_shares_with_intervals():
     assert figures["attributes"] == {"object": 1.0, "colour": 0.5}
     low, high = figures["intervals"]["overall"]
     assert low <= 2 / 3 <= high
+
+
+def test_pictures_of_one_prompt_are_no_independent_witnesses():
+    """Three times the same verdict on each prompt widens nothing and narrows nothing."""
+    p = [Prompt("object", Scene(None, (), seed=k), {}) for k in range(60)]
+    verdicts = [prompts.Verdict({"object": k % 5 > 0}) for k in range(60)]
+    once, thrice = prompts.Results(p, verdicts).figures(), prompts.Results(3 * p, 3 * verdicts).figures()
+    assert once["intervals"] == thrice["intervals"] and once["overall"] == thrice["overall"] == 0.8
+    assert once["intervals"]["overall"][1] - once["intervals"]["overall"][0] > 0.15
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_what_is_chosen_by_is_not_what_is_published(held_out):
+    published = {p.claim for p in suite(held_out=held_out)}
+    assert not published & {p.claim for seed in (1, 2, 5) for p in suite(60, held_out, seed)}
 
 
 @pytest.fixture
@@ -118,6 +133,8 @@ def test_evaluate_prompts_writes_what_it_promises(zoo_with_judge, tmp_path, caps
     assert saved["n"] == 6 and set(saved["judge"]) >= {"object", "overall"} and saved["gap"] >= 0
     assert set(saved["controls"]) == {"real renders", "real, through the VAE", "shuffled prompts"}
     assert saved["run"]["pictures"] == 18
+    shares = {lang: np.mean([p["right"][lang] for p in saved["prompts"]]) for lang in LANGS}
+    assert shares == pytest.approx({lang: saved[lang]["overall"] for lang in LANGS})
     assert (tmp_path / "out.png").stat().st_size > 1000
     assert "vi_unaccented" in capsys.readouterr().out
 

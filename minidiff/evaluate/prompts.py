@@ -25,7 +25,7 @@ from minidiff.data.scenes import WORLD_VERSION, Scene, complete
 from minidiff.evaluate.judge import Judge, Seen, load_judge, look, to_batch
 from minidiff.evaluate.metrics import bootstrap_interval
 from minidiff.evaluate.reliability import reliability, rendered
-from minidiff.evaluate.report import contact_sheet, percent, reliability_table, save_json, table
+from minidiff.evaluate.report import check_run, contact_sheet, percent, reliability_table, save_json, table
 from minidiff.evaluate.suites import CATEGORIES, LANGS, PER_CATEGORY, Prompt, suite
 from minidiff.evaluate.verdict import Verdict
 from minidiff.evaluate.verdict import judge as give_verdict
@@ -64,6 +64,9 @@ class PromptsRun:
     device: str | None = None
     dtype: str | None = None
 
+    def __post_init__(self) -> None:
+        check_run(self, "per_category", "seeds", "batch", "judged")
+
 
 @dataclass
 class Results:
@@ -75,19 +78,28 @@ class Results:
     pictures: list[np.ndarray] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """overall and each category: share of pictures in which everything is right, with bootstrap intervals;
-        attributes: share in which that attribute is right, among the prompts that speak of it."""
+        """overall and each category: share of pictures in which everything is right, with bootstrap intervals over prompts,
+        whose several pictures are no independent witnesses; attributes: share in which that attribute is right, among the
+        prompts that speak of it."""
         right: dict[str, list[float]] = defaultdict(list)
         attributes: dict[str, list[float]] = defaultdict(list)
-        for prompt, verdict in zip(self.prompts, self.verdicts, strict=True):
-            for name in ("overall", prompt.category):
-                right[name].append(float(verdict.right))
+        for (category, _), values in self.by_prompt().items():
+            for name in ("overall", category):
+                right[name].append(sum(values) / len(values))
+        for verdict in self.verdicts:
             for name, value in verdict.attributes.items():
                 attributes[name].append(float(value))
         shares: dict[str, Any] = {name: sum(values) / len(values) for name, values in right.items()}
         shares["intervals"] = {name: bootstrap_interval(values) for name, values in right.items()}
         shares["attributes"] = {name: sum(values) / len(values) for name, values in attributes.items()}
         return shares
+
+    def by_prompt(self) -> dict[tuple[str, Scene], list[bool]]:
+        """Whether everything was right in each picture of a prompt, by category and claim."""
+        found: dict[tuple[str, Scene], list[bool]] = defaultdict(list)
+        for prompt, verdict in zip(self.prompts, self.verdicts, strict=True):
+            found[prompt.category, prompt.claim].append(verdict.right)
+        return found
 
     def extend(self, other: Results) -> None:
         """Append another set of results."""
@@ -126,10 +138,10 @@ def accuracy(
     Args:
         generate: texts to pictures; it must draw the i-th text it is ever given from noise of its own that is the same
             in every call of `accuracy`, or figures of two moments differ by luck too.
-        prompts: `suites.suite(...)`; by default 10 of each category.
+        prompts: `suites.suite(...)`; by default 10 of each category, none of them of the published suite.
         judge: by default the shipped one.
     """
-    prompts = prompts if prompts is not None else suite(10)
+    prompts = prompts if prompts is not None else suite(10, seed=1)
     judge = judge or load_judge()
     figures = {}
     for lang in langs:
@@ -214,6 +226,11 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
     trust = reliability(judge, run.judged, quiet=False)
     figures |= {"judge": trust["real"], "judge_details": trust, "n": len(prompts)}
     figures["run"] = _about(run, pipeline, seconds)
+    right = {lang: results.by_prompt() for lang, results in by_lang.items()}
+    figures["prompts"] = [
+        {"category": p.category, **p.texts, "right": {lang: right[lang][p.category, p.claim] for lang in LANGS}}
+        for p in prompts
+    ]
     _print(figures, run.judged)
     save_json(figures, run.json)
     sheet = run.json.with_suffix(".png")

@@ -25,7 +25,7 @@ from minidiff.evaluate.corruptions import grain
 from minidiff.evaluate.judge import Judge, features, load_judge, to_batch
 from minidiff.evaluate.metrics import frechet_distance, gaussian_window, kid, precision_recall
 from minidiff.evaluate.prompts import PromptsRun, pipeline_generator, through_vae
-from minidiff.evaluate.report import contact_sheet, save_json, table
+from minidiff.evaluate.report import check_run, contact_sheet, save_json, table
 
 if TYPE_CHECKING:
     from minidiff.pipeline import TextToImage
@@ -51,6 +51,9 @@ class QualityRun:
     batch: int = 16
     device: str | None = None
     dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        check_run(self, "samples", "training", "batch")
 
 
 def renders(first: int, count: int, split: str, size: int = 128) -> np.ndarray:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from minidiff.evaluate.verdict import ATTRIBUTES
 from minidiff.files import write_whole
+from minidiff.request import Request
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -38,6 +39,20 @@ def reliability_table(figures: Mapping[str, Mapping[str, float]], count: int) ->
     columns = [*ATTRIBUTES, "overall"]
     rows = [[name, *(percent(row.get(c)) for c in columns)] for name, row in figures.items()]
     return f"The judge on {count} fresh renders\n" + table(["", *columns], rows)
+
+
+def check_run(run: Any, *counts: str) -> None:
+    """Raises ValueError for what cannot be measured or written down, before an hour is spent on it. run: options of a command
+    of `minidiff evaluate`; counts: those of them that must be at least 1."""
+    for name in counts:
+        if getattr(run, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(run, name)}.")
+    scale = 1.0 if run.guidance_scale is None else run.guidance_scale
+    Request("a", sampler=run.sampler, steps=run.steps, guidance_scale=scale, seed=run.seed)  # raises what it would refuse
+    if run.json.suffix != ".json":
+        raise ValueError(f"{str(run.json)!r} is not a .json file: a sheet of pictures is saved beside it under the same name.")
+    if run.json.is_dir() or not run.json.absolute().parent.is_dir():
+        raise ValueError(f"The figures cannot be written to {str(run.json)!r}: there is no such folder, or it is one itself.")
 
 
 def save_json(figures: Mapping[str, Any], path: Path) -> None:

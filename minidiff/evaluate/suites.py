@@ -34,10 +34,11 @@ class Prompt:
 def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0) -> list[Prompt]:
     """`per_category` prompts of each category, all different; always the same ones for the same arguments.
 
-    held_out True: each claim holds a composition that training never shows; False: none does.
+    held_out True: each claim holds a composition that training never shows; False: none does. seed: 0 is the suite whose
+    figures are published; any other is for choosing by, while a model is made, and shares no claim with it.
     """
     prompts: list[Prompt] = []
-    known: set[Scene] = set()
+    known: set[Scene] = {prompt.claim for prompt in suite(held_out=held_out)} if seed else set()
     for category in CATEGORIES:
         rng = random.Random(f"{seed} {category} {held_out}")
         wanted = len(prompts) + per_category

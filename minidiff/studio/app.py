@@ -10,6 +10,7 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing is reported to anybody
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -81,7 +82,7 @@ def _wire_load(
         values = create.control_values(asked)
         if asked is None and spoken != lang:
             values[0] = create.first_example(spoken)
-        note = callbacks.describe(models.first, asked.prompt if asked else prompt)
+        note = callbacks.describe(models.get(model), asked.prompt if asked else prompt)
         return [*values, model, notice, note, spoken]
 
     outputs = [*controls.values, controls.model, controls.notice, controls.note, language]
@@ -96,7 +97,7 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
         negative_prompt: str = "",
         sampler: str = "dpmpp",
         steps: int = 20,
-        guidance_scale: float = models.first.guidance_scale,
+        guidance_scale: float | None = None,
         seed: int = 42,
         num_images: int = 1,
         eta: float = 0.0,
@@ -106,13 +107,17 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
     ) -> list[str]:
         client = request.client.host if request is not None and request.client else ""
         try:
-            asked = Request(prompt, negative_prompt, sampler, steps, guidance_scale, seed, num_images, eta, upsample)
+            models.check(model)
+            scale = models.first.guidance_scale if guidance_scale is None else guidance_scale
+            asked = Request(prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, upsample)
             seconds = bucket.wait(client)
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
             pipeline = models.get(model)
-            return [html.data_uri(png) for png in callbacks.pngs(pipeline, asked, pipeline(asked))]
-        except RequestError as error:
+            if guidance_scale is None:
+                asked = replace(asked, guidance_scale=pipeline.guidance_scale)
+            return [html.data_uri(png) for png in callbacks.pngs(pipeline, asked, callbacks.finish(pipeline, asked))]
+        except (RequestError, TimeoutError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     gr.api(generate, api_name="generate", concurrency_limit=1, concurrency_id="model")

@@ -150,6 +150,20 @@ def _draw(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -
     )
 
 
+def finish(
+    pipeline: TextToImage, request: Request, clock: Callable[[], float] = time.perf_counter
+) -> list[Image.Image]:
+    """The pictures of a request, for a program. Raises TimeoutError after MAX_SECONDS, within a step: nobody may keep the
+    model from everybody else."""
+    start = clock()
+    for preview in pipeline.stream(request):
+        if preview.images is not None:
+            return preview.images
+        if clock() - start > MAX_SECONDS:
+            break
+    raise TimeoutError(label("too_long", "en", seconds=round(MAX_SECONDS)))
+
+
 def render(pipeline: TextToImage, preview: Preview) -> str:
     """A step as HTML: the noisy latents in rough colour, the prediction decoded."""
     noisy = html.contact_sheet(pipeline.preview(preview.latents))
@@ -238,10 +252,13 @@ def link_language(query: Mapping[str, str], default: str) -> str:
 
 def restore(query: Mapping[str, str], models: Models) -> tuple[Request | None, str, str]:
     """(the request a link carries, its model, a notice); no request and the first model when anything is not allowed."""
-    asked, notice = from_link(query, models.first.guidance_scale)
     model = query.get("model") or models.first.model
     try:
         models.check(model)
     except RequestError as error:
         return None, models.first.model, html.notice(_bad_link(error), "bad")
+    pipeline, notice = find(models, model) if query.get("prompt") else (models.first, "")
+    if pipeline is None:
+        return None, models.first.model, notice
+    asked, notice = from_link(query, pipeline.guidance_scale)
     return asked, model, notice

@@ -200,6 +200,7 @@ def _wire_drawing(c: Controls, models: Models, bucket: TokenBucket) -> None:
             trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
+    drawing[0].then(None, js="() => window.minidiff.answered()", **QUIET)  # a refusal leaves the stage as it was
     for button in c.examples:
         # the button's own words, not those of the page's language
         button.click(lambda text: text, button, c.prompt, queue=False, **QUIET)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from minidiff.messages import LANGS
 from minidiff.request import RequestError
-from minidiff.studio.labels import LABELS, label
+from minidiff.studio.labels import label
 
 SHOWN = 384  # CSS pixels that a picture is at least drawn at; small previews are enlarged before they are sent
 
@@ -88,9 +88,9 @@ def _pane(key: str, symbol: str, image: Image.Image | None, pixelated: bool) -> 
     picture = '<div class="blank"></div>'
     if image is not None:
         style = ' class="pixelated"' if pixelated else ""
-        alt = LABELS[key]["en"]
-        picture = f'<img{style} src="{data_uri(encode(image))}" alt="{escape(alt)}">'
-    return f"<figure>{picture}<figcaption>{both(key)} <i>{symbol}</i></figcaption></figure>"
+        # named by the caption, of which only the page's language is shown
+        picture = f'<img{style} src="{data_uri(encode(image))}" alt="" aria-labelledby="caption-{key}">'
+    return f'<figure>{picture}<figcaption id="caption-{key}">{both(key)} <i>{symbol}</i></figcaption></figure>'
 
 
 def stage(
@@ -108,8 +108,8 @@ def stage(
         f'<div class="stage{" busy" if words == "waiting" or 0 < index < n else ""}">'
         f'<div class="panes">{panes}</div>'
         f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="{n}" aria-valuenow="{index}" '
-        f'aria-label="{escape(LABELS["progress"]["en"])}"><div style="width:{share:.1f}%"></div></div>'
-        f'<p class="state">{state}</p></div>'
+        f'aria-labelledby="stage-state"><div style="width:{share:.1f}%"></div></div>'
+        f'<p class="state" id="stage-state">{state}</p><p class="queued">{both("waiting")}</p></div>'
     )
 
 

@@ -49,8 +49,8 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "If the prompt leaves it open, places are added by lot: the model then draws better.",
         "vi": "Nếu mô tả để ngỏ, vị trí được thêm vào ngẫu nhiên: mô hình sẽ vẽ đúng hơn.",
     },
-    "load_image": {"en": "Load from image", "vi": "Lấy từ ảnh"},
-    "copy_link": {"en": "Copy link", "vi": "Chép liên kết"},
+    "load_image": {"en": "Load from image", "vi": "Nạp thiết lập từ ảnh"},
+    "copy_link": {"en": "Copy link", "vi": "Sao chép liên kết"},
     # What is shown
     "noisy": {"en": "What it works on", "vi": "Ảnh đang khử nhiễu"},
     "predicted": {"en": "What it expects to see", "vi": "Ảnh nó dự đoán"},
@@ -60,7 +60,6 @@ LABELS: dict[str, dict[str, str]] = {
     },
     "waiting": {"en": "Waiting for the model …", "vi": "Đang chờ mô hình …"},
     "step": {"en": "Step {index} of {n}", "vi": "Bước {index} trên {n}"},
-    "progress": {"en": "Progress", "vi": "Tiến độ"},
     "done": {"en": "Drawn in {seconds} s · seed {seed}", "vi": "Vẽ xong sau {seconds} giây · seed {seed}"},
     "stopped": {"en": "Stopped.", "vi": "Đã dừng."},
     "too_long": {

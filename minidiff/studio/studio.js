@@ -21,12 +21,12 @@
   new MutationObserver(keep).observe(root, { attributes: true, attributeFilter: ["lang"] });
   new MutationObserver(keep).observe(document.head, { childList: true, characterData: true, subtree: true });
 
-  /* Somebody else's drawing may come first: say so at once, the server will say the rest. */
+  /* Somebody else's drawing may come first: say so at once, until the server has put another stage there or is done. */
   studio.waiting = (...values) => {
-    const state = document.querySelector(".stage .state");
-    if (state && studio.wait) state.innerHTML = studio.wait;
+    document.querySelector(".stage")?.setAttribute("data-waiting", "");
     return values;
   };
+  studio.answered = () => document.querySelector(".stage")?.removeAttribute("data-waiting");
 
   studio.copyLink = async (...values) => {
     const query = new URLSearchParams({ lang: studio.lang });

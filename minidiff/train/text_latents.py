@@ -105,7 +105,7 @@ class TextLatentRun(LoopConfig):
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
-    """Prompts per category and language that the judge scores at each validation; 0 for none."""
+    """Prompts per category and language, none of the published suite, that the judge scores at each validation; 0 for none."""
     name: str = "unnamed"
     """Zoo name of the result."""
 
@@ -274,7 +274,7 @@ class TextLatentTask(Task):
 
     def judged_accuracy(self, pipeline: TextToImage) -> dict[str, float]:
         """Prompt following on held-out compositions, overall and by category, in English and Vietnamese."""
-        prompts = suite(self.config.judged)
+        prompts = suite(self.config.judged, seed=1)
 
         def generate(texts: list[str]) -> Tensor:
             return (draw(pipeline, texts, self.config.guidance) / 2 + 0.5).clamp(0, 1)
