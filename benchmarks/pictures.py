@@ -14,17 +14,16 @@ from minidiff.data.captions import drop_details, phrase
 from minidiff.data.scenes import render, scene_at
 from minidiff.evaluate.report import readable_font, wrap
 
-PROMPTS = (  # none of these sentences was in the training set; the pairs say the same
-    ("a big red star left of a small blue house at night",
-     "một ngôi sao to màu đỏ ở bên trái một ngôi nhà nhỏ màu xanh dương vào ban đêm"),
-    ("three pink flowers in a meadow", "ba bông hoa màu hồng trên đồng cỏ"),
-    ("a green fish below a yellow boat at sea", "một con cá màu xanh lá ở dưới một chiếc thuyền màu vàng trên biển"),
-    ("a purple cat between an orange balloon and a white moon",
-     "một con mèo màu tím ở giữa một quả bóng bay màu cam và một mặt trăng màu trắng"),
-    ("a big black umbrella in a room", "một chiếc ô to màu đen trong phòng"),
-    ("two brown birds at sunset", "hai con chim màu nâu lúc hoàng hôn"),
-    ("a small white cloud above a big green tree", "một đám mây nhỏ màu trắng ở trên một cái cây to màu xanh lá"),
-    ("a blue car and a red heart", "một chiếc xe hơi màu xanh dương và một trái tim màu đỏ"),
+PROMPTS = (  # from `suite(7, seed=3)`: each holds a composition that no training caption says; the pairs say the same
+    ("two large pink balloons", "2 bóng bay lớn màu hồng"),
+    ("a flower under an orange cat at sunset", "lúc hoàng hôn, một bông hoa ở phía dưới một con mèo cam"),
+    ("one brown sailing boat and a disc", "một chiếc thuyền buồm màu nâu và một hình tròn"),
+    ("a large purple diamond between a tiny pink kitten and a red tree",
+     "một hình thoi to màu tím ở giữa một chú mèo nhỏ màu hồng và một cái cây màu đỏ"),
+    ("a blue flower at sea", "một bông hoa màu xanh da trời bên bờ biển"),
+    ("two yellow flowers above a white moon", "hai bông hoa màu vàng ở phía trên một mặt trăng màu trắng"),
+    ("4 orange birds at sunset over the mountains", "bốn chú chim cam lúc hoàng hôn"),
+    ("a pink umbrella at night", "một chiếc ô hồng dưới bầu trời đêm"),
 )  # fmt: skip
 
 

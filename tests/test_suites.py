@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import write_tiny_zoo
 
+from benchmarks.pictures import PROMPTS
 from minidiff import zoo
 from minidiff.data.captions import strip_accents
 from minidiff.data.scenes import Scene, complete, is_held_out, is_unseen, layout, render
@@ -106,6 +107,10 @@ def test_pictures_of_one_prompt_are_no_independent_witnesses():
     once, thrice = prompts.Results(p, verdicts).figures(), prompts.Results(3 * p, 3 * verdicts).figures()
     assert once["intervals"] == thrice["intervals"] and once["overall"] == thrice["overall"] == 0.8
     assert once["intervals"]["overall"][1] - once["intervals"]["overall"][0] > 0.15
+
+
+def test_the_pictures_of_the_readme_show_what_no_training_caption_says():
+    assert set(PROMPTS) <= {(p.texts["en"], p.texts["vi"]) for p in suite(7, seed=3)}
 
 
 @pytest.mark.parametrize("held_out", [True, False])

@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minidiff import zoo
+from minidiff.data import captions
 from minidiff.text import Tokenizer, normalise
 
 TEXTS = ["a big red star left of a small house", "một ngôi nhà màu xanh lá ở bên trái", "mot ngoi nha mau xanh la",
@@ -77,6 +79,20 @@ def test_specials_cannot_be_typed(tokenizer: Tokenizer) -> None:
 
 def test_broken_unicode_is_survived(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode(["star \ud83d"])[1].all() and normalise("\ud83d") == "?"
+
+
+def test_no_word_of_any_caption_is_new_to_the_shipped_tokenizer() -> None:
+    """Those of spots too, which only later captions tell."""
+    shipped, words = Tokenizer.load(zoo.path("tokenizer", zoo.SHIPPED)), []
+    for grammar in (captions.ENGLISH, captions.VIETNAMESE):
+        tables = (grammar.relations, grammar.places, grammar.settings, {"": grammar.between}, {"": grammar.openings})
+        words += [way for table in tables for ways in table.values() for way in ways]
+        words += [*grammar.spots.values(), grammar.conjunction]
+    for table in (captions.KINDS_VI, captions.COLOURS_VI, captions.SIZES_VI, captions.SIZES_EN):
+        words += [way for ways in table.values() for way in ways]
+    words += [name for ways in captions.KINDS_EN.values() for pair in ways for name in pair]
+    assert len(words) > 150 and "ở góc trên bên trái" in words
+    assert [new for text in words for f in (str, captions.strip_accents) for new in shipped.unknown_words(f(text))] == []
 
 
 def test_unknown_words(tokenizer: Tokenizer) -> None:

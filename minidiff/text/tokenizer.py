@@ -58,8 +58,9 @@ class Tokenizer:
         return self._bpe.get_vocab_size()
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int = 2048) -> Tokenizer:
-        """Learns merges from `texts` (normalised here) and remembers their words.
+    def train(cls, texts: Iterable[str], vocab_size: int = 2048, known: Iterable[str] = ()) -> Tokenizer:
+        """Learns merges from `texts` (normalised here) and remembers their words, and those of `known`, which models will
+        read later.
 
         `vocab_size` counts the 3 specials and the 256 bytes, so it is at least 259; fewer are made when the texts run
         out of pairs to merge. Raises ValueError when it is smaller.
@@ -76,7 +77,8 @@ class Tokenizer:
             vocab_size=vocab_size, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
         )
         bpe.train_from_iterator(clean, trainer)
-        return cls(_without_added_tokens(json.loads(bpe.to_str())), {word for text in clean for word in words_of(text)})
+        words = {word for text in (*clean, *known) for word in words_of(text)}
+        return cls(_without_added_tokens(json.loads(bpe.to_str())), words)
 
     def encode(self, texts: Sequence[str], max_length: int = 64) -> tuple[Tensor, Tensor]:
         """ids (B, L) int64 and mask (B, L) bool (True: a token, False: padding); L is the longest text's, at most

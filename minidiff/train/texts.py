@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from minidiff import zoo
-from minidiff.data.captions import LANGS, describe
+from minidiff.data.captions import ENGLISH, LANGS, VIETNAMESE, describe, strip_accents
 from minidiff.data.scenes import Scene, scene_at
 from minidiff.text.tokenizer import Tokenizer
 
@@ -21,7 +21,8 @@ def world_tokenizer(vocab_size: int = 2048, captions: int = 40_000) -> Tokenizer
     """The zoo's tokenizer; trained on captions of the drawn world, and put there, when the zoo has none."""
     if "tokenizer" not in zoo.manifest():
         rng = random.Random(0)
-        tokenizer = Tokenizer.train((caption(scene_at(k), rng) for k in range(captions)), vocab_size)
+        spots = [f(spot) for g in (ENGLISH, VIETNAMESE) for spot in g.spots.values() for f in (str, strip_accents)]
+        tokenizer = Tokenizer.train((caption(scene_at(k), rng) for k in range(captions)), vocab_size, known=spots)
         target = zoo.zoo_root() / "tokenizer.json"
         tokenizer.save(target)
         zoo.add_file("tokenizer", target.read_bytes())
