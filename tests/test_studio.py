@@ -365,6 +365,13 @@ def test_guard_limits_the_rate() -> None:
     assert guard.judge(scope("GET", "/"))[0] == 0
 
 
+def test_uploads_have_a_limit_of_their_own() -> None:
+    guard = security.Guard(None)  # type: ignore[arg-type]
+    upload = scope("POST", "/gradio_api/upload")
+    assert [guard.judge(upload)[0] for _ in range(7)] == 6 * [0] + [429]
+    assert guard.judge(scope())[0] == 0
+
+
 # The server
 
 

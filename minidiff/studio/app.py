@@ -38,7 +38,7 @@ def build(
     knows."""
     models = Models(pipeline, others, load)
     bucket = security.TokenBucket(burst=12, rate=0.5)
-    blocks = gr.Blocks(title=label("title", lang), analytics_enabled=False, delete_cache=(3600, 3600))
+    blocks = gr.Blocks(title=label("title", lang), analytics_enabled=False, delete_cache=(300, 600))
     with blocks:
         with gr.Row(elem_id="top"):
             gr.HTML(html.header(), apply_default_css=False)

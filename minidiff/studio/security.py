@@ -86,6 +86,7 @@ class Guard:
     def __init__(self, app: ASGIApp, bucket: TokenBucket | None = None) -> None:
         self.app = app
         self.bucket = bucket or TokenBucket(burst=120, rate=20)
+        self.uploads = TokenBucket(burst=6, rate=0.2)  # files stay on the disk for some minutes: at most 2 MB each 5 s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,7 +119,8 @@ class Guard:
             return 411, "Say how long the request is (content-length)."
         if int(length) > (MAX_UPLOAD_BODY if path == "upload" else MAX_BODY):
             return 413, "That is too large: a picture may have up to 2 MB."
-        seconds = self.bucket.wait(str((scope.get("client") or ("?",))[0]))
+        client = str((scope.get("client") or ("?",))[0])
+        seconds = self.bucket.wait(client) or (self.uploads.wait(client) if path == "upload" else 0.0)
         if seconds:
             return 429, f"Too many requests: please wait {seconds:.0f} seconds."
         return 0, ""
