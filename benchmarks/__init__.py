@@ -1,1 +1,2 @@
-"""Speed, measured against peers in the same run. `python -m benchmarks` runs everything here."""
+"""Speed, measured against peers in the same run by `python -m benchmarks`. What trains or draws (`choices`, `pictures`) is run
+by itself."""

@@ -90,6 +90,14 @@ def run(name: str, config: DiTRun, prompts: int) -> dict[str, object]:
     return figures
 
 
+def share(text: str) -> tuple[int, int]:
+    """(1, 2) of "1/2"."""
+    part, parts = (int(number) for number in text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError(text)  # argparse says the rest
+    return part, parts
+
+
 def main() -> None:
     """Train, measure, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,11 +105,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--prompts", type=int, default=40, help="prompts in each of the six categories")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--part", default="1/1", help="train only this share of the choices: 1/2 or 2/2, say")
+    parser.add_argument("--part", type=share, default=(1, 1), metavar="K/N", help="train only this share of the choices: 1/2 or 2/2, say")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    part, parts = (int(x) for x in options.part.split("/"))
+    part, parts = options.part
     rows, began = [], time.perf_counter()
     for name, changes in list(CHOICES.items())[part - 1 :: parts]:
         folder = HOME / f"{options.steps}x{options.batch}" / name.replace(", ", "-").replace(" ", "-")

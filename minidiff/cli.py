@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -306,6 +307,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         _dispatch(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C more must not garble the leaving
         print("minidiff: stopped", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # whoever read our output has left, as `head` does: nothing to complain about
