@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--prompts", type=int, default=40, help="prompts in each of the six categories")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--part", type=share, default=(1, 1), metavar="K/N", help="train only this share of the choices: 1/2 or 2/2, say")
+    of = "train only this share of the choices: 1/2 or 2/2, say"
+    parser.add_argument("--part", type=share, default=(1, 1), metavar="K/N", help=of)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
