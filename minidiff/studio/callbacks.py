@@ -257,7 +257,7 @@ def restore(query: Mapping[str, str], models: Models) -> tuple[Request | None, s
         models.check(model)
     except RequestError as error:
         return None, models.first.model, html.notice(_bad_link(error), "bad")
-    pipeline, notice = find(models, model) if query.get("prompt") else (models.first, "")
+    pipeline, notice = find(models, model)
     if pipeline is None:
         return None, models.first.model, notice
     asked, notice = from_link(query, pipeline.guidance_scale)
