@@ -15,7 +15,7 @@ from benchmarks.pictures import PROMPTS
 from minidiff import zoo
 from minidiff.data.captions import strip_accents
 from minidiff.data.scenes import Scene, complete, is_held_out, is_unseen, layout, render
-from minidiff.evaluate import prompts, quality, report
+from minidiff.evaluate import prompts, quality, report, suites
 from minidiff.evaluate.judge import Detection, Judge, JudgeConfig, Seen, config_to_dict
 from minidiff.evaluate.suites import CATEGORIES, LANGS, Prompt, suite
 from minidiff.evaluate.verdict import judge
@@ -128,6 +128,13 @@ def zoo_with_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     zoo.add("world-judge", tiny.state_dict(), config_to_dict(tiny.config), root=root)
     monkeypatch.setenv("MINIDIFF_ZOO", str(root))
     return root
+
+
+def test_more_prompts_than_a_category_has_are_refused(monkeypatch):
+    monkeypatch.setattr(suites, "PATIENCE", 1000)
+    monkeypatch.setattr(suites, "CATEGORIES", {"colour": suites.CATEGORIES["colour"]})
+    with pytest.raises(ValueError, match=r"Only \d+ different prompts of the category 'colour' were found: ask for fewer"):
+        suites.suite(100_000)
 
 
 def test_evaluate_prompts_writes_what_it_promises(zoo_with_judge, tmp_path, capsys):

@@ -12,8 +12,8 @@ import pytest
 
 from minidiff import zoo
 from minidiff.data.captions import ENGLISH, LANGS, drop_details, phrase, spot_words, strip_accents
-from minidiff.data.scenes import Scene, sample_scene
-from minidiff.data.upsampling import AXES, read, upsample
+from minidiff.data.scenes import RELATIONS, Scene, sample_scene
+from minidiff.data.upsampling import AXES, GRAMMARS, read, upsample
 from minidiff.evaluate.prompts import PromptsRun, pipeline_generator
 from minidiff.pipeline import TextToImage, load_pipeline
 from minidiff.png import read_png, save_images
@@ -104,6 +104,42 @@ def test_of_three_things_the_first_comes_between_the_others() -> None:
     assert upsample(strip_accents(text), 0) == "mot con meo o giua mot ngoi nha do va mot con chim tren bien"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "first", "second", "sides"),
+    [
+        ("2 stars", "a star", "a star", 4),
+        ("three orange cars", "an orange car", "two orange cars", 2),
+        ("a drawing of Three tiny rhombuses at sea.", "a drawing of a tiny rhombus", "two tiny rhombuses at sea.", 2),
+        ("at night, three sailing boats", "at night, a sailing boat", "two sailing boats", 2),
+        ("two big fish", "a big fish", "a big fish", 4),
+        ("ba chiếc xe hơi màu cam trên biển", "một chiếc xe hơi màu cam", "hai chiếc xe hơi màu cam trên biển", 2),
+        ("2 con meo den nho trong phong", "mot con meo den nho", "mot con meo den nho trong phong", 4),
+    ],
+)
+def test_two_or_three_of_a_kind_are_told_apart(prompt: str, first: str, second: str, sides: int) -> None:
+    drawn = {upsample(prompt, seed) for seed in range(40)}
+    told = {text.removeprefix(first).removesuffix(second) for text in drawn}
+    ways = PLACES["en"][1] | PLACES["vi"][1] | set(map(strip_accents, PLACES["vi"][1]))
+    assert len(told) == sides and told <= ways
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_what_is_told_apart_is_as_many_as_before(lang: str) -> None:
+    """Joined by "and" instead of its relation, it is read as one and one, or as one and two."""
+    grammar, plain = GRAMMARS["en" if lang == "en" else "vi"], strip_accents if lang == "vi_unaccented" else str
+    told = 0
+    for k, claim in enumerate(claims(1500)):
+        counts = [group.count for group in claim.groups]
+        if counts in ([2], [3]):
+            drawn = upsample(phrase(claim, lang, random.Random(k)), k)
+            sides = [plain(f" {grammar.relations[name][0]} ") for name in RELATIONS[:4]]
+            (side,) = (side for side in sides if side in drawn)
+            sentence = read(drawn.replace(side, f" {plain(grammar.conjunction)} "))
+            assert sentence is not None and sentence.counts == (1, counts[0] - 1), drawn
+            told += 1
+    assert told > 100
+
+
 def test_people_type_less_tidily_than_the_world() -> None:
     assert upsample("A Cat, a house, and a tree.", 1) == "A Cat between a house and a tree."
     assert upsample("red star", 1) in {f"red star{place}" for place in PLACES["en"][0]}
@@ -111,7 +147,7 @@ def test_people_type_less_tidily_than_the_world() -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a dog and a cat", "an astronaut on a horse", "three cars", "stars", "", "🐈 và một ngôi nhà", "a cat and"]
+    "prompt", ["a dog and a cat", "an astronaut on a horse", "four cars", "stars", "", "🐈 và một ngôi nhà", "a cat and"]
 )
 def test_what_is_not_understood_or_has_no_place_is_left_alone(prompt: str) -> None:
     assert upsample(prompt, 3) == prompt

@@ -171,6 +171,50 @@ def test_spots_are_not_told_where_nothing_is_open(claim: Scene) -> None:
     assert scenes.tell_spots(claim, claim) == claim
 
 
+def test_sides_are_told_as_the_picture_has_them() -> None:
+    told: Counter[tuple[int, int]] = Counter()
+    for scene in many(1500):
+        claim, (group, *others) = replace(scene, relation=None), scene.groups
+        answer = scenes.tell_sides(claim, scene)
+        if others or group.count == 1 or answer == claim:
+            assert answer == claim
+            continue
+        first, second = answer.groups
+        assert replace(first, count=group.count) == replace(second, count=group.count) == group
+        assert first.count + second.count == group.count and first.count <= second.count
+        axis = "x" if answer.relation in ("left", "right") else "y"
+        at = sorted((getattr(thing, axis) for thing in scenes.layout(scene)), reverse=answer.relation in ("right", "below"))
+        assert abs(at[first.count] - at[first.count - 1]) > 0.15
+        told[first.count, second.count] += 1
+    assert set(told) == {(1, 1), (1, 2), (1, 3), (2, 2)} and min(told.values()) > 10
+
+
+def test_sides_show_no_composition_that_is_held_out() -> None:
+    answers = [scenes.tell_sides(replace(scene, relation=None), scene) for scene in many(3000)]
+    shown = {composition for answer in answers for composition in scenes.compositions(answer)}
+    assert "cat above cat" in shown and not any(map(scenes.held_out, shown))
+
+
+def test_sides_are_not_told_of_things_that_touch() -> None:
+    pile = Scene("day", (Group("star", "red", "small", 2),), seed=0)
+    for seed in range(2000):
+        pile = replace(pile, seed=seed)
+        (x, y), (other_x, other_y) = [(thing.x, thing.y) for thing in scenes.layout(pile)]
+        if max(abs(x - other_x), abs(y - other_y)) < 0.15:
+            break
+    assert scenes.tell_sides(pile, pile) == pile
+
+
+def test_places_are_sides_for_one_kind_and_spots_for_several() -> None:
+    stars, cat = Group("star", "red", "small", 3), Group("cat", "black", "small")
+    alike, mixed = (
+        [scenes.tell_places(scene, scene) for seed in range(40) for scene in [Scene("day", groups, seed=seed)]]
+        for groups in ((stars,), (stars, cat))
+    )
+    assert any(claim.relation for claim in alike) and any(claim.groups[0].spots for claim in mixed)
+    assert not any(claim.relation and claim.groups[0].spots for claim in alike) and not any(claim.relation for claim in mixed)
+
+
 def test_masks_and_boxes_cover_the_things() -> None:
     for scene in many(40):
         drawn = render(scene, 96, masks=True)

@@ -271,6 +271,33 @@ def tell_spots(claim: Scene, scene: Scene) -> Scene:
     return replace(claim, groups=tuple(replace(g, spots=own) for g, own in zip(claim.groups, told, strict=True)))
 
 
+def tell_sides(claim: Scene, scene: Scene) -> Scene:
+    """A claim of several things of one kind as two groups, the smaller first, on either side of the widest gap between them:
+    "a car above two cars" for three cars. Unchanged when the claim is another, when no gap is wide enough to be seen, and
+    when that would show a held-out composition in training."""
+    group = claim.groups[0]
+    if len(claim.groups) > 1 or group.count == 1:
+        return claim
+    things, widest = layout(scene), (0.15, "", 0)  # the gap in widths of the picture, its axis, how many stand before it
+    for axis in ("x", "y"):
+        at = sorted(getattr(thing, axis) for thing in things)
+        widest = max(widest, *((at[k] - at[k - 1], axis, k) for k in range(1, group.count)))
+    _, axis, before = widest
+    if not axis:
+        return claim
+    after = group.count - before
+    turned = after < before or (after == before and scene.seed % 2 == 1)
+    relation = {"x": ("left", "right"), "y": ("above", "below")}[axis][turned]
+    counts = (after, before) if turned else (before, after)
+    told = replace(claim, groups=tuple(replace(group, count=count) for count in counts), relation=relation)
+    return claim if is_held_out(told) else told
+
+
+def tell_places(claim: Scene, scene: Scene) -> Scene:
+    """The claim, and in it what it leaves open of where its things stand: sides if it speaks of one kind, else spots."""
+    return tell_spots(tell_sides(claim, scene), scene)
+
+
 # --- drawing --------------------------------------------------------------------------------------------------------
 
 

@@ -53,8 +53,8 @@ class Sentence:
 
 def upsample(prompt: str, seed: int, spots: bool = False) -> str:
     """The prompt with places said: on which side of each other two things stand, which of three is in the middle, where a
-    single one is. A prompt that tells places itself, or is not understood, comes back as it is, and so does one of several
-    things of one kind ("three cars"), which come out better unplaced.
+    single one is. Two or three of a kind are told apart: "three cars" are "a car above two cars". A prompt that tells
+    places itself, or is not understood, comes back as it is, and so does one of four of a kind, which come out better so.
 
     prompt: in Unicode NFC. seed: decides the places; the same for a prompt in English and in Vietnamese. spots: for models
     that have learnt captions with spots (`scenes.tell_spots`): of three things it is also said on which sides the outer two
@@ -64,11 +64,16 @@ def upsample(prompt: str, seed: int, spots: bool = False) -> str:
     if sentence is None or (sentence.between and not spots):
         return prompt
     rng, grammar, counts = random.Random(f"places {seed}"), GRAMMARS[sentence.lang], sentence.counts
-    gaps, told, after = sentence.gaps, [""] * len(counts), sentence.after  # told[k] follows thing k
+    things, gaps, after = sentence.things, sentence.gaps, sentence.after
+    told = [""] * len(things)  # what follows each thing
     if counts == (1,):
         told[0] = f" {grammar.places[rng.choice(PLACES)][0]}"
     elif counts in ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1)):  # what the world sets side by side
         gaps = (f" {grammar.relations[rng.choice(RELATIONS[:4])][0]} ",)
+    elif counts in ((2,), (3,)):
+        things = tuple(_renumbered(things[0], count, sentence.lang) for count in (1, counts[0] - 1))
+        relation = rng.choice(RELATIONS[:4] if counts == (2,) else ("above", "below"))  # one beside two comes out worse
+        gaps, told = (f" {grammar.relations[relation][0]} ",), ["", ""]
     elif counts == (1, 1, 1):
         gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
         if spots:
@@ -76,10 +81,10 @@ def upsample(prompt: str, seed: int, spots: bool = False) -> str:
             after = f",{after}" if after.startswith(" ") else after  # before the setting, as captions do
     else:
         return prompt
+    said = "".join(thing + words + gap for thing, words, gap in zip(things, told, (*gaps, ""), strict=True))
     if prompt == strip_accents(prompt):  # Vietnamese typed without accents goes on without them
-        gaps, told = tuple(map(strip_accents, gaps)), list(map(strip_accents, told))
-    parts = (thing + words + gap for thing, words, gap in zip(sentence.things, told, (*gaps, ""), strict=True))
-    return sentence.before + "".join(parts) + after
+        said = strip_accents(said)
+    return sentence.before + said + after
 
 
 def read(prompt: str) -> Sentence | None:
@@ -105,6 +110,18 @@ def _count(thing: str) -> int:
     first = thing.split()[0]
     words = ((n, strip_accents(word)) for table in (COUNTS_EN, COUNTS_VI) for n, ways in table.items() for word in ways)
     return next((n for n, word in words if word == first), 1)
+
+
+def _renumbered(thing: str, count: int, lang: str) -> str:
+    """Several things with another number: "three orange cars" with 1 are "an orange car"."""
+    rest = thing.split(maxsplit=1)[1]
+    if lang == "vi":
+        return f"{COUNTS_VI[count][0]} {rest}"
+    if count > 1:
+        return f"{COUNTS_EN[count][0]} {rest}"
+    names = (pair for ways in KINDS_EN.values() for pair in ways if rest.lower().endswith(pair[1]))
+    singular, plural = max(names, key=lambda pair: len(pair[1]))
+    return f"{'an' if rest[0].lower() in 'aeiou' else 'a'} {rest[: -len(plural)]}{singular}"
 
 
 @cache

@@ -17,6 +17,7 @@ from minidiff.data.scenes import Group, Scene, is_held_out, is_unseen, sample_sc
 
 LANGS = ("en", "vi", "vi_unaccented")
 PER_CATEGORY = 55
+PATIENCE = 50_000  # throws for one prompt more; a few hundred do while a category has many left
 LONGEST = 200  # characters; what a request may hold
 
 Chance = Callable[[float], bool]
@@ -36,19 +37,25 @@ def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0
 
     held_out True: each claim holds a composition that training never shows; False: none does. seed: 0 is the suite whose
     figures are published; any other is for choosing by, while a model is made, and shares no claim with it.
+
+    Raises ValueError when a category has not that many different claims (some hundreds are always found).
     """
     prompts: list[Prompt] = []
     known: set[Scene] = {prompt.claim for prompt in suite(held_out=held_out)} if seed else set()
     for category in CATEGORIES:
         rng = random.Random(f"{seed} {category} {held_out}")
-        wanted = len(prompts) + per_category
+        wanted, throws = len(prompts) + per_category, 0
         while len(prompts) < wanted:
-            claim = claim_of(category, rng)
+            claim, throws = claim_of(category, rng), throws + 1
+            if throws > PATIENCE:
+                found = per_category - (wanted - len(prompts))
+                raise ValueError(f"Only {found} different prompts of the category {category!r} were found: ask for fewer.")
             if claim is None or claim in known or not (is_unseen(claim) if held_out else not is_held_out(claim)):
                 continue
             texts = phrase(claim, rng.getrandbits(32))
             if max(map(len, texts.values())) <= LONGEST:
                 known.add(claim)
+                throws = 0
                 prompts.append(Prompt(category, claim, texts))
     return prompts
 

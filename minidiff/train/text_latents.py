@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from minidiff import paths, zoo
 from minidiff.data.captions import LANGS, drop_details, phrase
-from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at, tell_spots
+from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at, tell_places
 from minidiff.devices import autocast, fastest_dtype
 from minidiff.encoders import TOKEN_BUCKET
 from minidiff.evaluate.prompts import accuracy
@@ -101,7 +101,7 @@ class TextLatentRun(LoopConfig):
     loose: float = 1.0
     """How many times as often as others, from 1, a scene is shown in which nothing says where things stand."""
     spots: float = 0.0
-    """Share of the captions that leave places open to which they are added, thing by thing (`scenes.tell_spots`)."""
+    """Share of the captions that leave places open to which they are added (`scenes.tell_places`)."""
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
@@ -203,7 +203,7 @@ class TextLatentTask(Task):
         claims = [drop_details(scene, rng, 0.5 if rng.random() < self.config.terse else 1.0) for scene in scenes]
         if self.config.spots:
             pairs = zip(claims, scenes, strict=True)
-            claims = [tell_spots(claim, scene) if rng.random() < self.config.spots else claim for claim, scene in pairs]
+            claims = [tell_places(claim, scene) if rng.random() < self.config.spots else claim for claim, scene in pairs]
         texts = [phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims]
         dropped = torch.tensor([rng.random() < self.config.drop for _ in numbers])
         texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
