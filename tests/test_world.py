@@ -184,25 +184,15 @@ def test_sides_are_told_as_the_picture_has_them() -> None:
         assert first.count + second.count == group.count and first.count <= second.count
         axis = "x" if answer.relation in ("left", "right") else "y"
         at = sorted((getattr(thing, axis) for thing in scenes.layout(scene)), reverse=answer.relation in ("right", "below"))
-        assert abs(at[first.count] - at[first.count - 1]) > 0.15
+        assert abs(at[first.count] - at[first.count - 1]) > 0.15  # wide enough to be seen: nothing stands closer
         told[first.count, second.count] += 1
     assert set(told) == {(1, 1), (1, 2), (1, 3), (2, 2)} and min(told.values()) > 10
 
 
 def test_sides_show_no_composition_that_is_held_out() -> None:
-    answers = [scenes.tell_sides(replace(scene, relation=None), scene) for scene in many(3000)]
+    answers = [scenes.tell_sides(scene, scene) for scene in map(scene_at, range(3000))]
     shown = {composition for answer in answers for composition in scenes.compositions(answer)}
-    assert "cat above cat" in shown and not any(map(scenes.held_out, shown))
-
-
-def test_sides_are_not_told_of_things_that_touch() -> None:
-    pile = Scene("day", (Group("star", "red", "small", 2),), seed=0)
-    for seed in range(2000):
-        pile = replace(pile, seed=seed)
-        (x, y), (other_x, other_y) = [(thing.x, thing.y) for thing in scenes.layout(pile)]
-        if max(abs(x - other_x), abs(y - other_y)) < 0.15:
-            break
-    assert scenes.tell_sides(pile, pile) == pile
+    assert any(f"{kind} above {kind}" in shown for kind in scenes.KINDS) and not any(map(scenes.held_out, shown))
 
 
 def test_places_are_sides_for_one_kind_and_spots_for_several() -> None:

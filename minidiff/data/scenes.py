@@ -273,18 +273,16 @@ def tell_spots(claim: Scene, scene: Scene) -> Scene:
 
 def tell_sides(claim: Scene, scene: Scene) -> Scene:
     """A claim of several things of one kind as two groups, the smaller first, on either side of the widest gap between them:
-    "a car above two cars" for three cars. Unchanged when the claim is another, when no gap is wide enough to be seen, and
-    when that would show a held-out composition in training."""
+    "a car above two cars" for three cars. Unchanged when the claim is another, and when that would show a held-out
+    composition in training."""
     group = claim.groups[0]
     if len(claim.groups) > 1 or group.count == 1:
         return claim
-    things, widest = layout(scene), (0.15, "", 0)  # the gap in widths of the picture, its axis, how many stand before it
+    gaps = []  # (width, axis, how many stand before it)
     for axis in ("x", "y"):
-        at = sorted(getattr(thing, axis) for thing in things)
-        widest = max(widest, *((at[k] - at[k - 1], axis, k) for k in range(1, group.count)))
-    _, axis, before = widest
-    if not axis:
-        return claim
+        at = sorted(getattr(thing, axis) for thing in layout(scene))
+        gaps += [(at[k] - at[k - 1], axis, k) for k in range(1, group.count)]
+    _, axis, before = max(gaps)
     after = group.count - before
     turned = after < before or (after == before and scene.seed % 2 == 1)
     relation = {"x": ("left", "right"), "y": ("above", "below")}[axis][turned]
