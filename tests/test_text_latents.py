@@ -26,8 +26,9 @@ TINY: dict[str, Any] = {
 
 
 def numbered(count: int, split: str = "train") -> np.ndarray:
-    """Latents that hold nothing but the numbers of their scenes."""
-    return np.arange(count, dtype=np.float16)[:, None, None, None].repeat(4, 1).repeat(16, 2).repeat(16, 3)
+    """Latents that hold nothing but the numbers of their scenes, from 1000 in the split of sides."""
+    first = 1000 if split == "sides" else 0
+    return np.arange(first, first + count, dtype=np.float16)[:, None, None, None].repeat(4, 1).repeat(16, 2).repeat(16, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -88,9 +89,22 @@ def test_as_many_captions_as_asked_tell_where_things_stand(monkeypatch: pytest.M
     monkeypatch.setattr(text_latents, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
     shown(1500, spots=spots, loose=1.0)
     open_ones = [claim for claim in told if len(claim.groups) == 3]
-    telling = sum(any(group.spots for group in claim.groups) for claim in open_ones) / len(open_ones)
+    telling = sum(any(group.spot for group in claim.groups) for claim in open_ones) / len(open_ones)
     most = 0.85  # the others have two things in one spot, or would show what is held out
     assert telling == pytest.approx(spots * most, abs=0.08 if spots else 0)
+
+
+@pytest.mark.parametrize("sides", [0.0, 0.3, 1.0])
+def test_as_many_pictures_as_asked_are_of_sides_and_captions_say_so(monkeypatch: pytest.MonkeyPatch, sides: float) -> None:
+    told: list[Scene] = []
+    monkeypatch.setattr(text_latents, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
+    numbers = shown(600, sides=sides, terse=0.5, spots=0.5)
+    assert {number for number in numbers if number >= 1000} == (set(range(1000, 1008)) if sides else set())
+    assert sum(number >= 1000 for number in numbers) / 600 == pytest.approx(sides, abs=0.08 if 0 < sides < 1 else 0)
+    for number, claim in zip(numbers, told, strict=True):
+        scene = scene_at(number - 1000, "sides") if number >= 1000 else scene_at(number)
+        assert [(group.kind, group.count) for group in claim.groups] == [(group.kind, group.count) for group in scene.groups]
+        assert number < 1000 or claim.relation == scene.relation
 
 
 @pytest.mark.parametrize(
@@ -100,6 +114,8 @@ def test_as_many_captions_as_asked_tell_where_things_stand(monkeypatch: pytest.M
         ("terse", 1.1),
         ("spots", -0.1),
         ("spots", 1.1),
+        ("sides", -0.1),
+        ("sides", float("nan")),
         ("loose", 0.5),
         ("loose", float("nan")),
         ("shift", 0.0),
@@ -107,5 +123,5 @@ def test_as_many_captions_as_asked_tell_where_things_stand(monkeypatch: pytest.M
     ],
 )
 def test_a_share_or_factor_out_of_range_is_refused(name: str, value: float) -> None:
-    with pytest.raises(TrainingError, match="--terse and --spots must be from 0 to 1, --loose at least 1"):
+    with pytest.raises(TrainingError, match="--terse, --spots and --sides must be from 0 to 1, --loose at least 1"):
         DiTTask(DiTRun(**TINY, **{name: value}))

@@ -83,13 +83,13 @@ def test_spots_are_said_in_the_words_of_the_captions_that_teach_them(lang: str) 
 
 def with_spots(claim: Scene, axis: tuple[str, str]) -> Scene:
     first, *outer = claim.groups
-    return replace(claim, groups=(first, *(replace(group, spots=(spot,)) for group, spot in zip(outer, axis, strict=True))))
+    return replace(claim, groups=(first, *(replace(group, spot=spot) for group, spot in zip(outer, axis, strict=True))))
 
 
 def test_spots_are_said_of_what_people_type_too() -> None:
     listed = "a cat, a red house, and a bird at sea"
     assert {upsample(listed, seed, spots=True) for seed in range(40)} == {
-        f"a cat between a red house{spot_words([one], ENGLISH)} and a bird{spot_words([other], ENGLISH)}, at sea"
+        f"a cat between a red house{spot_words(one, ENGLISH)} and a bird{spot_words(other, ENGLISH)}, at sea"
         for one, other in AXES
     }
     assert upsample("a cat between two houses and a tree", 0, spots=True) == "a cat between two houses and a tree"

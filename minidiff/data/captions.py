@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from minidiff.data.scenes import Group, Scene
@@ -147,11 +147,12 @@ OPENINGS_VI = ("bức tranh vẽ", "hình ảnh", "tranh vẽ")
 def drop_details(scene: Scene, rng: random.Random, talkative: float = 1.0) -> Scene:
     """The claim that a speaker makes of a scene: kinds and numbers always; colours, sizes, places, the relation and the
     setting only sometimes, and a less talkative speaker (down to 0) more seldom. Two groups of one kind keep their
-    colours, else nobody could tell them apart."""
+    colours, else nobody could tell them apart; two that look alike keep their relation."""
     kinds = [group.kind for group in scene.groups]
+    alike = len(kinds) > 1 and len({(group.kind, group.colour) for group in scene.groups}) == 1
     groups = []
     for group in scene.groups:
-        keep_colour = kinds.count(group.kind) > 1 or rng.random() < 0.88 * talkative
+        keep_colour = (kinds.count(group.kind) > 1 and not alike) or rng.random() < 0.88 * talkative
         groups.append(
             replace(
                 group,
@@ -160,7 +161,7 @@ def drop_details(scene: Scene, rng: random.Random, talkative: float = 1.0) -> Sc
                 place=group.place if rng.random() < 0.85 * talkative else None,
             )
         )
-    relation = scene.relation if rng.random() < 0.9 * talkative else None
+    relation = scene.relation if rng.random() < 0.9 * talkative or alike else None
     setting = scene.setting if rng.random() < 0.7 * talkative else None
     return replace(scene, setting=setting, groups=tuple(groups), relation=relation)
 
@@ -202,13 +203,13 @@ def _sentence(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
         text = f"{rng.choice(grammar.openings)} {text}"
     if claim.setting:
         where = rng.choice(grammar.settings[claim.setting])
-        comma = "," if claim.groups[-1].spots else ""  # "a cat on the left, by the sea": the cat is, and not the left
+        comma = "," if claim.groups[-1].spot else ""  # "a cat on the left, by the sea": the cat is, and not the left
         text = f"{where}, {text}" if not opened and rng.random() < 0.15 else f"{text}{comma} {where}"
     return text
 
 
 def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
-    things = [grammar.group(group, rng) + spot_words(group.spots, grammar) for group in claim.groups]
+    things = [grammar.group(group, rng) + spot_words(group.spot, grammar) for group in claim.groups]
     conjunction = grammar.conjunction
     if claim.relation == "between" and len(things) == 3:
         return f"{things[0]} {rng.choice(grammar.between)} {things[1]} {conjunction} {things[2]}"
@@ -216,14 +217,12 @@ def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
         return f"{things[0]} {rng.choice(grammar.relations[claim.relation])} {things[1]}"
     if len(things) == 3:
         return f"{things[0]}, {things[1]} {conjunction} {things[2]}"
-    listed = any(len(group.spots) > 1 for group in claim.groups)  # "... on the left and at the top, and a house ..."
-    return f"{',' if listed else ''} {conjunction} ".join(things)
+    return f" {conjunction} ".join(things)
 
 
-def spot_words(spots: Sequence[str], grammar: Grammar) -> str:
-    """What follows things that stand there: " on the left, at the top and at the bottom right"; nothing for no spots."""
-    *others, last = [grammar.spots[spot] for spot in spots] or [""]
-    return f" {', '.join(others)} {grammar.conjunction} {last}" if others else f" {last}".rstrip()
+def spot_words(spot: str | None, grammar: Grammar) -> str:
+    """What follows a thing that stands there: " at the top left"; nothing for None."""
+    return f" {grammar.spots[spot]}" if spot else ""
 
 
 def _group_en(group: Group, rng: random.Random) -> str:

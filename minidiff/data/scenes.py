@@ -31,7 +31,8 @@ OPPOSITES = {"left": "right", "right": "left", "above": "below", "below": "above
 STYLES = ("flat",)
 MAX_COUNT = 4
 RADIUS = {"small": (0.105, 0.125), "big": (0.165, 0.190)}  # half the width of a thing, in widths of the picture
-SPLITS = {"train": 0, "validation": 1 << 40, "test": 2 << 40, "judge": 3 << 40}  # ranges of seeds that never meet
+# ranges of seeds that never meet
+SPLITS = {"train": 0, "validation": 1 << 40, "sides": 3 << 39, "test": 2 << 40, "judge": 3 << 40}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Group:
     size: str | None = None
     count: int = 1
     place: str | None = None  # only ever set for a single thing that is alone in its scene
-    spots: tuple[str, ...] = ()  # only ever set in a claim that tells where each thing stands: `tell_spots`
+    spot: str | None = None  # only ever set in a claim that tells where each thing stands: `tell_spots`
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,26 @@ def sample_scene(rng: random.Random, held_out: bool | None = False) -> Scene:
             return scene
 
 
+def sample_sides(rng: random.Random) -> Scene:
+    """Two to four things that look alike, as two groups on two sides, the smaller first: "a car above two cars". Nothing else
+    draws such scenes; they teach a number as the sum of what stands here and there. Never one with a held-out composition,
+    nor with a held-out number of its kind."""
+    while True:
+        scene = sample_scene(rng)
+        group, *others = scene.groups
+        few = 2 if group.count == 4 and (group.size == "big" or rng.random() < 0.5) else 1  # three big ones need more room
+        groups = tuple(replace(group, count=count) for count in (few, group.count - few))
+        apart = replace(scene, groups=groups, relation=rng.choice(RELATIONS[:4]))
+        if not others and group.count > 1 and not is_held_out(apart):
+            return apart
+
+
 def scene_at(index: int, split: str = "train") -> Scene:
-    """The scene with this number in a split ("train", "validation", "test", "judge"): always the same one. The judge's
-    split holds any composition; the others only those that training may show."""
+    """The scene with this number in a split: always the same one. "judge" holds any composition; "train", "validation", "test"
+    and "sides" (see `sample_sides`) only those that training may show."""
     rng = random.Random(SPLITS[split] + index)
+    if split == "sides":
+        return sample_sides(rng)
     return sample_scene(rng, None if split == "judge" else False)
 
 
@@ -253,47 +270,18 @@ def spot_of(x: float, y: float) -> str:
 
 def tell_spots(claim: Scene, scene: Scene) -> Scene:
     """The claim, and where each thing of the scene stands: of every thing when the claim has no relation, of the outer two
-    when it says "between". Unchanged when it needs no telling, when two things share a spot, and when that would show a
-    held-out composition (a kind at a place) in training."""
+    when it says "between". Unchanged when it speaks of one thing or of several alike, when it has another relation, when two
+    things share a spot, and when that would show a held-out composition (a kind at a place) in training."""
     between = claim.relation == "between"
-    alone = len(claim.groups) == 1 and claim.groups[0].count == 1  # its `place` tells
-    if alone or not (between or claim.relation is None):
+    alike = any(group.count > 1 for group in claim.groups)
+    if len(claim.groups) == 1 or alike or not (between or claim.relation is None):
         return claim
-    spots: list[list[str]] = [[] for _ in claim.groups]
-    for thing in layout(scene):
-        spots[thing.group].append(spot_of(thing.x, thing.y))
-    spots[0] = [] if between else spots[0]
-    flat = [spot for group in spots for spot in group]
-    shown = any(held_out(f"{group.kind} at {spot}") for group, own in zip(claim.groups, spots, strict=True) for spot in own)
-    if shown or len(set(flat)) < len(flat):
-        return claim
-    told = (tuple(sorted(own, key=SPOTS.index)) for own in spots)
-    return replace(claim, groups=tuple(replace(g, spots=own) for g, own in zip(claim.groups, told, strict=True)))
-
-
-def tell_sides(claim: Scene, scene: Scene) -> Scene:
-    """A claim of several things of one kind as two groups, the smaller first, on either side of the widest gap between them:
-    "a car above two cars" for three cars. Unchanged when the claim is another, and when that would show a held-out
-    composition in training."""
-    group = claim.groups[0]
-    if len(claim.groups) > 1 or group.count == 1:
-        return claim
-    gaps = []  # (width, axis, how many stand before it)
-    for axis in ("x", "y"):
-        at = sorted(getattr(thing, axis) for thing in layout(scene))
-        gaps += [(at[k] - at[k - 1], axis, k) for k in range(1, group.count)]
-    _, axis, before = max(gaps)
-    after = group.count - before
-    turned = after < before or (after == before and scene.seed % 2 == 1)
-    relation = {"x": ("left", "right"), "y": ("above", "below")}[axis][turned]
-    counts = (after, before) if turned else (before, after)
-    told = replace(claim, groups=tuple(replace(group, count=count) for count in counts), relation=relation)
-    return claim if is_held_out(told) else told
-
-
-def tell_places(claim: Scene, scene: Scene) -> Scene:
-    """The claim, and in it what it leaves open of where its things stand: sides if it speaks of one kind, else spots."""
-    return tell_spots(tell_sides(claim, scene), scene)
+    spots = [spot_of(thing.x, thing.y) for thing in layout(scene)]
+    groups = [replace(group, spot=spot) for group, spot in zip(claim.groups, spots, strict=True)]
+    told = [claim.groups[0], *groups[1:]] if between else groups
+    said = [group for group in told if group.spot]
+    shown = any(held_out(f"{group.kind} at {group.spot}") for group in said)
+    return claim if shown or len({group.spot for group in said}) < len(said) else replace(claim, groups=tuple(told))
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def upsample(prompt: str, seed: int, spots: bool = False) -> str:
     elif counts == (1, 1, 1):
         gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
         if spots:
-            told[1:] = (spot_words([end], grammar) for end in rng.choice(AXES))
+            told[1:] = (spot_words(end, grammar) for end in rng.choice(AXES))
             after = f",{after}" if after.startswith(" ") else after  # before the setting, as captions do
     else:
         return prompt

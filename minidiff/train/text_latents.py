@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from minidiff import paths, zoo
 from minidiff.data.captions import LANGS, drop_details, phrase
-from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at, tell_places
+from minidiff.data.scenes import WORLD_VERSION, is_loose, scene_at, tell_spots
 from minidiff.devices import autocast, fastest_dtype
 from minidiff.encoders import TOKEN_BUCKET
 from minidiff.evaluate.prompts import accuracy
@@ -101,7 +102,9 @@ class TextLatentRun(LoopConfig):
     loose: float = 1.0
     """How many times as often as others, from 1, a scene is shown in which nothing says where things stand."""
     spots: float = 0.0
-    """Share of the captions that leave places open to which they are added (`scenes.tell_places`)."""
+    """Share of the captions that leave places open to which they are added, thing by thing (`scenes.tell_spots`)."""
+    sides: float = 0.0
+    """Share of pictures of several things that look alike, set apart (`scenes.sample_sides`), an eighth as many as `scenes`."""
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
@@ -120,8 +123,9 @@ class TextLatentTask(Task):
         super().__init__()
         if config.text not in TEXT_MODES:
             raise TrainingError(f"--text must be one of {', '.join(TEXT_MODES)}, not {config.text!r}.")
-        if not (0 <= config.terse <= 1 and 0 <= config.spots <= 1 and config.loose >= 1 and config.shift > 0):
-            raise TrainingError("--terse and --spots must be from 0 to 1, --loose at least 1, and --shift above 0.")
+        shares = (config.terse, config.spots, config.sides)
+        if not (all(0 <= share <= 1 for share in shares) and config.loose >= 1 and config.shift > 0):
+            raise TrainingError("--terse, --spots and --sides must be from 0 to 1, --loose at least 1, and --shift above 0.")
         if not 0 <= config.keep <= 1 or (config.keep and config.start == "nothing"):
             raise TrainingError("--keep must be from 0 to 1, and needs a --start whose weights can be kept.")
         torch.manual_seed(config.seed)
@@ -137,6 +141,7 @@ class TextLatentTask(Task):
         self.eye = Eye(width).requires_grad_(config.seeing > 0)
         layer.register_forward_hook(self._remember)
         self.latents = cached_latents(config.scenes)
+        self.sides = cached_latents(max(1, config.scenes // 8), "sides") if config.sides else self.latents[:0]
         self.held = cached_latents(512, "validation")
 
     @abstractmethod
@@ -198,16 +203,17 @@ class TextLatentTask(Task):
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng = random.Random(mix_seed(seed, index))
-        numbers = [self._choose(rng) for _ in range(size)]
-        scenes = [scene_at(n) for n in numbers]
+        chosen = [self._choose(rng) for _ in range(size)]
+        scenes = [scene_at(number, split) for split, number in chosen]
         claims = [drop_details(scene, rng, 0.5 if rng.random() < self.config.terse else 1.0) for scene in scenes]
         if self.config.spots:
             pairs = zip(claims, scenes, strict=True)
-            claims = [tell_places(claim, scene) if rng.random() < self.config.spots else claim for claim, scene in pairs]
+            claims = [tell_spots(claim, scene) if rng.random() < self.config.spots else claim for claim, scene in pairs]
         texts = [phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims]
-        dropped = torch.tensor([rng.random() < self.config.drop for _ in numbers])
+        dropped = torch.tensor([rng.random() < self.config.drop for _ in chosen])
         texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
-        batch = {"latents": torch.from_numpy(self.latents[numbers]).float(), **self.tokens(texts)}
+        latents = np.stack([(self.sides if split == "sides" else self.latents)[number] for split, number in chosen])
+        batch = {"latents": torch.from_numpy(latents).float(), **self.tokens(texts)}
         if self.config.reading:
             for name, answer in answers(claims).items():
                 batch[f"read_{name}"] = answer.masked_fill(dropped.view(-1, *[1] * (answer.ndim - 1)), IGNORED)
@@ -215,12 +221,14 @@ class TextLatentTask(Task):
             batch.update({f"see_{name}": truth for name, truth in token_truth(scenes).items()})
         return batch
 
-    def _choose(self, rng: random.Random) -> int:
-        """The number of a scene to learn from, a loose one `loose` times as often."""
+    def _choose(self, rng: random.Random) -> tuple[str, int]:
+        """The split and number of a scene to learn from, a loose one `loose` times as often."""
+        if self.config.sides and rng.random() < self.config.sides:
+            return "sides", rng.randrange(len(self.sides))
         while True:
             number = rng.randrange(len(self.latents))
             if self.config.loose == 1 or rng.random() * self.config.loose < 1 or is_loose(scene_at(number)):
-                return number
+                return "train", number
 
     def tokens(self, texts: list[str]) -> dict[str, Tensor]:
         """ids and mask, padded to a multiple of TOKEN_BUCKET."""
