@@ -193,9 +193,12 @@ import os, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import test_training as t
-training = t.fit(t.Line(), t.config(Path({out!r}), batch=4))
+task = t.Line()
+training = t.fit(task, t.config(Path({out!r}), batch=4))
 settings = t.config(Path({out!r}), batch=4)
-Path({out!r}, "rank-" + os.environ["RANK"]).write_text(f"{{training.finished(settings)}} {{training.pictures(settings)}}")
+Path({out!r}, "rank-" + os.environ["RANK"]).write_text(
+    f"{{training.finished(settings)}} {{training.pictures(settings)}} {{task.processes}}"
+)
 """
 
 
@@ -206,7 +209,7 @@ def test_two_processes_train_as_one_and_one_of_them_keeps_the_result(tmp_path: P
     command = [sys.executable, *launch, str(code)]
     subprocess.run(command, capture_output=True, check=True, env={**os.environ, "ACCELERATE_USE_CPU": "1"})
     told = [(out / f"rank-{rank}").read_text() for rank in (0, 1)]
-    assert told == ["True 96", "False 96"]  # 12 steps of 4 in each of 2
+    assert told == ["True 96 2", "False 96 2"]  # 12 steps of 4 in each of 2
     assert [step for step, _ in losses(out)] == list(range(1, 13))
 
 

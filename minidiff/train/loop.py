@@ -97,9 +97,12 @@ class Task(nn.Module, ABC):
     """What is learned. Subclasses hold the modules to train (made after `torch.manual_seed`, so that a run can be
     repeated) and say how a batch is made and what it costs."""
 
+    processes: int = 1
+    """How many processes learn together; batches are numbered through all of them. Set by `fit`."""
+
     @abstractmethod
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
-        """Batch number `index` of `size` examples: a function of its arguments only. Runs in a worker process."""
+        """Batch number `index` of `size` examples: always the same one for the same arguments. Runs in a worker process."""
 
     @abstractmethod
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
@@ -275,6 +278,7 @@ def fit(task: Task, config: LoopConfig) -> Training:
     task.to(accelerator.device)
     optimizers = build_optimizers(task, config.optimizer, config.lr, config.weight_decay)
     main, ranks = accelerator.is_main_process, accelerator.num_processes
+    task.processes = ranks
     training = Training(task, optimizers, EMA(task, config.ema), processes=ranks, main=main)
     if checkpoint.exists() and not config.fresh:
         training.restore(load_checkpoint(checkpoint), checkpoint, config)

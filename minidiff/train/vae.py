@@ -67,7 +67,7 @@ class VAETask(Task):
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng, config = random.Random(mix_seed(seed, index)), self.config
-        if index < config.steps * config.accumulate * (1 - config.whole):
+        if index < config.steps * config.accumulate * self.processes * (1 - config.whole):
             drawn = [render(scene_at(index * size + k), config.size) for k in range(size)]
             images = np.stack([crop_round_a_thing(d, config.crop, rng) for d in drawn])
         else:
