@@ -104,7 +104,7 @@ class TextLatentRun(LoopConfig):
     spots: float = 0.0
     """Share of the captions that leave places open to which they are added, thing by thing (`scenes.tell_spots`)."""
     sides: float = 0.0
-    """Share of pictures of several things that look alike, set apart (`scenes.sample_sides`), an eighth as many as `scenes`."""
+    """Share of pictures of several things that look alike, on two sides (`scenes.sample_sides`); `scenes` / 8 different ones."""
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
