@@ -104,7 +104,7 @@ class TextLatentRun(LoopConfig):
     spots: float = 0.0
     """Share of the captions that leave places open to which they are added, thing by thing (`scenes.tell_spots`)."""
     sides: float = 0.0
-    """Share of pictures of several things that look alike, on two sides (`scenes.sample_sides`); `scenes` / 8 different ones."""
+    """Share of pictures of several things that look alike, on two sides (`scenes.sample_sides`), from `scenes` / 8 of them."""
     guidance: float = 5.0
     """Guidance of the pictures drawn while training, and the default of the shipped model."""
     judged: int = 0
