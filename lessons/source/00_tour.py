@@ -571,16 +571,16 @@ show(generate_image(hard, num_images=4, seed=0))
 
 # %% [markdown] lang="en"
 # Most of what goes wrong goes wrong where nobody says **where** things stand. Of "a cat left of a house" the network has nothing
-# to decide. Of "a cat and a house" it has to decide, out of noise, what comes to stand where, and often decides twice. Large
-# systems therefore have a language model write a short prompt out before they draw: **prompt upsampling** (Betker et al. 2023,
-# DALL-E 3). `generate_image` does the same in small: into a prompt that leaves places open it puts some, which the seed
+# to decide. Of "a cat and a house" it has to decide, out of noise, what comes to stand where, and often decides twice, or not
+# at all. Large systems therefore have a language model write a short prompt out before they draw: **prompt upsampling** (Betker et
+# al. 2023, DALL-E 3). `generate_image` does the same in small: into a prompt that leaves places open it puts some, which the seed
 # chooses. In the first row the prompt is drawn as it is; in the second, as the titles say.
-# %% [markdown] lang="vi" of="13d869b2"
+# %% [markdown] lang="vi" of="530f1f29"
 # Phần lớn lỗi xảy ra khi không ai nói các vật đứng **ở đâu**. Với "một con mèo bên trái một ngôi nhà", mạng không phải quyết
-# định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và hay quyết định hai lần. Vì
-# thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ: **bổ sung prompt** (prompt upsampling;
-# Betker và cộng sự 2023, DALL-E 3). `generate_image` làm điều tương tự ở quy mô nhỏ: prompt để ngỏ vị trí thì nó thêm vào, do
-# seed chọn. Ở hàng đầu, prompt được vẽ nguyên văn; ở hàng sau, theo câu ghi trên mỗi bức.
+# định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và hay quyết định hai lần,
+# hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ: **bổ sung prompt**
+# (prompt upsampling; Betker và cộng sự 2023, DALL-E 3). `generate_image` làm điều tương tự ở quy mô nhỏ: prompt để ngỏ vị trí
+# thì nó thêm vào, do seed chọn. Ở hàng đầu, prompt được vẽ nguyên văn; ở hàng sau, theo câu ghi trên mỗi bức.
 
 # %%
 vague = "a cat and a house"

@@ -273,8 +273,8 @@ def tell_spots(claim: Scene, scene: Scene) -> Scene:
     when it says "between". Unchanged when it speaks of one thing or of several alike, when it has another relation, when two
     things share a spot, and when that would show a held-out composition (a kind at a place) in training."""
     between = claim.relation == "between"
-    alike = any(group.count > 1 for group in claim.groups)
-    if len(claim.groups) == 1 or alike or not (between or claim.relation is None):
+    several = any(group.count > 1 for group in claim.groups)
+    if len(claim.groups) == 1 or several or not (between or claim.relation is None):
         return claim
     spots = [spot_of(thing.x, thing.y) for thing in layout(scene)]
     groups = [replace(group, spot=spot) for group, spot in zip(claim.groups, spots, strict=True)]
