@@ -3,7 +3,7 @@
 Transformer, VAE and scheduler are diffusers' own classes with our weights; our text tower is no class of transformers, so
 it goes beside them as it is, and the README that is written into the folder shows how its vectors are handed over. What
 our pipeline does and diffusers' does not is folded into what it does: the latents' mean and deviation per channel into the
-VAE's 1 x 1 convolutions, the path into the scheduler's table. What it is not: ONNX, or the way in (`folders.py`).
+VAE's 1 x 1 convolutions, the cosine path into the scheduler's table. What it is not: ONNX, or the way in (`folders.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from minidiff.models.vae import VAE
 from minidiff.paths import PATHS, TABLE_LENGTH
 from minidiff.text.tokenizer import Tokenizer
 
-PREDICTIONS = {"x0": "sample", "v": "v_prediction"}  # of pure noise, the first x, `eps` says nothing: it has no x0 there
+# (path, kind) that diffusers' scheduler can follow; of pure noise, the first x, `eps` says nothing: it has no x0 there
+PREDICTIONS = {("cosine", "x0"): "sample", ("cosine", "v"): "v_prediction", ("flow", "flow"): "flow_prediction"}
 README = '''# {model}, exported by minidiff
 
 A text-to-image diffusion transformer that diffusers draws with; prompts in English or Vietnamese. The text encoder, in
@@ -62,10 +63,14 @@ images = pipeline(
 images[0].save("picture.png")
 ```
 
-`minidiff sample "..." --model {folder}` reads this folder, too, and from the same noise draws the same picture, for every
-number of steps that divides 1000. The scheduler is `DPMSolverMultistepScheduler` of order 2 with minidiff's cosine path as
-its table.
+`minidiff sample "..." --model {folder}` reads this folder, too, and from the same noise draws the same picture. The
+scheduler is `DPMSolverMultistepScheduler` of order 2 {along}.
 '''
+ALONG = {
+    "cosine": "with minidiff's cosine path as its table, which\n"
+    "holds every time that is visited where the number of steps divides 1000",
+    "flow": "on the straight path of flow matching",
+}
 
 
 @dataclass
@@ -81,8 +86,8 @@ class DiffusersExport:
 def export_diffusers(config: DiffusersExport) -> None:
     """Writes the folder, whole or not at all, and prints its path.
 
-    Raises ValueError for a model that is no text-to-image DiT on the cosine path, for a folder that holds something else,
-    and where diffusers is not installed.
+    Raises ValueError for a model that is no text-to-image DiT of those kinds that diffusers can follow, for a folder that
+    holds something else, and where diffusers is not installed.
     """
     check_target(config.folder)
     parts = exportable(config.model)
@@ -92,12 +97,13 @@ def export_diffusers(config: DiffusersExport) -> None:
     try:
         library.PixArtAlphaPipeline(
             tokenizer=None, text_encoder=None, vae=diffusers_vae(parts["vae"], parts["latent_mean"], parts["latent_std"]),
-            transformer=diffusers_dit(parts["network"]), scheduler=diffusers_scheduler(parts["kind"]),
+            transformer=diffusers_dit(parts["network"]), scheduler=diffusers_scheduler(parts["path"], parts["kind"]),
         ).save_pretrained(draft)  # fmt: skip
         write_text(draft / "text", parts["tokenizer"], parts["text_encoder"])
         about = {name: parts[name] for name in ("model", "model_hash", "path", "kind", "guidance_scale")}
         (draft / EXPORTED).write_text(json.dumps({**about, "version": __version__}, indent=2) + "\n", encoding="utf-8")
-        words = {"model": config.model, "folder": str(config.folder), "guidance": parts["guidance_scale"]}
+        words = {"model": config.model, "folder": str(config.folder), "guidance": parts["guidance_scale"],
+                 "along": ALONG[parts["path"]]}  # fmt: skip
         (draft / "README.md").write_text(README.format(**words), encoding="utf-8")
         for path in (draft, *draft.rglob("*")):  # what makes them lets nobody else read them
             path.chmod(0o755 if path.is_dir() else 0o644)
@@ -141,10 +147,10 @@ def exportable(model: str) -> dict[str, Any]:
     parts = shipped.read_row(model)
     if not isinstance(parts["network"], DiT):
         raise ValueError(f"{model!r} is a {type(parts['network']).__name__}, and only text-to-image DiTs are exported.")
-    if parts["path"] != "cosine" or parts["kind"] not in PREDICTIONS:
+    if (parts["path"], parts["kind"]) not in PREDICTIONS:
         raise ValueError(
             f"{model!r} predicts {parts['kind']!r} on the path {parts['path']!r}; exported are only models that predict "
-            f"{' or '.join(PREDICTIONS)} on the path cosine."
+            f"{', '.join(f'{kind} on {path}' for path, kind in PREDICTIONS)}."
         )
     return parts
 
@@ -206,11 +212,13 @@ def cosine_betas() -> list[float]:
     return [0.0, *(-torch.expm1(log_signal.diff())).tolist()]
 
 
-def diffusers_scheduler(kind: str) -> Any:
-    """DPM-Solver++ 2M along our uniform times: with n steps entries 1000, 1000 - 1000 / n, ... of `cosine_betas`."""
+def diffusers_scheduler(path: str, kind: str) -> Any:
+    """DPM-Solver++ 2M along our uniform times. On the cosine path with n steps entries 1000, 1000 - 1000 / n, ... of
+    `cosine_betas`; on the flow path diffusers' own times, which begin at 0.999."""
+    table = {"num_train_timesteps": TABLE_LENGTH + 1, "trained_betas": cosine_betas(), "timestep_spacing": "linspace"}
     return diffusers().DPMSolverMultistepScheduler(
-        num_train_timesteps=TABLE_LENGTH + 1, trained_betas=cosine_betas(), prediction_type=PREDICTIONS[kind],
-        timestep_spacing="linspace", algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero",
+        prediction_type=PREDICTIONS[path, kind], algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero",
+        **({"use_flow_sigmas": True} if path == "flow" else table),
     )  # fmt: skip
 
 

@@ -243,10 +243,13 @@ def from_nearly_noise(path: Path, n: int) -> Tensor:
 
 
 def read_exported(folder: FilePath) -> dict[str, Any]:
-    """The parts of a folder that `minidiff export diffusers` wrote, whose text encoder and path are ours."""
+    """The parts of a folder that `minidiff export diffusers` wrote, whose text encoder is ours."""
     words, settings = encoders.ours(folder / "text"), read_json(folder / EXPORTED)
+    if settings["path"] == "flow":
+        schedule = from_diffusers(read_json(folder / "scheduler" / "scheduler_config.json"))
+    else:
+        schedule = Schedule(get_path(settings["path"]), settings["kind"], "dpmpp_2m", from_nearly_noise)
     return {
         "tokenizer": words.tokenizer, "text_encoder": words.tower, "network": read_model(folder / "transformer")[0],
-        "schedule": Schedule(get_path(settings["path"]), settings["kind"], "dpmpp_2m", from_nearly_noise),
-        "guidance_scale": settings["guidance_scale"], "model_hash": settings["model_hash"],
+        "schedule": schedule, "guidance_scale": settings["guidance_scale"], "model_hash": settings["model_hash"],
     }  # fmt: skip

@@ -176,17 +176,24 @@ def test_noise_would_be_told_from_a_drawing() -> None:
     assert roughness(Image.fromarray(ramp.copy())) < 0.1
 
 
-def test_stop_ends_a_long_run(page: Any, address: str) -> None:
+def test_stop_ends_a_long_run(page: Any, address: str, pipeline: TextToImage) -> None:
+    asked: list[None] = []  # one for each time that the network is asked
+    hook = pipeline.network.register_forward_hook(lambda *_: asked.append(None))
     open_studio(page, address)
     settings(page)
     set_number(page, "steps", 100)
     set_number(page, "images", 9)
     expect(page.locator("#stop")).to_be_disabled()
     page.locator("#draw").click()
-    expect(page.locator(".stage .state")).to_contain_text(re.compile(r"Step \d+ of 100"), timeout=PATIENCE)
+    expect(page.locator(".stage .state")).to_contain_text(re.compile(r"Step [1-9]\d* of 100"), timeout=PATIENCE)
     page.locator("#stop").click()
     expect(page.locator("#notice")).to_contain_text("Stopped", timeout=PATIENCE)
-    page.wait_for_timeout(1000)  # a step that was on its way may still arrive
+    before = 0
+    while before != len(asked):  # a step that was on its way may still arrive; a server that drew on would come to 100
+        before = len(asked)
+        page.wait_for_timeout(3000)
+    hook.remove()
+    assert 0 < before < 100
     expect(page.locator("#stop")).to_be_disabled()
     state = page.locator(".stage .state").inner_text()
     page.wait_for_timeout(1500)

@@ -39,6 +39,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def zoo_with(root: Path, other: Path, name: str, changes: dict[str, str]) -> Path:
+    """A zoo in `root` that has, besides what `other` lists, its DiT under a name and with changes of its config."""
+    config, state = zoo.load("world-dit", other)
+    zoo.add(name, state, {**config, **changes}, root=root, dtype=torch.float32)
+    for needed in ("world-vae", "tokenizer"):
+        (root / Path(zoo.entry(needed, other)["file"]).name).write_bytes(zoo.read(needed, other))
+    (root / zoo.MANIFEST).write_text(json.dumps({**zoo.manifest(other), **zoo.manifest(root)}))
+    return root
+
+
 def theirs_from(folder: Path) -> Any:
     pipeline = diffusers.PixArtAlphaPipeline.from_pretrained(folder, text_encoder=None, tokenizer=None)
     pipeline.set_progress_bar_config(disable=True)
@@ -101,6 +111,37 @@ def test_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     drawn = drawn_by_diffusers(theirs_from(tmp_path / "exported"), tmp_path / "exported", 10, prompt=prompt)
     assert_close(drawn, drawn_by_us(tmp_path / "exported", 10, prompt=prompt), rtol=0, atol=1e-2)
     assert float((drawn - drawn_by_us("world-dit", 10, prompt=prompt)).abs().mean()) < 2e-3
+
+
+@pytest.fixture(scope="module")
+def straight(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported folder of a model that predicts flow."""
+    folder = tmp_path_factory.mktemp("flow")
+    with pytest.MonkeyPatch.context() as patch:
+        changes = {"path": "flow", "kind": "flow"}
+        patch.setenv("MINIDIFF_ZOO", str(zoo_with(folder / "zoo", tiny, "world-flow", changes)))
+        export_diffusers(DiffusersExport(folder / "exported", "world-flow"))
+    return folder / "exported"
+
+
+@pytest.mark.parametrize("steps", [7, 10, 20, 50])
+@pytest.mark.parametrize("scale", [1.0, 5.0])
+def test_a_flow_is_drawn_the_same_from_the_folder(straight: Path, steps: int, scale: float) -> None:
+    drawn = drawn_by_diffusers(theirs_from(straight), straight, steps, scale)
+    assert float(drawn.std()) > 0.05
+    assert_close(drawn, drawn_by_us(straight, steps, scale=scale), rtol=0, atol=1e-3)
+
+
+def test_a_flow_s_folder_draws_nearly_what_the_zoo_s_model_draws(straight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its network is fed whole times that begin at 0.999, not 1."""
+    drawn = drawn_by_us(straight, 20)
+    monkeypatch.setenv("MINIDIFF_ZOO", str(straight.parent / "zoo"))
+    difference = float((drawn - drawn_by_us("world-flow", 20)).abs().mean())
+    assert difference < 0.1 * float(drawn.std())
+    scheduler = diffusers.DPMSolverMultistepScheduler.from_pretrained(straight / "scheduler")
+    scheduler.set_timesteps(20)
+    assert scheduler.timesteps[0] == 999 and scheduler.config.prediction_type == "flow_prediction"
+    assert "straight path" in (straight / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_vae_codes_and_decodes_normalised_latents(folder: Path, tiny: Path) -> None:
@@ -184,13 +225,7 @@ def test_models_that_diffusers_could_not_draw_with_are_refused(
     changes = {"world-flow": {"path": "flow"}, "world-eps": {"kind": "eps"}}
     root = whole_zoo
     if model in changes:
-        root = tmp_path / "zoo"
-        config, state = zoo.load("world-dit", whole_zoo)
-        zoo.add(model, state, {**config, **changes[model]}, root=root, dtype=torch.float32)
-        for name in ("world-vae", "tokenizer"):
-            (root / Path(zoo.entry(name, whole_zoo)["file"]).name).write_bytes(zoo.read(name, whole_zoo))
-        manifest = {**zoo.manifest(whole_zoo), **zoo.manifest(root)}
-        (root / zoo.MANIFEST).write_text(json.dumps(manifest))
+        root = zoo_with(tmp_path / "zoo", whole_zoo, model, changes[model])
     monkeypatch.setenv("MINIDIFF_ZOO", str(root))
     with pytest.raises(ValueError, match=says):
         export_diffusers(DiffusersExport(tmp_path / "exported", model))

@@ -509,7 +509,7 @@ show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, sca
 #
 # - From 0 to 1 the label arrives. This world is small and clean, so at scale 1 the label is obeyed already. What is missing is
 #   **contrast**: the pictures are paler than the data. At 2 they match it, and 2 is this model's default. A text model with
-#   endless things to say obeys less at 1; `world-dit` is best asked with 5, Stable Diffusion with about 7.5.
+#   endless things to say obeys less at 1; `world-dit` is best asked with 3, Stable Diffusion with about 7.5.
 # - **Diversity** falls all the way. The narrow hill of section 2: colours and shapes agree more and more on one typical thing.
 # - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost,
 #   details are burnt out, and even the judge begins to doubt (of 36 pictures, one miss is 3 %). The top moved past the mode.
@@ -518,7 +518,7 @@ show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, sca
 #
 # - Từ 0 đến 1, nhãn xuất hiện. Thế giới này nhỏ và sạch, nên ở hệ số 1 nhãn đã được nghe lời. Cái còn thiếu là **độ tương
 #   phản**: tranh nhạt hơn dữ liệu. Ở 2 thì vừa khớp, và 2 là giá trị mặc định của mô hình này. Mô hình đọc lời văn, có vô số
-#   thứ để nói, kém vâng lời hơn ở hệ số 1; `world-dit` hợp nhất với 5, Stable Diffusion khoảng 7.5.
+#   thứ để nói, kém vâng lời hơn ở hệ số 1; `world-dit` hợp nhất với 3, Stable Diffusion khoảng 7.5.
 # - **Độ đa dạng** giảm suốt. Quả đồi hẹp ở mục 2: màu sắc và hình dáng ngày càng chụm về một vật điển hình.
 # - Từ 4 trở đi, các giá trị vượt khỏi ±1 và bị cắt: đen hơn cả đen. Ở 15, gần một phần năm số giá trị bị mất, chi tiết cháy
 #   hết, và đến giám khảo cũng bắt đầu ngờ vực (trong 36 bức, trượt một bức là 3 %). Đỉnh đã vượt quá điểm điển hình.
