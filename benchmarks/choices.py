@@ -4,7 +4,9 @@ Small DiTs are trained from nothing, one per choice, on the same pictures in the
 are measured alike. Losses of different predictions cannot be compared, so every model's prediction is turned into x0 and
 scored as v would be, at the same signal-to-noise ratios, on the same noise. Finished choices are kept in runs/choices and
 not run again; a killed one goes on. Where cores are many, several can be trained side by side (`--part 1/2 --threads 1` and
-`--part 2/2 --threads 1`); without `--part` the same command then prints the whole table.
+`--part 2/2 --threads 1`); without `--part` the same command then prints the whole table. `--seed 1` begins elsewhere and
+shows other pictures, which tells how much of a difference is luck. `--shipped` trains nothing: it measures the zoo's DiT by
+the same error.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from minidiff import paths
+from minidiff import paths, zoo
 from minidiff.data.scenes import scene_at
 from minidiff.devices import autocast
 from minidiff.evaluate.judge import load_judge
@@ -90,6 +92,15 @@ def run(name: str, config: DiTRun, prompts: int) -> dict[str, object]:
     return figures
 
 
+def shipped() -> list[float]:
+    """`v_loss` of the zoo's world-dit."""
+    config = zoo.entry("world-dit")["config"]
+    options = DiTRun(
+        start="world-dit", path=config["path"], kind=config["kind"], text="frozen", reading=0.0, seeing=0.0, scenes=8
+    )
+    return v_loss(DiTTask(options).eval())
+
+
 def share(text: str) -> tuple[int, int]:
     """(1, 2) of "1/2"."""
     part, parts = (int(number) for number in text.split("/"))
@@ -107,20 +118,29 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     of = "train only this share of the choices: 1/2 or 2/2, say"
     parser.add_argument("--part", type=share, default=(1, 1), metavar="K/N", help=of)
+    parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES), metavar="CHOICE", help="these, not all")
+    parser.add_argument("--seed", type=int, default=0, help="another start, and other pictures (default 0)")
+    parser.add_argument("--shipped", action="store_true", help="measure the zoo's world-dit instead")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    header = ["", "v loss", "low noise", "middle", "high"]
+    if options.shipped:
+        losses = shipped()
+        print(table(header, [["world-dit", f"{sum(losses) / 3:.4f}", *(f"{x:.4f}" for x in losses)]]))
+        return
     part, parts = options.part
     rows, began = [], time.perf_counter()
-    for name, changes in list(CHOICES.items())[part - 1 :: parts]:
-        folder = HOME / f"{options.steps}x{options.batch}" / name.replace(", ", "-").replace(" ", "-")
-        config = replace(BASE, out=folder, steps=options.steps, batch=options.batch, **changes)  # type: ignore[arg-type]
+    home = HOME / (f"{options.steps}x{options.batch}" + (f"-seed-{options.seed}" if options.seed else ""))
+    for name in options.only[part - 1 :: parts]:
+        folder = home / name.replace(", ", "-").replace(" ", "-")
+        config = replace(BASE, out=folder, steps=options.steps, batch=options.batch, seed=options.seed, **CHOICES[name])  # type: ignore[arg-type]
         f = run(name, config, options.prompts)
-        losses = f["v_loss"]
-        assert isinstance(losses, list)
+        thirds = f["v_loss"]
+        assert isinstance(thirds, list)
         shares = [percent(f.get(a)) for a in ATTRIBUTES]  # type: ignore[arg-type]
-        rows.append([name, f"{sum(losses) / 3:.4f}", *(f"{x:.3f}" for x in losses), *shares, f"{f['minutes']:.1f}"])
-        print(table(["", "v loss", "low noise", "middle", "high", *ATTRIBUTES, "minutes"], rows), flush=True)
+        rows.append([name, f"{sum(thirds) / 3:.4f}", *(f"{x:.3f}" for x in thirds), *shares, f"{f['minutes']:.1f}"])
+        print(table([*header, *ATTRIBUTES, "minutes"], rows), flush=True)
     print(f"{options.steps} steps of {options.batch}; {(time.perf_counter() - began) / 60:.0f} minutes now")
 
 

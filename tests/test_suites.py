@@ -151,6 +151,20 @@ def test_evaluate_prompts_writes_what_it_promises(zoo_with_judge, tmp_path, caps
     assert "vi_unaccented" in capsys.readouterr().out
 
 
+def test_prompts_to_choose_by_are_others_than_the_published(zoo_with_judge, tmp_path):
+    sizes = {"per_category": 1, "steps": 1, "batch": 4, "judged": 8}
+    asked = {}
+    for number in (0, 1):
+        prompts.evaluate(prompts.PromptsRun(json=tmp_path / "out.json", dtype="float32", suite=number, seen=True, **sizes))
+        saved = json.loads((tmp_path / "out.json").read_text())
+        assert saved["run"]["suite"] == number
+        asked[number] = [prompt["en"] for prompt in saved["prompts"]]
+        assert asked[number] == [prompt.texts["en"] for prompt in suites.suite(1, seed=number)]
+    assert not set(asked[0]) & set(asked[1])
+    with pytest.raises(ValueError, match="--suite must be at least 0, not -1"):
+        prompts.PromptsRun(suite=-1)
+
+
 def test_the_same_prompt_starts_from_the_same_noise_in_every_language_and_batch(zoo_with_judge):
     from minidiff.pipeline import load_pipeline
 

@@ -513,7 +513,7 @@ show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, sca
 # - **Diversity** falls all the way. The narrow hill of section 2: colours and shapes agree more and more on one typical thing.
 # - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost,
 #   details are burnt out, and even the judge begins to doubt (of 36 pictures, one miss is 3 %). The top moved past the mode.
-# %% [markdown] lang="vi" of="2d316c78"
+# %% [markdown] lang="vi" of="3f463150"
 # Sáu loại, mỗi loại ở các hệ số 0, 1, 2, 4, 8, 15 từ trái sang phải. Đường chấm trên đồ thị: tranh thật.
 #
 # - Từ 0 đến 1, nhãn xuất hiện. Thế giới này nhỏ và sạch, nên ở hệ số 1 nhãn đã được nghe lời. Cái còn thiếu là **độ tương

@@ -46,6 +46,8 @@ class PromptsRun:
     model: str = "world-dit"
     per_category: int = PER_CATEGORY
     """Prompts in each of the six categories."""
+    suite: int = 0
+    """0: the prompts whose figures are published. Any other number: prompts to choose by while a model is made."""
     sampler: str = "dpmpp"
     steps: int = 20
     guidance_scale: float | None = None
@@ -66,6 +68,8 @@ class PromptsRun:
 
     def __post_init__(self) -> None:
         check_run(self, "per_category", "seeds", "batch", "judged")
+        if self.suite < 0:
+            raise ValueError(f"--suite must be at least 0, not {self.suite}.")
 
 
 @dataclass
@@ -210,14 +214,14 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
 
     pipeline = load_pipeline(run.model, run.device, run.dtype, batch=run.batch)
     judge = load_judge()
-    prompts = suite(run.per_category)
+    prompts = suite(run.per_category, seed=run.suite)
     began = time.perf_counter()
     by_lang = {lang: _over_seeds(pipeline, run, prompts, judge, lang) for lang in LANGS}
     seconds = time.perf_counter() - began
     figures: dict[str, Any] = {lang: results.figures() for lang, results in by_lang.items()}
     figures["gap"] = abs(figures["en"]["overall"] - figures["vi"]["overall"])
     if run.seen:
-        figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, held_out=False), judge, "en").figures()
+        figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, False, run.suite), judge, "en").figures()
     figures["controls"] = {
         "real renders": real_pictures(prompts, judge).figures(),
         "real, through the VAE": real_pictures(prompts, judge, change=lambda x: through_vae(pipeline, x)).figures(),
@@ -251,7 +255,7 @@ def _about(run: PromptsRun, pipeline: TextToImage, seconds: float) -> dict[str, 
     """What one needs to know to get these figures again."""
     return {
         "model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
-        "sampler": run.sampler, "steps": run.steps, "seed": run.seed, "seeds": run.seeds,
+        "suite": run.suite, "sampler": run.sampler, "steps": run.steps, "seed": run.seed, "seeds": run.seeds,
         "upsampled": run.upsample and pipeline.upsampler is not None,
         "guidance_scale": pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale,
         "dtype": str(pipeline.dtype).removeprefix("torch."), "device": str(pipeline.device),
