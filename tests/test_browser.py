@@ -178,7 +178,7 @@ def test_noise_would_be_told_from_a_drawing() -> None:
 
 def test_stop_ends_a_long_run(page: Any, address: str, pipeline: TextToImage) -> None:
     asked: list[None] = []  # one for each time that the network is asked
-    hook = pipeline.network.register_forward_hook(lambda *_: asked.append(None))
+    hook = pipeline.fast_network.register_forward_hook(lambda *_: asked.append(None))
     open_studio(page, address)
     settings(page)
     set_number(page, "steps", 100)
