@@ -67,8 +67,8 @@ images[0].save("picture.png")
 scheduler is `DPMSolverMultistepScheduler` of order 2 {along}.
 '''
 ALONG = {
-    "cosine": "with minidiff's cosine path as its table, which\n"
-    "holds every time that is visited where the number of steps divides 1000",
+    "cosine": "with minidiff's cosine path as its table; where the\n"
+    "number of steps does not divide 1000, the table lacks times that minidiff visits, and the two pictures differ",
     "flow": "on the straight path of flow matching",
 }
 

@@ -15,7 +15,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 needs_chromium = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium here: none of {', '.join(NAMES)} is on the PATH"),
+    pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium here: install {' or '.join(NAMES)}, or name one by CHROMIUM"),
 ]
 
 
