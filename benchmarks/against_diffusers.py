@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from benchmarks.first_picture import PROMPT
 from benchmarks.peers import Peer, diffusers_dit, diffusers_vae, peer_of, random_zoo
 from benchmarks.timing import interleaved
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.request import Request
+from minidiff.pipelines.request import Request
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
 
 BARS = {"picture, fp32": 0.8, "picture, as shipped": 0.5, "training step, bf16": 0.9}
 
@@ -120,7 +120,7 @@ def in_processes(pipeline: TextToImage, peer: Peer, rounds: int) -> dict[str, tu
         peer.dit.save_pretrained(folder / "dit")
         diffusers_vae(pipeline.vae).save_pretrained(folder / "vae")
         vectors, mask = pipeline.encode([PROMPT, ""])
-        rest = {"kind": pipeline.kind, "scale": pipeline.guidance_scale}
+        rest = {"kind": pipeline.prediction_type, "scale": pipeline.guidance_scale}
         statistics_ = {"mean": pipeline.latent_mean, "std": pipeline.latent_std}
         torch.save({"vectors": vectors.clone(), "mask": mask.clone(), **statistics_, **rest}, folder / "text.pt")
         for _ in range(rounds):
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        from minidiff import zoo
+        from minidiff.pretrained import zoo
 
         if "world-dit" not in zoo.manifest():
             print("There are no trained weights in the zoo: random ones of the same size are timed instead.")

@@ -20,24 +20,26 @@ from pathlib import Path
 
 import torch
 
-from minidiff import paths, zoo
-from minidiff.data.scenes import scene_at
-from minidiff.devices import autocast
+from minidiff.data.world.scenes import scene_at
+from minidiff.diffusion.prediction import to_x0_eps
+from minidiff.diffusion.schedules import get_schedule
 from minidiff.evaluate.judge import load_judge
-from minidiff.evaluate.prompts import assess
+from minidiff.evaluate.prompt_following import assess
 from minidiff.evaluate.report import percent, save_json, table
 from minidiff.evaluate.suites import suite
+from minidiff.pretrained import zoo
 from minidiff.train.dit import DiTRun, DiTTask, draw
 from minidiff.train.loop import fit
-from minidiff.train.texts import caption
+from minidiff.train.world_captions import caption
+from minidiff.utils.devices import autocast
 
 HOME = Path("runs/choices")
 BASE = DiTRun(hidden_size=192, depth=6, heads=3, seeing_block=3, warmup=40, ema=0.99, validate_every=10**9, save_every=100)
 CHOICES: dict[str, dict[str, object]] = {  # what differs from BASE: v, joint text tower, seeing loss, Muon
     "v": {},
-    "flow, logit-normal times": {"kind": "flow", "path": "flow", "times": "logit_normal"},
-    "eps": {"kind": "eps"},
-    "x0": {"kind": "x0"},
+    "flow, logit-normal times": {"prediction_type": "flow", "schedule": "flow", "times": "logit_normal"},
+    "eps": {"prediction_type": "eps"},
+    "x0": {"prediction_type": "x0"},
     "v, text tower frozen": {"text": "frozen", "reading": 0.0},
     "v, its last layer trained": {"text": "last"},
     "v, no seeing loss": {"seeing": 0.0},
@@ -52,20 +54,20 @@ def v_loss(task: DiTTask, thirds: int = 3) -> list[float]:
     """The error in v of a variance-preserving path, in each third of the cosine path's times 0.05 to 0.95 from data to
     noise (nearer the ends an error of eps or of x0 is multiplied without limit), on validation scenes. A model of another
     path is shown the same mixture at its own time and scale."""
-    cosine, rng, errors, times = paths.get_path("cosine"), random.Random(0), [], []
+    cosine, rng, errors, times = get_schedule("cosine"), random.Random(0), [], []
     for start in range(0, len(task.held), 128):
         generator = torch.Generator().manual_seed(start)
         x0 = torch.from_numpy(task.held[start : start + 128]).float()
         share = (torch.arange(len(x0)) + 0.5) / len(x0)
         t = 0.05 + 0.9 * share
         x = cosine.mix(x0, torch.randn(x0.shape, generator=generator), t)
-        own = task.path.time(cosine.log_snr_half(t))
-        shown = x * (task.path.alpha(own) / cosine.alpha(t)).view(-1, 1, 1, 1)
+        own = task.schedule.time(cosine.log_snr_half(t))
+        shown = x * (task.schedule.alpha(own) / cosine.alpha(t)).view(-1, 1, 1, 1)
         tokens = task.tokens([caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))])
         with autocast(torch.device("cpu")):
             text = task.text(**tokens).sequence
-            prediction = task.dit(shown, task.path.timestep(own), text, tokens["mask"])
-        guess, _ = paths.to_x0_eps(task.path, task.config.kind, prediction.float(), shown, own)
+            prediction = task.dit(shown, task.schedule.timestep(own), text, tokens["mask"])
+        guess, _ = to_x0_eps(task.schedule, task.config.prediction_type, prediction.float(), shown, own)
         # with x known, an error d in x0 is an error -d / sigma in v
         errors.append((guess - x0).square().flatten(1).mean(1) / cosine.sigma(t) ** 2)
         times.append(share)
@@ -96,7 +98,7 @@ def shipped() -> list[float]:
     """`v_loss` of the zoo's world-dit."""
     config = zoo.entry("world-dit")["config"]
     options = DiTRun(
-        start="world-dit", path=config["path"], kind=config["kind"], text="frozen", reading=0.0, seeing=0.0, scenes=8
+        start="world-dit", schedule=config["schedule"], prediction_type=config["prediction_type"], text="frozen", reading=0.0, seeing=0.0, scenes=8
     )
     return v_loss(DiTTask(options).eval())
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.first_picture import PROMPT
-from minidiff import zoo
 from minidiff.models.clip import TextConfig, TextEncoder
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.vae import VAE, VAEConfig
-from minidiff.pipeline import TextToImage
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pretrained import zoo
 from minidiff.text.tokenizer import Tokenizer
 
 
@@ -118,4 +118,4 @@ class Peer:
 def peer_of(pipeline: TextToImage) -> Peer:
     """diffusers with the weights of an fp32 pipeline."""
     dit = diffusers_dit(pipeline.network.config, pipeline.network.state_dict())
-    return Peer(dit, diffusers_vae(pipeline.vae), pipeline.kind, pipeline.guidance_scale)
+    return Peer(dit, diffusers_vae(pipeline.vae), pipeline.prediction_type, pipeline.guidance_scale)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from minidiff import zoo
-from minidiff.data.captions import drop_details, phrase
-from minidiff.data.scenes import render, scene_at
+from minidiff.data.world.captions import drop_details, phrase
+from minidiff.data.world.scenes import render, scene_at
 from minidiff.evaluate.report import readable_font, wrap
+from minidiff.pretrained import zoo
 
 PROMPTS = (  # from `suite(7, seed=3)`: each holds a composition that no training caption says; the pairs say the same
     ("two large pink balloons", "2 bóng bay lớn màu hồng"),

@@ -22,10 +22,11 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from minidiff import paths
-from minidiff.analytic import mixture
+from minidiff.diffusion.analytic import mixture
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import SAMPLERS, run
+from minidiff.diffusion.schedules import get_schedule
 from minidiff.evaluate.report import table
-from minidiff.samplers import SAMPLERS, run
 
 BAR = 0.5               # ours over diffusers, at most
 SHAPE = (1, 4, 64, 64)  # a latent of Stable Diffusion, float32
@@ -61,11 +62,11 @@ DUELS = {
 
 def ours(duel: Duel, x: Tensor, noise: Tensor) -> Callable[[], object]:
     """A whole run, its grid included, with a network that hands back what it is given."""
-    path = paths.get_path(duel.path)
-    model = paths.denoiser(lambda x, timestep: x, path, duel.kind)
+    path = get_schedule(duel.path)
+    model = denoiser(lambda x, timestep: x, path, duel.kind)
 
     def once() -> object:
-        for state in run(duel.sampler, model, x, path, RUN, grid=duel.grid, noise=lambda index: noise):
+        for state in run(duel.sampler, model, x, path, RUN, timesteps=duel.grid, noise=lambda index: noise):
             last = state.x
         return last
 
@@ -160,7 +161,7 @@ def error(name: str, n: int) -> float:
     """Mean distance between the sorted samples of a sampler and as many quantiles of the mixture (the Wasserstein-1
     distance). In one dimension the exact ODE takes quantiles of the noise to quantiles of the data, so without fresh noise
     it is the error of the trajectories too. Samples with fresh noise are drawn in mirrored pairs, as the data are."""
-    path, generator = paths.get_path("cosine"), torch.Generator().manual_seed(0)
+    path, generator = get_schedule("cosine"), torch.Generator().manual_seed(0)
     model, fresh = mixture(path, MEANS, STD), SAMPLERS[name].eta > 0
     even = torch.special.ndtri((torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS)
 

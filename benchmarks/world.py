@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from minidiff.data.scenes import render, scene_at
+from minidiff.data.world.scenes import render, scene_at
 
 WANTED = {64: 400, 128: 150}  # pictures per second and core
 

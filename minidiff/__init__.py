@@ -12,21 +12,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidiff.encoders import load_encoder
-    from minidiff.pipeline import TextToImage, generate_image, load_pipeline
-    from minidiff.request import Request
-    from minidiff.samplers import sample
+    from minidiff.diffusion.samplers import sample
+    from minidiff.pipelines.request import Request
+    from minidiff.pipelines.text_to_image import TextToImage, generate_image, load_pipeline
+    from minidiff.text.encoders import load_encoder
 
 __version__ = "0.1.0"
 __all__ = ["Request", "TextToImage", "__version__", "generate_image", "load_encoder", "load_pipeline", "sample"]
 
 _HOMES = {
-    "Request": "minidiff.request",
-    "TextToImage": "minidiff.pipeline",
-    "generate_image": "minidiff.pipeline",
-    "load_encoder": "minidiff.encoders",
-    "load_pipeline": "minidiff.pipeline",
-    "sample": "minidiff.samplers",
+    "Request": "minidiff.pipelines.request",
+    "TextToImage": "minidiff.pipelines.text_to_image",
+    "generate_image": "minidiff.pipelines.text_to_image",
+    "load_encoder": "minidiff.text.encoders",
+    "load_pipeline": "minidiff.pipelines.text_to_image",
+    "sample": "minidiff.diffusion.samplers",
 }
 
 

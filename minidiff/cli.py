@@ -29,12 +29,12 @@ TRAIN = {
     "world-dit": ("the diffusion transformer", "minidiff.train.dit", "DiTRun", "train"),
     "world-unet": ("the U-Net with cross-attention", "minidiff.train.unet", "UNetRun", "train"),
     "world-pixels": ("the class-conditional U-Net on pixels", "minidiff.train.pixels", "PixelsRun", "train"),
-    "world-judge": ("the judge of prompt following", "minidiff.train.judge", "JudgeRun", "train"),
+    "world-judge": ("the judge of prompt following", "minidiff.train.detector", "JudgeRun", "train"),
 }
 EVALUATE = {
     "prompts": (
         "does the picture show what the prompt says, per language",
-        "minidiff.evaluate.prompts",
+        "minidiff.evaluate.prompt_following",
         "PromptsRun",
         "evaluate",
     ),
@@ -50,7 +50,7 @@ EVALUATE = {
 EXPORT = {
     "diffusers": (
         "a text-to-image DiT as a folder that diffusers opens",
-        "minidiff.export",
+        "minidiff.pretrained.to_diffusers",
         "DiffusersExport",
         "export_diffusers",
     ),
@@ -163,21 +163,21 @@ def run_sample(argv: Sequence[str]) -> None:
         '  minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5'
     )
     options = parse(SampleOptions, argv, "minidiff sample", examples)
-    from minidiff.request import Request
+    from minidiff.pipelines.request import Request
 
     names = ("negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta", "upsample")
     asked = {name: value for name in names if (value := getattr(options, name)) is not None}
     Request(options.prompt, **asked)  # what is not allowed is refused before a model is loaded
     _check_out(options.out)
-    from minidiff.pipeline import load_pipeline
-    from minidiff.png import save_images
+    from minidiff.pipelines.png_metadata import save_images
+    from minidiff.pipelines.text_to_image import load_pipeline
 
     pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
     request = pipeline.request(options.prompt, **asked)
     images = pipeline(request, progress=None)
-    drawn_as = pipeline.drawn_as(request)
-    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, drawn_as)
-    for path, text in zip(paths, drawn_as, strict=True):
+    expanded_prompt = pipeline.expanded_prompt(request)
+    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, expanded_prompt)
+    for path, text in zip(paths, expanded_prompt, strict=True):
         print(path)
         if text != request.prompt:
             print(f"  drawn as: {text}", file=sys.stderr)
@@ -193,12 +193,12 @@ def _check_out(out: Path) -> None:
 
 def run_zoo(argv: Sequence[str]) -> None:
     options = parse(ZooOptions, argv, "minidiff zoo", "  minidiff zoo")
-    from minidiff import zoo
+    from minidiff.pretrained import zoo
 
     text, healthy = zoo.table(options.root)
     print(text)
     if not healthy:
-        raise UsageError("some weights are missing or damaged; fetch the files again (git checkout minidiff/zoo).")
+        raise UsageError("some weights are missing or damaged; fetch the files again (git checkout minidiff/pretrained/weights).")
 
 
 def run_app(argv: Sequence[str]) -> None:

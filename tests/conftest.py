@@ -22,10 +22,10 @@ def write_tiny_zoo(root: Path) -> Path:
 
     import torch
 
-    from minidiff import zoo
     from minidiff.models.clip import TextConfig, TextEncoder
     from minidiff.models.dit import DiT, DiTConfig
     from minidiff.models.vae import VAE, VAEConfig
+    from minidiff.pretrained import zoo
     from minidiff.text.tokenizer import Tokenizer
 
     torch.manual_seed(0)
@@ -45,8 +45,8 @@ def write_tiny_zoo(root: Path) -> Path:
     config = {
         "dit": asdict(dit_config),
         "text": asdict(text_config),
-        "path": "cosine",
-        "kind": "v",
+        "schedule": "cosine",
+        "prediction_type": "v",
         "vae": "world-vae",
         "tokenizer": "tokenizer",
         "guidance": 5.0,
@@ -81,20 +81,20 @@ def whole_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     import torch
 
-    from minidiff import zoo
-    from minidiff.data.scenes import KINDS
+    from minidiff.data.world.scenes import SHAPES
     from minidiff.models.clip import TextConfig, TextEncoder
     from minidiff.models.unet import UNet, UNetConfig
+    from minidiff.pretrained import zoo
 
     root = write_tiny_zoo(tmp_path_factory.mktemp("whole-zoo"))
     text = TextEncoder(TextConfig(**zoo.entry("world-dit", root)["config"]["text"]))
     small = {"channels": (8, 16), "attention": (False, True), "layers": 1, "heads": 2, "groups": 4}
     reads = UNetConfig(**small, sample_size=4, context_dim=16)
-    told = UNetConfig(**small, sample_size=8, in_channels=3, out_channels=3, context_dim=None, classes=len(KINDS) + 1)
-    settings = {"path": "cosine", "kind": "v", "guidance": 3.0}
+    told = UNetConfig(**small, sample_size=8, in_channels=3, out_channels=3, context_dim=None, classes=len(SHAPES) + 1)
+    settings = {"schedule": "cosine", "prediction_type": "v", "guidance": 3.0}
     rows = {
         "world-unet": ({"unet": UNet(reads), "text": text}, {"vae": "world-vae", "tokenizer": "tokenizer"}),
-        "world-pixels": ({"unet": UNet(told)}, {"labels": list(KINDS)}),
+        "world-pixels": ({"unet": UNet(told)}, {"labels": list(SHAPES)}),
     }
     for name, (models, extra) in rows.items():
         state = {f"{part}.{key}": value for part, model in models.items() for key, value in model.state_dict().items()}

@@ -8,20 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from minidiff.analytic import mixture
-from minidiff.paths import PATHS, Path, get_path
+from minidiff.diffusion.analytic import mixture
+from minidiff.diffusion.schedules import SCHEDULES, NoiseSchedule, get_schedule
 
 times = st.floats(0.05, 1)
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    path=st.sampled_from(list(PATHS.values())),
+    path=st.sampled_from(list(SCHEDULES.values())),
     means=st.lists(st.floats(-2, 2), min_size=1, max_size=4),
     std=st.floats(0.2, 1),
     t=times,
 )
-def test_x0_is_the_mean_of_all_data_that_may_lie_behind_x(path: Path, means: list[float], std: float, t: float) -> None:
+def test_x0_is_the_mean_of_all_data_that_may_lie_behind_x(path: NoiseSchedule, means: list[float], std: float, t: float) -> None:
     time = torch.tensor(t, dtype=torch.float64)
     alpha, sigma = path.alpha(time), path.sigma(time)
     x = torch.linspace(-3, 3, 7, dtype=torch.float64)
@@ -36,7 +36,7 @@ def test_x0_is_the_mean_of_all_data_that_may_lie_behind_x(path: Path, means: lis
 
 @pytest.mark.parametrize("t", [0.0, 1.0])
 def test_it_is_finite_where_there_is_no_noise_and_where_there_is_no_data(t: float) -> None:
-    path, x = get_path("flow"), torch.randn(2, 3, 4)
+    path, x = get_schedule("flow"), torch.randn(2, 3, 4)
     x0, eps = mixture(path, [-1, 1], 0.3)(x, torch.tensor(t, dtype=torch.float64))
     assert x0.dtype == torch.float32 and eps.isfinite().all()
     assert_close(x0, x if t == 0 else torch.zeros_like(x))
@@ -44,4 +44,4 @@ def test_it_is_finite_where_there_is_no_noise_and_where_there_is_no_data(t: floa
 
 def test_a_spread_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match=r"deviation is 0, but it must be above 0"):
-        mixture(get_path("flow"), [0.0], 0)
+        mixture(get_schedule("flow"), [0.0], 0)

@@ -55,7 +55,7 @@ def test_every_layer_of_a_dit_is_recorded_whatever_form_it_runs_in(form: str) ->
     model = shaken(DiT(CONFIG))
     x, timestep, context, mask = inputs(9 if form == "keys" else 5)
     runner = model.packed() if form == "packed" else model
-    caption = context if form == "captions" else runner.context_keys(context, mask)
+    caption = context if form == "captions" else runner.prepare_context(context, mask)
     if form in ("absorbed", "packed"):
         assert isinstance(caption.blocks[0], Absorbed)
     with torch.inference_mode(), record_attention(runner) as maps:
@@ -97,8 +97,8 @@ def test_recording_changes_no_bit_of_what_is_computed() -> None:
     packed = model.packed()
     for run in (
         lambda: model(x, timestep, context, mask),
-        lambda: model(x, timestep, model.context_keys(context, mask)),
-        lambda: packed(x, timestep, packed.context_keys(context, mask)),
+        lambda: model(x, timestep, model.prepare_context(context, mask)),
+        lambda: packed(x, timestep, packed.prepare_context(context, mask)),
     ):
         before = run()
         with record_attention(model), record_attention(packed):

@@ -16,10 +16,10 @@ import torch
 from chromium import needs_chromium
 from PIL import Image
 
-from minidiff import zoo
-from minidiff.data.upsampling import upsample
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.png import read_png
+from minidiff.data.world.prompt_expansion import expand_prompt
+from minidiff.pipelines.png_metadata import read_png
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pretrained import zoo
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
 pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
@@ -159,8 +159,8 @@ def test_a_vietnamese_prompt_becomes_a_picture(page: Any, address: str, tmp_path
     if shipped() and not os.environ.get("MINIDIFF_TINY"):
         assert image.size == (128, 128)
         assert roughness(image) < 0.35  # and it is not noise
-    drawn_as = upsample("một ngôi sao đỏ lớn", 42)
-    expect(page.locator(".results .drawn-as [lang=en]")).to_have_text(f"Drawn as: {drawn_as}")
+    expanded_prompt = expand_prompt("một ngôi sao đỏ lớn", 42)
+    expect(page.locator(".results .drawn-as [lang=en]")).to_have_text(f"Drawn as: {expanded_prompt}")
     path = download(page, tmp_path)
     assert path.name == "minidiff-42.png"
     assert read_png(path)["prompt"] == "một ngôi sao đỏ lớn"
@@ -259,7 +259,7 @@ def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_pat
     set_number(page, "steps", 3)
     set_number(page, "seed", 77)
     set_number(page, "guidance", 2.5)
-    page.locator("#upsample input").uncheck()
+    page.locator("#expand_prompt input").uncheck()
     page.locator("#draw").click()
     finished(page)
     expect(page.locator(".results .drawn-as")).to_have_count(0)
@@ -273,7 +273,7 @@ def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_pat
         expect(page.locator("#prompt textarea")).to_have_value("một ngôi nhà", timeout=PATIENCE)
         for name, value in (("steps", "3"), ("seed", "77"), ("guidance", "2.5")):
             expect(page.locator(f"#{name} input[type=number]")).to_have_value(value, timeout=PATIENCE)
-        expect(page.locator("#upsample input")).not_to_be_checked(timeout=PATIENCE)
+        expect(page.locator("#expand_prompt input")).not_to_be_checked(timeout=PATIENCE)
 
     open_studio(page, address)
     settings(page)

@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 
 from benchmarks.choices import CHOICES, v_loss
-from minidiff import paths
+from minidiff.diffusion.prediction import target
+from minidiff.diffusion.schedules import NoiseSchedule, get_schedule
 
 HELD = np.random.default_rng(0).standard_normal((96, 4, 4, 4)).astype(np.float16)
 
 
-def task_of(kind: str, path: paths.Path, guess_x0) -> SimpleNamespace:  # type: ignore[no-untyped-def]
+def task_of(kind: str, path: NoiseSchedule, guess_x0) -> SimpleNamespace:  # type: ignore[no-untyped-def]
     """A task whose network thinks that the data is `guess_x0(x / alpha)`, and says it as `kind` on `path`."""
 
     def network(x: Tensor, timestep: Tensor, text: None, mask: None) -> Tensor:
         t = timestep / 1000
         alpha, sigma = (weight.view(-1, 1, 1, 1) for weight in (path.alpha(t), path.sigma(t)))
         x0 = guess_x0(x / alpha)
-        return paths.target(path, kind, x0, (x - alpha * x0) / sigma, t)
+        return target(path, kind, x0, (x - alpha * x0) / sigma, t)
 
     return SimpleNamespace(
-        held=HELD, path=path, config=SimpleNamespace(kind=kind), dit=network, tokens=lambda texts: {"mask": None},
+        held=HELD, schedule=path, config=SimpleNamespace(prediction_type=kind), dit=network, tokens=lambda texts: {"mask": None},
         text=lambda mask: SimpleNamespace(sequence=None),
     )  # fmt: skip
 
@@ -36,11 +37,11 @@ ALL = [("v", "cosine"), ("eps", "cosine"), ("x0", "cosine"), ("flow", "flow"), (
 @pytest.mark.parametrize(("kind", "path"), ALL)
 def test_a_perfect_network_makes_no_error(kind: str, path: str) -> None:
     true = torch.from_numpy(HELD).float()
-    assert v_loss(task_of(kind, paths.get_path(path), lambda x: true)) == pytest.approx([0, 0, 0], abs=1e-9)
+    assert v_loss(task_of(kind, get_schedule(path), lambda x: true)) == pytest.approx([0, 0, 0], abs=1e-9)
 
 
 def test_one_denoiser_has_one_error_however_it_says_it() -> None:
-    losses = [v_loss(task_of(kind, paths.get_path(path), lambda x: 0.4 * x)) for kind, path in ALL]
+    losses = [v_loss(task_of(kind, get_schedule(path), lambda x: 0.4 * x)) for kind, path in ALL]
     assert min(losses[0]) > 0.1 and len({round(x, 6) for x in losses[0]}) == 3
     for other in losses[1:]:
         assert other == pytest.approx(losses[0], rel=1e-3)
@@ -48,7 +49,7 @@ def test_one_denoiser_has_one_error_however_it_says_it() -> None:
 
 def test_the_error_is_that_of_v() -> None:
     """A guess of 0 for the data: x0 / sigma is the error in v, of which the data's variance is known."""
-    thirds = v_loss(task_of("v", paths.get_path("cosine"), torch.zeros_like))
+    thirds = v_loss(task_of("v", get_schedule("cosine"), torch.zeros_like))
     times = 0.05 + 0.9 * (torch.arange(96) + 0.5) / 96
     power = torch.from_numpy(HELD).float().square().flatten(1).mean(1)
     expected = (power / torch.sin(torch.pi * times / 2) ** 2).view(3, 32).mean(1)

@@ -17,8 +17,14 @@ from timm.layers import Attention, Mlp, PatchEmbed
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from minidiff.interop import from_diffusers_dit, from_original_dit, load_strict, to_diffusers_dit, to_original_dit
 from minidiff.models.class_dit import ClassDiT, ClassDiTConfig, published_config
+from minidiff.pretrained.state_dicts import (
+    from_diffusers_dit,
+    from_original_dit,
+    load_strict,
+    to_diffusers_dit,
+    to_original_dit,
+)
 
 CONFIG = ClassDiTConfig(sample_size=8, out_channels=8, hidden_size=32, depth=3, heads=4, num_classes=7)
 AS_DIFFUSERS = dataclasses.replace(CONFIG, freq_shift=1.0, mlp_norm_eps=1e-5)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from minidiff import cli
-from minidiff.png import read_png
+from minidiff.pipelines.png_metadata import read_png
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:

@@ -15,14 +15,6 @@ import transformers
 from parity_table import Agree
 from torch.testing import assert_close
 
-from minidiff.interop import (
-    from_open_clip_clip,
-    from_transformers_clip,
-    load_strict,
-    read_weights,
-    to_open_clip_clip,
-    to_transformers_clip,
-)
 from minidiff.models.clip import (
     CLIP,
     TextConfig,
@@ -32,6 +24,14 @@ from minidiff.models.clip import (
     VisionTransformer,
     clip_loss,
     locality,
+)
+from minidiff.pretrained.state_dicts import (
+    from_open_clip_clip,
+    from_transformers_clip,
+    load_strict,
+    read_weights,
+    to_open_clip_clip,
+    to_transformers_clip,
 )
 
 EOS = 5

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from minidiff import devices
 from minidiff.train.optim import orthogonalise
+from minidiff.utils import devices
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_gpu_older_than_ampere_imitates_bfloat16(
 
 FAULTS = """
 import resource, sys, torch
-from minidiff.devices import keep_memory
+from minidiff.utils.devices import keep_memory
 if sys.argv[1] == "keep":
     assert keep_memory()
 def work():

@@ -14,10 +14,10 @@ from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
+from minidiff.inference.cpu import PackedLinear
 from minidiff.models.dit import Absorbed, DiT, DiTConfig, KeysValues
 from minidiff.nn.attention import attend
 from minidiff.nn.embeddings import position_table, timestep_embedding
-from minidiff.nn.packed import PackedLinear
 
 CONFIG = DiTConfig(sample_size=8, patch_size=2, in_channels=4, hidden_size=32, depth=3, heads=4, caption_channels=12)
 
@@ -145,7 +145,7 @@ def test_a_context_gives_what_its_caption_gives(length: int, form: type, masked:
     model = shaken()
     x, timestep, context, mask = inputs(length=length)
     seen = mask if masked else None
-    ready = model.context_keys(context, seen)
+    ready = model.prepare_context(context, seen)
     assert all(isinstance(block, form) for block in ready.blocks)
     assert_close(model(x, timestep, ready), model(x, timestep, context, seen))
 
@@ -153,15 +153,15 @@ def test_a_context_gives_what_its_caption_gives(length: int, form: type, masked:
 @pytest.mark.parametrize("kernels", [True, False])
 def test_a_packed_dit_predicts_the_same(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not kernels:
-        monkeypatch.setattr("minidiff.nn.packed.reordered", lambda weight: None)
+        monkeypatch.setattr("minidiff.inference.cpu.reordered", lambda weight: None)
     model = shaken()
     x, timestep, context, mask = inputs()
     expected = model(x, timestep, context, mask).detach()
     packed, coarse = model.packed(), model.packed(torch.bfloat16)
     assert isinstance(packed.transformer_blocks[0].ff.net[2], PackedLinear)
     assert_close(packed(x, timestep, context, mask), expected)
-    assert_close(packed(x, timestep, packed.context_keys(context, mask)), expected)
-    error = coarse(x, timestep, coarse.context_keys(context, mask)) - expected
+    assert_close(packed(x, timestep, packed.prepare_context(context, mask)), expected)
+    error = coarse(x, timestep, coarse.prepare_context(context, mask)) - expected
     assert 0 < error.abs().max() < 0.05 * expected.std()
     with pytest.raises(RuntimeError, match="only predict"):
         packed(x.requires_grad_(), timestep, context, mask)
@@ -180,7 +180,7 @@ def test_no_shortcut_goes_round_a_layer_put_in_place_of_another(name: str) -> No
     x, timestep, context, mask = inputs()
     expected = doubled(x, timestep, context, mask)
     assert_close(wrapped(x, timestep, context, mask), expected)
-    assert_close(wrapped(x, timestep, wrapped.context_keys(context, mask)), expected)
+    assert_close(wrapped(x, timestep, wrapped.prepare_context(context, mask)), expected)
     assert_close(wrapped.packed()(x, timestep, context, mask), expected)
 
 
@@ -199,7 +199,7 @@ def test_two_captions_a_latent_in_one_call(shared_time: bool) -> None:
     x, timestep, context, mask = inputs()
     timestep = timestep[1:2] if shared_time else timestep
     other, other_mask = context.flip(0) + 1, mask.flip(0)
-    both = model.context_keys(torch.cat([context, other]), torch.cat([mask, other_mask]))
+    both = model.prepare_context(torch.cat([context, other]), torch.cat([mask, other_mask]))
     times = timestep.expand(3)
     expected = torch.cat([model(x, times, context, mask), model(x, times, other, other_mask)])
     assert_close(model(x, timestep, both), expected)
@@ -228,7 +228,7 @@ def test_bfloat16_autocast_stays_near_float32() -> None:
     expected = model(x, timestep, context, mask)
     with torch.autocast("cpu", torch.bfloat16):
         assert (model(x, timestep, context, mask) - expected).abs().max() < 0.1 * expected.std()
-        assert (model(x, timestep, model.context_keys(context, mask)) - expected).abs().max() < 0.1 * expected.std()
+        assert (model(x, timestep, model.prepare_context(context, mask)) - expected).abs().max() < 0.1 * expected.std()
 
 
 @pytest.mark.parametrize("kind", ["none", "boolean", "float"])
@@ -262,7 +262,7 @@ def test_what_does_not_fit_is_said_at_the_door() -> None:
     with pytest.raises(ValueError, match="2 captions for 3 latents"):
         model(x, timestep, context[:2], mask[:2])
     with pytest.raises(ValueError, match="2 captions for 3 latents"):
-        model(x, timestep, model.context_keys(context[:2], mask[:2]))
+        model(x, timestep, model.prepare_context(context[:2], mask[:2]))
     with pytest.raises(ValueError, match="multiple of 4 and of heads=6"):
         DiTConfig(hidden_size=100, heads=6)
     with pytest.raises(ValueError, match="even"):

@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.testing import assert_close
 
-from minidiff import encoders, zoo
-from minidiff.encoders import WordEncoder, load_encoder
 from minidiff.models.clip import TextConfig, TextEncoder
 from minidiff.models.siglip import SigLIPText
+from minidiff.pretrained import zoo
+from minidiff.text import encoders
+from minidiff.text.encoders import WordEncoder, load_encoder
 from minidiff.text.tokenizer import Tokenizer as OurTokenizer
 
 TEXTS = ["a red cat", "một ngôi nhà đỏ, rất đỏ", ""]

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from minidiff import export, zoo
-from minidiff.encoders import load_encoder
-from minidiff.export import DiffusersExport, export_diffusers
 from minidiff.models.vae import VAE, VAEConfig
-from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pretrained import to_diffusers, zoo
+from minidiff.pretrained.to_diffusers import DiffusersExport, export_diffusers
+from minidiff.text.encoders import load_encoder
 
 PROMPT = "a big red star"
 
@@ -201,7 +201,7 @@ def test_somebody_else_s_folder_is_left_alone(tmp_path: Path) -> None:
 def test_an_export_that_fails_leaves_nothing_and_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export_diffusers(DiffusersExport(tmp_path / "exported"))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "exported").rglob("*")}
-    monkeypatch.setattr(export, "write_text", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+    monkeypatch.setattr(to_diffusers, "write_text", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
     with pytest.raises(OSError, match="the disk is full"):
         export_diffusers(DiffusersExport(tmp_path / "exported"))
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exported").rglob("*")} == before

@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import minidiff
-from minidiff import folders, hub
 from minidiff.models.dit import DiT
 from minidiff.models.unet import UNet
 from minidiff.models.vae import VAE
-from minidiff.pipeline import TextToImage, load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pretrained import from_diffusers, hub
 
 PROMPT = "A red ngôi SAO "
 STEPS = 10
@@ -310,8 +310,8 @@ def test_options_absent_from_a_configuration_mean_what_diffusers_takes_them_for(
     import inspect
 
     for only, theirs in (
-        (folders.UNET_ONLY, diffusers.UNet2DConditionModel), (folders.VAE_ONLY, diffusers.AutoencoderKL),
-        (folders.DIT_ONLY, diffusers.PixArtTransformer2DModel),
+        (from_diffusers.UNET_ONLY, diffusers.UNet2DConditionModel), (from_diffusers.VAE_ONLY, diffusers.AutoencoderKL),
+        (from_diffusers.DIT_ONLY, diffusers.PixArtTransformer2DModel),
     ):  # fmt: skip
         defaults = {name: p.default for name, p in inspect.signature(theirs.__init__).parameters.items()}
         shared = {key: value for key, value in only.items() if key in defaults and key != "use_additional_conditions"}

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from minidiff.guidance import cfg, clip_x0, combine
-from minidiff.paths import KINDS, PATHS, Denoiser, Path, denoiser, get_path, to_x0_eps
+from minidiff.diffusion.guidance import cfg, clip_x0, combine
+from minidiff.diffusion.prediction import PREDICTION_TYPES, Denoiser, denoiser, to_x0_eps
+from minidiff.diffusion.schedules import SCHEDULES, NoiseSchedule, get_schedule
 
 HALF = torch.tensor(0.5, dtype=torch.float64)
-COSINE = get_path("cosine")
+COSINE = get_schedule("cosine")
 
 
 class Network:
@@ -28,7 +29,7 @@ class Network:
         return torch.tanh(x) + self.conditions[: len(x)]
 
 
-def pair(kind: str = "v", path: Path = COSINE) -> tuple[Network, Denoiser, Tensor]:
+def pair(kind: str = "v", path: NoiseSchedule = COSINE) -> tuple[Network, Denoiser, Tensor]:
     torch.manual_seed(0)
     network = Network()
     return network, denoiser(network, path, kind), torch.randn(2, 5, 2, 2, dtype=torch.float64)
@@ -63,12 +64,12 @@ def test_scale_0_is_the_unconditional_half() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    path=st.sampled_from(list(PATHS.values())),
-    kind=st.sampled_from(KINDS),
+    path=st.sampled_from(list(SCHEDULES.values())),
+    kind=st.sampled_from(PREDICTION_TYPES),
     scale=st.floats(0, 15),
     t=st.floats(0.05, 0.95),
 )
-def test_guiding_x0_and_eps_is_guiding_the_prediction(path: Path, kind: str, scale: float, t: float) -> None:
+def test_guiding_x0_and_eps_is_guiding_the_prediction(path: NoiseSchedule, kind: str, scale: float, t: float) -> None:
     network, model, x = pair(kind, path)
     time = torch.tensor(t, dtype=torch.float64)
     conditional, unconditional = network(torch.cat([x, x]), time).chunk(2)
@@ -89,7 +90,7 @@ def test_outside_the_interval_there_is_no_guidance(t: float, rows: int) -> None:
 def test_rescale_brings_each_picture_to_the_conditional_deviation(amount: float) -> None:
     _, model, x = pair()
     plain, conditional = cfg(model, 6.0)(x, HALF)[0], model(x, HALF)[0]
-    x0, eps = cfg(model, 6.0, rescale=amount, path=COSINE)(x, HALF)
+    x0, eps = cfg(model, 6.0, rescale=amount, schedule=COSINE)(x, HALF)
     for i in range(2):
         expected = (1 - amount) * plain[i].std() + amount * conditional[i].std()
         assert_close(x0[i].std(), expected)

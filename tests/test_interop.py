@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minidiff.interop import (
+from minidiff.pretrained.state_dicts import (
     OLD_VAE,
     OPEN_CLIP,
     ORIGINAL_DIT,

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from minidiff import zoo
-from minidiff.data.captions import drop_details
-from minidiff.data.scenes import COLOURS, KINDS, SETTINGS, SPLITS, Group, Scene, layout, scene_at
-from minidiff.evaluate import corruptions, reliability
+from minidiff.data.world import corruptions
+from minidiff.data.world.captions import drop_details
+from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, SPLITS, Group, Scene, layout, scene_at
+from minidiff.evaluate import reliability
 from minidiff.evaluate.judge import (
     Detection,
     Judge,
@@ -33,7 +33,8 @@ from minidiff.evaluate.judge import (
     to_batch,
 )
 from minidiff.evaluate.verdict import APART, at_place, judge, related
-from minidiff.train import judge as training
+from minidiff.pretrained import zoo
+from minidiff.train import detector as training
 
 
 def truth(scene: Scene) -> Seen:
@@ -151,7 +152,7 @@ def perfect_maps(batch: training.Examples, config: JudgeConfig) -> Maps:
     things = batch.things[rows, nearest]
     grid = torch.stack(torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="xy"), dim=-1)
     place = torch.cat([things[..., :2] * cells - grid - 0.5, things[..., 2:3]], dim=-1).movedim(-1, 1)
-    kind = torch.nn.functional.one_hot(things[..., 3].long(), len(KINDS)).movedim(-1, 1) * 30.0
+    kind = torch.nn.functional.one_hot(things[..., 3].long(), len(SHAPES)).movedim(-1, 1) * 30.0
     colour = torch.nn.functional.one_hot(things[..., 4].long(), len(COLOURS)).movedim(-1, 1) * 30.0
     setting = torch.nn.functional.one_hot(batch.setting, len(SETTINGS)) * 30.0
     return Maps(torch.logit(heat, eps=1e-6), kind, colour, place, setting, torch.zeros(len(heat), 1))
@@ -197,7 +198,7 @@ def test_of_two_maxima_on_one_thing_the_surer_stays():
     nothing = torch.zeros(1, 8, 5)
     batch = training.Examples(torch.zeros(1), nothing, nothing[..., 0] > 0, torch.zeros(1, dtype=torch.long))
     for k, t in enumerate(things):
-        batch.things[0, k] = torch.tensor([t.x, t.y, t.radius, KINDS.index(t.kind), 0])
+        batch.things[0, k] = torch.tensor([t.x, t.y, t.radius, SHAPES.index(t.kind), 0])
         batch.there[0, k] = True
     batch.things[0, 1, 0] = 0.62  # two cells on, so that both are local maxima
     assert len(decode(perfect_maps(batch, config), config)[0].things) == 2
@@ -228,7 +229,7 @@ def test_a_judge_of_another_world_is_refused():
     config = config_to_dict(tiny.config)
     assert from_state(config, tiny.state_dict()).config == tiny.config
     with pytest.raises(ValueError, match="other kinds than the world .*unicorn"):
-        from_state(config | {"kinds": [*KINDS, "unicorn"]}, tiny.state_dict())
+        from_state(config | {"kinds": [*SHAPES, "unicorn"]}, tiny.state_dict())
 
 
 # --- faults and training --------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from minidiff.losses import TIME_SAMPLINGS, diffusion_loss, example_losses, min_snr_weight, sample_times
-from minidiff.paths import KINDS, PATHS, get_path, target, to_x0_eps
+from minidiff.diffusion.losses import TIME_SAMPLINGS, diffusion_loss, example_losses, min_snr_weight, sample_times
+from minidiff.diffusion.prediction import PREDICTION_TYPES, target, to_x0_eps
+from minidiff.diffusion.schedules import SCHEDULES, get_schedule
 
 
 def batch(n: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -23,8 +24,8 @@ def batch(n: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return pred, x0, eps, torch.linspace(0.05, 0.95, n, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
 def test_the_loss_is_the_mean_squared_error_to_the_target(path, kind: str) -> None:
     pred, x0, eps, t = batch()
     loss = diffusion_loss(pred, x0, eps, t, path, kind)
@@ -34,26 +35,26 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(path, kind: str) -> No
 
 def test_a_perfect_prediction_loses_nothing() -> None:
     _, x0, eps, t = batch()
-    pred = target(get_path("cosine"), "v", x0, eps, t)
-    assert diffusion_loss(pred, x0, eps, t, get_path("cosine"), "v") == 0
+    pred = target(get_schedule("cosine"), "v", x0, eps, t)
+    assert diffusion_loss(pred, x0, eps, t, get_schedule("cosine"), "v") == 0
 
 
 def test_examples_have_their_own_losses_and_weights() -> None:
     pred, x0, eps, t = batch()
-    args = (pred, x0, eps, t, get_path("flow"), "flow")
+    args = (pred, x0, eps, t, get_schedule("flow"), "flow")
     losses = example_losses(*args)
     assert losses.shape == (6,)
     weight = torch.arange(6.0)
     assert_close(diffusion_loss(*args, weight=weight), (losses * weight).sum() / 6)
-    assert_close(losses[2], example_losses(pred[2:3], x0[2:3], eps[2:3], t[2:3], get_path("flow"), "flow")[0])
+    assert_close(losses[2], example_losses(pred[2:3], x0[2:3], eps[2:3], t[2:3], get_schedule("flow"), "flow")[0])
 
 
 def test_a_bfloat16_prediction_is_compared_in_float32() -> None:
     pred, x0, eps, t = (value.float() for value in batch())
     pred = pred.bfloat16().requires_grad_()
-    loss = diffusion_loss(pred, x0, eps, t, get_path("cosine"), "v")
+    loss = diffusion_loss(pred, x0, eps, t, get_schedule("cosine"), "v")
     loss.backward()
-    expected = F.mse_loss(pred.float(), target(get_path("cosine"), "v", x0, eps, t))
+    expected = F.mse_loss(pred.float(), target(get_schedule("cosine"), "v", x0, eps, t))
     assert loss.dtype == torch.float32 and pred.grad is not None and pred.grad.abs().sum() > 0
     assert_close(loss, expected.detach(), check_dtype=False)
 
@@ -63,12 +64,12 @@ def test_min_snr_is_that_of_the_diffusers_training_scripts(kind: str) -> None:
     entries = torch.arange(0, 1000, 37)
     snr = compute_snr(DDPMScheduler(1000), entries).double()
     expected = snr.clamp(max=5.0) / (snr if kind == "eps" else snr + 1)
-    got = min_snr_weight(get_path("linear"), kind, (entries.double() + 1) / 1000)
+    got = min_snr_weight(get_schedule("linear"), kind, (entries.double() + 1) / 1000)
     assert_close(got, expected, rtol=1e-4, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
-@given(path=st.sampled_from(list(PATHS.values())), kind=st.sampled_from(KINDS), t=st.floats(0.01, 0.99))
+@given(path=st.sampled_from(list(SCHEDULES.values())), kind=st.sampled_from(PREDICTION_TYPES), t=st.floats(0.01, 0.99))
 def test_with_min_snr_every_kind_has_the_same_loss(path, kind: str, t: float) -> None:
     pred, x0, eps, _ = batch(1)
     time = torch.tensor([t], dtype=torch.float64)
@@ -80,8 +81,8 @@ def test_with_min_snr_every_kind_has_the_same_loss(path, kind: str, t: float) ->
     assert_close(got, expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
 def test_min_snr_is_finite_at_the_ends(path, kind: str) -> None:
     weight = min_snr_weight(path, kind, torch.tensor([0.0, 1.0]))
     assert weight.isfinite().all() and (weight >= 0).all()

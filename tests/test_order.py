@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from minidiff import grids
-from minidiff.analytic import mixture
-from minidiff.paths import PATHS, Denoiser, Path, get_path
-from minidiff.samplers import heun, run, sample
+from minidiff.diffusion.analytic import mixture
+from minidiff.diffusion.prediction import Denoiser
+from minidiff.diffusion.samplers import heun, run, sample
+from minidiff.diffusion.schedules import SCHEDULES, NoiseSchedule, get_schedule
+from minidiff.diffusion.timesteps import karras, uniform
 
 MEAN, STD = 0.7, 0.4
 ORDERS = [("ddim", 1), ("euler", 1), ("heun", 2), ("dpmpp_2m", 2)]
@@ -26,27 +27,27 @@ STEPS = (20, 40, 80, 160)
 X = torch.linspace(-2, 2, 9, dtype=torch.float64)
 
 
-def gaussian(path: Path) -> Denoiser:
+def gaussian(path: NoiseSchedule) -> Denoiser:
     return mixture(path, [MEAN], STD)
 
 
-def variance(path: Path, t: Tensor) -> Tensor:
+def variance(path: NoiseSchedule, t: Tensor) -> Tensor:
     return (path.alpha(t) * STD) ** 2 + path.sigma(t) ** 2
 
 
-def exact(path: Path, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def exact(path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """Where the probability-flow ODE takes x from time t to time s."""
     deviations = (x - path.alpha(t) * MEAN) / variance(path, t).sqrt()
     return path.alpha(s) * MEAN + deviations * variance(path, s).sqrt()
 
 
-def even(path: Path, n: int) -> Tensor:
+def even(path: NoiseSchedule, n: int) -> Tensor:
     """Even steps in log(alpha / sigma), where both are far from 0."""
     return path.time(torch.linspace(-2.5, 2.5, n + 1, dtype=torch.float64))
 
 
-def end(name: str, model: Denoiser, x: Tensor, path: Path, grid: Tensor) -> Tensor:
-    return list(run(name, model, x, path, len(grid) - 1, grid=grid))[-1].x
+def end(name: str, model: Denoiser, x: Tensor, path: NoiseSchedule, grid: Tensor) -> Tensor:
+    return list(run(name, model, x, path, len(grid) - 1, timesteps=grid))[-1].x
 
 
 def slope(errors: Sequence[float], steps: Sequence[int] = STEPS) -> float:
@@ -54,14 +55,14 @@ def slope(errors: Sequence[float], steps: Sequence[int] = STEPS) -> float:
     return -float(np.polyfit(np.log(steps), np.log(errors), 1)[0])
 
 
-def largest_error(name: str, path: Path, grid: Tensor) -> float:
+def largest_error(name: str, path: NoiseSchedule, grid: Tensor) -> float:
     found = end(name, gaussian(path), X, path, grid)
     return float((found - exact(path, X, grid[0], grid[-1])).abs().max())
 
 
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize(("name", "order"), ORDERS)
-def test_the_error_falls_at_the_order_of_the_method(name: str, order: int, path: Path) -> None:
+def test_the_error_falls_at_the_order_of_the_method(name: str, order: int, path: NoiseSchedule) -> None:
     errors = [largest_error(name, path, even(path, n)) for n in STEPS]
     assert abs(slope(errors) - order) < 0.15
     assert errors[-1] < 0.01
@@ -72,7 +73,7 @@ def test_the_error_falls_at_the_order_of_the_method(name: str, order: int, path:
 def test_it_does_so_from_pure_noise_to_clean_data(name: str, order: int, path: str) -> None:
     """On Karras' grid. Its first step is short in noise and its last short in data, so that it does not matter that a
     method of order 2 makes them with order 1."""
-    errors = [largest_error(name, get_path(path), grids.karras(get_path(path), n)) for n in STEPS]
+    errors = [largest_error(name, get_schedule(path), karras(get_schedule(path), n)) for n in STEPS]
     assert abs(slope(errors) - order) < 0.25
 
 
@@ -80,7 +81,7 @@ def test_it_does_so_from_pure_noise_to_clean_data(name: str, order: int, path: s
 @pytest.mark.parametrize(("name", "order"), ORDERS)
 def test_it_does_so_where_the_denoiser_bends(name: str, order: int, path: str) -> None:
     """For a mixture of two Gaussians, against a run of Heun's method that is much finer."""
-    where = get_path(path)
+    where = get_schedule(path)
     model = mixture(where, [-1, 1], 0.3)
     fine = list(heun(model, X, where, even(where, 1280)))[-1].x
     errors = [float((end(name, model, X, where, even(where, n)) - fine).norm()) for n in (40, 80, 160)]
@@ -90,7 +91,7 @@ def test_it_does_so_where_the_denoiser_bends(name: str, order: int, path: str) -
 def test_the_path_does_not_matter() -> None:
     """At equal steps in log(alpha / sigma), and up to the scale alpha of x, all paths are one: the errors are equal."""
     errors = []
-    for path in PATHS.values():
+    for path in SCHEDULES.values():
         grid = even(path, 10)
         x = X * path.alpha(grid[0])
         found = end("dpmpp_2m", gaussian(path), x, path, grid)
@@ -102,19 +103,19 @@ def test_the_path_does_not_matter() -> None:
 # ----------------------------------------------------------------------------------------------------- with fresh noise
 
 
-def law(name: str, path: Path, grid: Tensor) -> tuple[float, float]:
+def law(name: str, path: NoiseSchedule, grid: Tensor) -> tuple[float, float]:
     """Mean and standard deviation of what a sampler makes out of standard normal noise, exactly: here x at the end is
     linear in x at the start and in the noise of each step. Row 0 is given none of these, every other row one."""
     n = len(grid) - 1
     given = torch.eye(n + 2, dtype=torch.float64)[:, 1:]                    # (rows, n + 1)
-    x = list(run(name, gaussian(path), given[:, 0], path, n, grid=grid, noise=lambda i: given[:, i + 1]))[-1].x
+    x = list(run(name, gaussian(path), given[:, 0], path, n, timesteps=grid, noise=lambda i: given[:, i + 1]))[-1].x
     return float(x[0]), float((x[1:] - x[0]).norm())
 
 
 @pytest.mark.parametrize("path", ["cosine", "linear", "flow"])
 @pytest.mark.parametrize(("name", "order"), [("ddpm", 1), ("euler_a", 1), ("dpmpp_2m_sde", 2)])
 def test_the_spread_of_samples_becomes_that_of_the_data(name: str, order: int, path: str) -> None:
-    laws = [law(name, get_path(path), grids.karras(get_path(path), n)) for n in STEPS]
+    laws = [law(name, get_schedule(path), karras(get_schedule(path), n)) for n in STEPS]
     assert abs(slope([abs(std - STD) for _, std in laws]) - order) < 0.3
     assert math.isclose(laws[-1][0], MEAN, abs_tol=0.01)
 
@@ -125,7 +126,7 @@ def test_samples_have_the_mean_and_the_variance_of_the_data(name: str, path: str
     """20 000 of them, drawn: the mean is off by 0.003 at random, and 100 steps make the spread up to 5 % too small."""
     torch.manual_seed(0)
     x = torch.randn(20_000, dtype=torch.float64)
-    drawn = list(run(name, gaussian(get_path(path)), x, get_path(path), 100))[-1].x
+    drawn = list(run(name, gaussian(get_schedule(path)), x, get_schedule(path), 100))[-1].x
     assert_close(float(drawn.mean()), MEAN, rtol=0, atol=0.012)
     assert_close(float(drawn.std()), STD, rtol=0.06 if name != "dpmpp_2m_sde" else 0.02, atol=0)
 
@@ -133,8 +134,8 @@ def test_samples_have_the_mean_and_the_variance_of_the_data(name: str, path: str
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_on_the_way_too_the_variance_is_the_path_s(eta: float) -> None:
     torch.manual_seed(0)
-    path: Path = get_path("cosine")
+    path: NoiseSchedule = get_schedule("cosine")
     x = torch.randn(20_000, dtype=torch.float64)
-    for state in sample(gaussian(path), x, path, grids.uniform(path, 200), eta=eta):
+    for state in sample(gaussian(path), x, path, uniform(path, 200), eta=eta):
         if state.index % 20 == 19:
             assert_close(state.x.var(), variance(path, torch.tensor(state.s).double()), rtol=0.07, atol=0)

@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from minidiff.paths import KINDS, PATHS, Path, Table, denoiser, get_path, target, to_x0_eps, weighted_sum
+from minidiff.diffusion.prediction import PREDICTION_TYPES, denoiser, target, to_x0_eps, weighted_sum
+from minidiff.diffusion.schedules import SCHEDULES, NoiseSchedule, TableSchedule, get_schedule
 
 quick = settings(deadline=None, max_examples=40)
 
 TABLES = ["linear", "scaled_linear", "squaredcos_cap_v2"]
 NO_DATA_AT_THE_END = ["cosine", "flow"]     # paths whose alpha reaches 0
 
-paths = st.sampled_from(list(PATHS.values()))
-kinds = st.sampled_from(KINDS)
+paths = st.sampled_from(list(SCHEDULES.values()))
+kinds = st.sampled_from(PREDICTION_TYPES)
 times = st.floats(0, 1)
 
 
@@ -32,8 +33,8 @@ def reference(name: str) -> DDPMScheduler:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_time_0_is_exactly_the_data(path: Path, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
+def test_time_0_is_exactly_the_data(path: NoiseSchedule, dtype: torch.dtype) -> None:
     zero = torch.zeros(1, dtype=dtype)
     assert path.alpha(zero) == 1 and path.sigma(zero) == 0 and path.log_snr_half(zero) == torch.inf
 
@@ -41,28 +42,28 @@ def test_time_0_is_exactly_the_data(path: Path, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", NO_DATA_AT_THE_END)
 def test_time_1_is_exactly_noise(name: str, dtype: torch.dtype) -> None:
-    path, one = get_path(name), torch.ones(1, dtype=dtype)
+    path, one = get_schedule(name), torch.ones(1, dtype=dtype)
     assert path.alpha(one) == 0 and path.sigma(one) == 1 and path.log_snr_half(one) == -torch.inf
 
 
 @pytest.mark.parametrize("name", ["cosine", *TABLES])
 def test_variance_is_preserved(name: str) -> None:
-    path, t = get_path(name), torch.linspace(0, 1, 77, dtype=torch.float64)
+    path, t = get_schedule(name), torch.linspace(0, 1, 77, dtype=torch.float64)
     assert_close(path.alpha(t) ** 2 + path.sigma(t) ** 2, torch.ones_like(t))
 
 
 def test_flow_is_a_straight_line() -> None:
     x0, eps = torch.randn(2, 5, 3)
     t = torch.linspace(0, 1, 5)
-    assert_close(get_path("flow").mix(x0, eps, t), torch.lerp(x0, eps, t[:, None]))
+    assert_close(get_schedule("flow").mix(x0, eps, t), torch.lerp(x0, eps, t[:, None]))
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_are_those_of_diffusers(name: str) -> None:
     t = torch.arange(1, 1001, dtype=torch.float64) / 1000
     alpha_bar = reference(name).alphas_cumprod.double()
-    assert_close(get_path(name).alpha(t) ** 2, alpha_bar, rtol=2e-4, atol=0)     # they are float32
-    assert_close(get_path(name).timestep(t), torch.arange(1000, dtype=torch.float64))
+    assert_close(get_schedule(name).alpha(t) ** 2, alpha_bar, rtol=2e-4, atol=0)     # they are float32
+    assert_close(get_schedule(name).timestep(t), torch.arange(1000, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -70,15 +71,15 @@ def test_mix_and_v_are_those_of_diffusers(name: str) -> None:
     x0, eps = torch.randn(2, 4, 3, 2, 2)
     entries = torch.tensor([0, 7, 500, 999])
     t = (entries + 1) / 1000
-    assert_close(get_path(name).mix(x0, eps, t), reference(name).add_noise(x0, eps, entries), rtol=0, atol=2e-5)
-    v = target(get_path(name), "v", x0, eps, t)
+    assert_close(get_schedule(name).mix(x0, eps, t), reference(name).add_noise(x0, eps, entries), rtol=0, atol=2e-5)
+    v = target(get_schedule(name), "v", x0, eps, t)
     assert_close(v, reference(name).get_velocity(x0, eps, entries), rtol=0, atol=2e-5)
 
 
 def test_the_cosine_table_is_the_cosine_path_begun_late_and_cut() -> None:
     """Clean data never is quite clean: offset 0.008. Noise never is all there is: the last beta is 0.999."""
     t = torch.linspace(0.05, 0.95, 50, dtype=torch.float64)
-    table, cosine = get_path("squaredcos_cap_v2"), get_path("cosine")
+    table, cosine = get_schedule("squaredcos_cap_v2"), get_schedule("cosine")
     assert_close(table.alpha(t), cosine.alpha((t + 0.008) / 1.008) / cosine.alpha(double(0.008 / 1.008)), rtol=1e-4, atol=0)
     assert 0 < table.alpha(double(1.0)) < 1e-4
 
@@ -86,7 +87,7 @@ def test_the_cosine_table_is_the_cosine_path_begun_late_and_cut() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_between_entries_sigma_over_alpha_is_linear(name: str) -> None:
     """As Euler's scheduler has it."""
-    path, entries = get_path(name), np.array([0.0, 0.25, 7.5, 500.9, 998.5, 999.0])
+    path, entries = get_schedule(name), np.array([0.0, 0.25, 7.5, 500.9, 998.5, 999.0])
     t = (torch.from_numpy(entries) + 1) / 1000
     table = ((1 - reference(name).alphas_cumprod) / reference(name).alphas_cumprod).sqrt().numpy()
     expected = torch.from_numpy(np.interp(entries, np.arange(1000), table))
@@ -96,7 +97,7 @@ def test_between_entries_sigma_over_alpha_is_linear(name: str) -> None:
 @pytest.mark.parametrize("betas", [torch.full((10,), 0.1), torch.linspace(0, 0.5, 1000), torch.linspace(0.1, 1, 1000)])
 def test_a_table_is_1000_betas_between_0_and_1(betas: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="must be 1000 betas between 0 and 1"):
-        Table("mine", betas)
+        TableSchedule("mine", betas)
 
 
 @quick
@@ -108,7 +109,7 @@ def test_a_weighted_sum(a: float, b: float) -> None:
 
 @quick
 @given(path=paths, t=times, s=times)
-def test_signal_to_noise_falls_with_time(path: Path, t: float, s: float) -> None:
+def test_signal_to_noise_falls_with_time(path: NoiseSchedule, t: float, s: float) -> None:
     low, high = sorted((t, s))
     if high - low > 1e-9:
         assert path.log_snr_half(double(low)) > path.log_snr_half(double(high))
@@ -116,13 +117,13 @@ def test_signal_to_noise_falls_with_time(path: Path, t: float, s: float) -> None
 
 @quick
 @given(path=paths, t=times)
-def test_time_is_the_inverse_of_log_snr(path: Path, t: float) -> None:
+def test_time_is_the_inverse_of_log_snr(path: NoiseSchedule, t: float) -> None:
     assert_close(path.time(path.log_snr_half(double(t))), double(t), rtol=1e-9, atol=1e-12)
 
 
 @quick
 @given(path=paths, kind=kinds, t=st.floats(0.001, 0.999))
-def test_every_kind_says_the_same(path: Path, kind: str, t: float) -> None:
+def test_every_kind_says_the_same(path: NoiseSchedule, kind: str, t: float) -> None:
     x0, eps = torch.randn(2, 3, 4, dtype=torch.float64)
     x = path.mix(x0, eps, double(t))
     got = to_x0_eps(path, kind, target(path, kind, x0, eps, double(t)), x, double(t))
@@ -130,9 +131,9 @@ def test_every_kind_says_the_same(path: Path, kind: str, t: float) -> None:
 
 
 @pytest.mark.parametrize("t", [0.0, 1e-30, 1.0])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_ends_are_finite_and_explain_x(path: Path, kind: str, t: float) -> None:
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
+def test_ends_are_finite_and_explain_x(path: NoiseSchedule, kind: str, t: float) -> None:
     x0, eps = torch.randn(2, 3, 4, dtype=torch.float64)
     time = torch.tensor(t, dtype=torch.float64)
     x = path.mix(x0, eps, time)
@@ -144,15 +145,15 @@ def test_ends_are_finite_and_explain_x(path: Path, kind: str, t: float) -> None:
 @pytest.mark.parametrize("name", NO_DATA_AT_THE_END)
 def test_where_x_and_prediction_say_the_same_the_unknown_is_its_mean(name: str) -> None:
     x, pred = torch.randn(2, 3, 4)
-    x0, eps = to_x0_eps(get_path(name), "eps", pred, x, torch.tensor(1.0))
+    x0, eps = to_x0_eps(get_schedule(name), "eps", pred, x, torch.tensor(1.0))
     assert_close((x0, eps), (torch.zeros_like(x), pred))
-    x0, eps = to_x0_eps(get_path(name), "x0", pred, x, torch.tensor(0.0))
+    x0, eps = to_x0_eps(get_schedule(name), "x0", pred, x, torch.tensor(0.0))
     assert_close((x0, eps), (pred, torch.zeros_like(x)))
 
 
 @quick
 @given(path=paths, kind=kinds)
-def test_a_batch_of_times_is_each_on_its_own(path: Path, kind: str) -> None:
+def test_a_batch_of_times_is_each_on_its_own(path: NoiseSchedule, kind: str) -> None:
     pred, x = torch.randn(2, 5, 2, 2, 2)
     t = torch.linspace(0, 1, 5)
     x0, eps = to_x0_eps(path, kind, pred, x, t)
@@ -162,7 +163,7 @@ def test_a_batch_of_times_is_each_on_its_own(path: Path, kind: str) -> None:
 
 
 def test_x_keeps_its_dtype() -> None:
-    path, x, t = get_path("cosine"), torch.randn(2, 3), torch.tensor(0.3, dtype=torch.float64)
+    path, x, t = get_schedule("cosine"), torch.randn(2, 3), torch.tensor(0.3, dtype=torch.float64)
     x0, eps = to_x0_eps(path, "v", x.bfloat16(), x, t)
     assert_close((x0, eps), to_x0_eps(path, "v", x.bfloat16().float(), x, t), rtol=0, atol=0)
     assert x0.dtype == eps.dtype == path.mix(x, x, torch.rand(2, dtype=torch.float64)).dtype == torch.float32
@@ -176,12 +177,12 @@ def test_a_network_is_fed_one_timestep_per_example() -> None:
         return x
 
     for name in ("cosine", "flow", "linear"):
-        denoiser(network, get_path(name), "v")(torch.randn(3, 2), torch.tensor(0.5, dtype=torch.float64))
+        denoiser(network, get_schedule(name), "v")(torch.randn(3, 2), torch.tensor(0.5, dtype=torch.float64))
     assert_close(fed, [torch.full((3,), value) for value in (500.0, 500.0, 499.0)])
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'sine'.*cosine, linear, scaled_linear, squaredcos_cap_v2, flow"):
-        get_path("sine")
+        get_schedule("sine")
     with pytest.raises(ValueError, match="'noise'.*eps, x0, v, flow"):
-        target(get_path("flow"), "noise", torch.zeros(1), torch.zeros(1), torch.zeros(1))
+        target(get_schedule("flow"), "noise", torch.zeros(1), torch.zeros(1), torch.zeros(1))

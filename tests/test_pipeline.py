@@ -15,14 +15,15 @@ import torch
 from PIL import Image
 
 import minidiff
-from minidiff import guidance, zoo
-from minidiff.data.scenes import KINDS
-from minidiff.devices import fastest_dtype
-from minidiff.labels import Pixels, names_of
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.png import each, png_info, read_png, save_images
-from minidiff.request import Request, RequestError
-from minidiff.samplers import SAMPLERS
+from minidiff.data.world.scenes import SHAPES
+from minidiff.diffusion import guidance
+from minidiff.diffusion.samplers import SAMPLERS
+from minidiff.pipelines.class_to_image import Pixels, names_of
+from minidiff.pipelines.png_metadata import each, png_info, read_png, save_images
+from minidiff.pipelines.request import Request, RequestError
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pretrained import zoo
+from minidiff.utils.devices import fastest_dtype
 
 PROMPT = "a big red star"
 
@@ -115,7 +116,7 @@ def test_guidance_may_be_kept_to_an_interval(tiny_zoo: Path, monkeypatch: pytest
     x = torch.randn(2, *pipe.latent_shape, generator=torch.Generator().manual_seed(0))
     prompts, empty = [PROMPT, "a small blue house"], ["", ""]
     plain, guided = (pipe.denoiser(prompts, empty, scale)(x, torch.tensor(0.7)) for scale in (1.0, 3.0))
-    monkeypatch.setattr("minidiff.guidance.cfg", partial(guidance.cfg, interval=(0.0, 0.5)))
+    monkeypatch.setattr("minidiff.diffusion.guidance.cfg", partial(guidance.cfg, interval=(0.0, 0.5)))
     denoiser = pipe.denoiser(prompts, empty, 3.0)
     torch.testing.assert_close(denoiser(x, torch.tensor(0.7)), plain)
     assert not torch.allclose(guided[0], plain[0])
@@ -124,7 +125,7 @@ def test_guidance_may_be_kept_to_an_interval(tiny_zoo: Path, monkeypatch: pytest
 
 def test_a_glimpse_is_nearly_the_picture(pipeline: TextToImage) -> None:
     latents = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    for quick, exact in zip(pipeline.glimpse(latents), pipeline.decode(latents), strict=True):
+    for quick, exact in zip(pipeline.decode_fast(latents), pipeline.decode(latents), strict=True):
         a, b = (torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).float() for image in (quick, exact))
         assert float((a - b).abs().mean()) < 4
 
@@ -200,7 +201,7 @@ def test_every_design_draws(unet: TextToImage) -> None:
     previews = list(unet.stream(Request("star", steps=2, num_images=2)))
     assert pixels(previews[-1].images or []) == pixels(images)
     assert unet.preview(previews[0].latents)[0].size == unet.latent_shape[1:]
-    assert unet.glimpse(previews[0].x0)[0].size == (32, 32)
+    assert unet.decode_fast(previews[0].x0)[0].size == (32, 32)
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_a"])
@@ -232,11 +233,11 @@ def test_a_kind_is_asked_for_by_any_of_its_names(whole_zoo: Path) -> None:
 def test_a_kind_reaches_the_network_as_its_label_and_no_words_as_no_kind(whole_zoo: Path) -> None:
     pipeline = load_pipeline("world-pixels", device="cpu", dtype="float32", root=whole_zoo)
     vectors, mask = pipeline.encode(["a cat", ""])
-    assert vectors.argmax(-1).tolist() == [[list(KINDS).index("cat")], [len(KINDS)]]
+    assert vectors.argmax(-1).tolist() == [[list(SHAPES).index("cat")], [len(SHAPES)]]
     x, t = torch.randn(2, *pipeline.latent_shape), torch.tensor([300.0])
-    both = pipeline.network(x, t, pipeline.network.context_keys(vectors.repeat_interleave(2, 0), mask))
+    both = pipeline.network(x, t, pipeline.network.prepare_context(vectors.repeat_interleave(2, 0), mask))
     unet = pipeline.network.unet
-    alone = [unet(x, t, labels=torch.tensor([label, label])) for label in (list(KINDS).index("cat"), len(KINDS))]
+    alone = [unet(x, t, labels=torch.tensor([label, label])) for label in (list(SHAPES).index("cat"), len(SHAPES))]
     torch.testing.assert_close(both, torch.cat(alone))  # both pictures with the first label, then both with the second
 
 
@@ -249,7 +250,7 @@ def test_what_is_no_kind_is_refused_with_those_there_are(whole_zoo: Path) -> Non
 
 
 def test_no_two_kinds_share_a_name() -> None:
-    names = [name for kind in KINDS for name in names_of(kind)]
+    names = [name for kind in SHAPES for name in names_of(kind)]
     assert len(names) == len(set(names))
 
 
@@ -266,8 +267,8 @@ REQUEST = Request("một ngôi sao đỏ, \"to\"", "nhà", "euler_a", 15, 3.5, 2
 
 def test_png_carries_how_it_was_made(tmp_path: Path) -> None:
     images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
-    drawn_as = [REQUEST.prompt, 'một ngôi sao đỏ, "to", ở giữa']
-    saved = save_images(images, tmp_path / "star.png", REQUEST, "world-dit", "abc123" * 10, drawn_as)
+    expanded_prompt = [REQUEST.prompt, 'một ngôi sao đỏ, "to", ở giữa']
+    saved = save_images(images, tmp_path / "star.png", REQUEST, "world-dit", "abc123" * 10, expanded_prompt)
     assert [path.name for path in saved] == ["star-1.png", "star-2.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["star-1.png", "star-2.png"]
     lines = Image.open(saved[0]).info["parameters"].split("\n")
@@ -278,7 +279,7 @@ def test_png_carries_how_it_was_made(tmp_path: Path) -> None:
     assert "Drawn as" not in lines[2]
     assert 'Drawn as: "một ngôi sao đỏ, \\"to\\", ở giữa"' in Image.open(saved[1]).info["parameters"]
     read = [read_png(path) for path in saved]
-    assert [one["drawn_as"] for one in read] == drawn_as
+    assert [one["expanded_prompt"] for one in read] == expanded_prompt
     fields = Request.__dataclass_fields__
     assert [Request(**{k: v for k, v in one.items() if k in fields}) for one in read] == each(REQUEST)
     assert [one["seed"] for one in read] == [2**31 - 1, 0]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidiff.messages import LANGS, MESSAGES
-from minidiff.request import MAX_SEED, Request, RequestError
+from minidiff.pipelines.messages import LANGS, MESSAGES
+from minidiff.pipelines.request import MAX_SEED, Request, RequestError
 
 
 def test_defaults() -> None:

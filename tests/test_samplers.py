@@ -23,30 +23,31 @@ from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
-from minidiff import grids
-from minidiff.analytic import mixture
-from minidiff.guidance import cfg
-from minidiff.paths import KINDS, PATHS, TABLE_LENGTH, Denoiser, Path, denoiser, get_path, target, to_x0_eps
-from minidiff.samplers import ALIASES, SAMPLERS, get_sampler, heun, lookaheads, run, sample, step, step_weights
+from minidiff.diffusion.analytic import mixture
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import PREDICTION_TYPES, Denoiser, denoiser, target, to_x0_eps
+from minidiff.diffusion.samplers import ALIASES, SAMPLERS, get_sampler, heun, lookaheads, run, sample, step, step_weights
+from minidiff.diffusion.schedules import SCHEDULES, TABLE_LENGTH, NoiseSchedule, get_schedule
+from minidiff.diffusion.timesteps import SPACINGS, flow_shift, get_spacing, karras, leading, trailing, uniform
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")      # numpy's, inside diffusers
 quick = settings(deadline=None, max_examples=40)
-paths = st.sampled_from(list(PATHS.values()))
+paths = st.sampled_from(list(SCHEDULES.values()))
 names = st.sampled_from(list(SAMPLERS))
 SHAPE = (3, 2, 2, 2)
 
 
-def model_of(path: Path) -> Denoiser:
+def model_of(path: NoiseSchedule) -> Denoiser:
     """Exact for data that is N(1, 0.3^2) or N(-1, 0.3^2) with equal chances, pixel by pixel. For any x (B, ...)."""
     return mixture(path, [-1, 1], 0.3)
 
 
-def predict(path: Path, kind: str, x: Tensor, t: Tensor) -> Tensor:
+def predict(path: NoiseSchedule, kind: str, x: Tensor, t: Tensor) -> Tensor:
     """What a perfect network of some kind says."""
     return target(path, kind, *model_of(path)(x, t), t)
 
 
-def by_kind(path: Path, kind: str) -> Denoiser:
+def by_kind(path: NoiseSchedule, kind: str) -> Denoiser:
     """The same denoiser by way of such a network."""
     return lambda x, t: to_x0_eps(path, kind, predict(path, kind, x, t), x, t)
 
@@ -148,17 +149,17 @@ def possible() -> list[tuple[str, str, str]]:
     return found
 
 
-def our_grid(row: Row, path: Path, name: str, n: int) -> Tensor:
+def our_grid(row: Row, path: NoiseSchedule, name: str, n: int) -> Tensor:
     """As the row's scheduler has it: Stable Diffusion begins one entry later and ends at entry 0."""
     if row.config != STABLE_DIFFUSION:
-        return grids.get_grid(name)(path, n)
-    grid = grids.leading(path, n, offset=1) if name == "leading" else grids.get_grid(name)(path, n)
+        return get_spacing(name)(path, n)
+    grid = leading(path, n, offset=1) if name == "leading" else get_spacing(name)(path, n)
     grid[-1] = 1 / TABLE_LENGTH
     return grid
 
 
 @cache
-def reference(title: str, path: Path, kind: str, spacing: str) -> Any:
+def reference(title: str, path: NoiseSchedule, kind: str, spacing: str) -> Any:
     """The row's scheduler."""
     row, options = ROWS[title], dict(BETAS.get(path.name, {}), prediction_type=PREDICTIONS[kind])
     if row.scheduler.startswith("DD"):
@@ -168,7 +169,7 @@ def reference(title: str, path: Path, kind: str, spacing: str) -> Any:
     return getattr(diffusers, row.scheduler)(**options, **dict(row.config))
 
 
-def drive(scheduler: Any, row: Row, path: Path, grid: Tensor) -> None:
+def drive(scheduler: Any, row: Row, path: NoiseSchedule, grid: Tensor) -> None:
     """Make it go along the grid. What it goes by is its table of alpha^2 or its sigmas; the latter are ours, and the
     former too where it has no such table."""
     n = len(grid) - 1
@@ -196,7 +197,7 @@ def each_inner_twice(values: Tensor) -> Tensor:
     return torch.cat([values[:1], values[1:-1].repeat_interleave(2), values[-1:]])
 
 
-def follow(title: str, path: Path, name: str, n: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+def follow(title: str, path: NoiseSchedule, name: str, n: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The states of the row's scheduler, as x."""
     row, draws, states = ROWS[title], iter(NOISE), []
     grid = our_grid(row, path, name, n)
@@ -225,15 +226,15 @@ def test_each_state_is_that_of_diffusers(
 ) -> None:
     """For 1, 2, 5 and 20 steps and every kind of prediction. A kind which the scheduler does not know, or which says
     nothing of x0 where the grid begins, is compared with one that it does know: all say the same."""
-    path, row = get_path(name), ROWS[title]
+    path, row = get_schedule(name), ROWS[title]
     module = f"{getattr(diffusers, row.scheduler).__module__}"
     monkeypatch.setattr(f"{module}.torch", InDouble(torch))
     monkeypatch.setattr(f"{module}.np", InDouble(np))
-    for n, kind in [*product((1, 2, 5), KINDS), (20, "v")]:
+    for n, kind in [*product((1, 2, 5), PREDICTION_TYPES), (20, "v")]:
         grid = our_grid(row, path, spacing, n)
         known = kind in row.kinds and (kind != "eps" or path.alpha(grid[0]) > 0)
         theirs = follow(title, path, spacing, n, kind if known else row.kinds[-1], monkeypatch)
-        states = run(row.sampler, by_kind(path, kind), start(), path, n, grid=grid, noise=fresh, eta=row.eta)
+        states = run(row.sampler, by_kind(path, kind), start(), path, n, timesteps=grid, noise=fresh, eta=row.eta)
         agree(torch.stack([state.x for state in states]), torch.stack(theirs), rtol=1e-7, atol=1e-7)
 
 
@@ -248,23 +249,23 @@ def test_spacings_are_those_of_diffusers(spacing: str) -> None:
     for n in range(2 if spacing == "linspace" else 1, 1001):
         scheduler.set_timesteps(n)
         theirs = torch.cat([(scheduler.timesteps[:n].double() + 1) / TABLE_LENGTH, torch.zeros(1)])
-        assert_close(grids.GRIDS[spacing](get_path("linear"), n), theirs)
+        assert_close(SPACINGS[spacing](get_schedule("linear"), n), theirs)
 
 
 @pytest.mark.parametrize("name", ["linear", "scaled_linear", "squaredcos_cap_v2"])
 def test_the_karras_grid_is_that_of_diffusers(name: str) -> None:
-    path = get_path(name)
+    path = get_schedule(name)
     scheduler = diffusers.DPMSolverMultistepScheduler(**BETAS[name], use_karras_sigmas=True)
     for n in (1, 2, 5, 20, 100):
         scheduler.set_timesteps(n)
-        ours = torch.exp(-path.log_snr_half(grids.karras(path, n)))
+        ours = torch.exp(-path.log_snr_half(karras(path, n)))
         assert_close(ours, scheduler.sigmas.double(), rtol=1e-3, atol=0)     # entry 0 in float32 is no better
 
 
 @quick
-@given(path=paths, name=st.sampled_from(list(grids.GRIDS)), n=st.integers(1, 1000))
-def test_grids_fall_from_noise_to_0(path: Path, name: str, n: int) -> None:
-    grid = grids.GRIDS[name](path, n)
+@given(path=paths, name=st.sampled_from(list(SPACINGS)), n=st.integers(1, 1000))
+def test_grids_fall_from_noise_to_0(path: NoiseSchedule, name: str, n: int) -> None:
+    grid = SPACINGS[name](path, n)
     assert grid.shape == (n + 1,) and grid.dtype == torch.float64
     assert grid[0] <= 1 and grid[-1] == 0 and (grid.diff() < 0).all()
     if name in ("uniform", "trailing", "flow_shift"):
@@ -272,15 +273,15 @@ def test_grids_fall_from_noise_to_0(path: Path, name: str, n: int) -> None:
 
 
 def test_uniform_is_trailing_where_no_rounding_is_needed() -> None:
-    path = get_path("cosine")
-    assert_close(grids.uniform(path, 20), grids.trailing(path, 20))
+    path = get_schedule("cosine")
+    assert_close(uniform(path, 20), trailing(path, 20))
 
 
 def test_unknown_grids_and_shifts_are_refused() -> None:
     with pytest.raises(ValueError, match="'even'.*uniform, leading"):
-        grids.get_grid("even")
+        get_spacing("even")
     with pytest.raises(ValueError, match="shift of a grid is 0"):
-        grids.flow_shift(get_path("flow"), 3, 0)
+        flow_shift(get_schedule("flow"), 3, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------- the step
@@ -288,7 +289,7 @@ def test_unknown_grids_and_shifts_are_refused() -> None:
 
 @quick
 @given(path=paths, times=st.tuples(st.floats(0, 1), st.floats(0, 1)), eta=st.floats(0, 3))
-def test_a_step_has_the_right_data_and_the_right_variance(path: Path, times: tuple[float, float], eta: float) -> None:
+def test_a_step_has_the_right_data_and_the_right_variance(path: NoiseSchedule, times: tuple[float, float], eta: float) -> None:
     s, t = sorted(times)
     if t - s < 1e-6:
         return
@@ -300,7 +301,7 @@ def test_a_step_has_the_right_data_and_the_right_variance(path: Path, times: tup
 
 @quick
 @given(path=paths, times=st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 0.99)))
-def test_eta_1_is_the_posterior_of_the_noising_process(path: Path, times: tuple[float, float]) -> None:
+def test_eta_1_is_the_posterior_of_the_noising_process(path: NoiseSchedule, times: tuple[float, float]) -> None:
     """q(x_s | x_t, x0) by Bayes' rule: x_s given x0, and x_t = ratio x_s + noise."""
     s, t = sorted(times)
     if t - s < 1e-3:
@@ -319,20 +320,20 @@ def test_eta_1_is_the_posterior_of_the_noising_process(path: Path, times: tuple[
 
 def test_a_step_along_a_flow_is_euler() -> None:
     x0, eps = start(), start(1)
-    path, t, s = get_path("flow"), torch.tensor(0.7), torch.tensor(0.5)
+    path, t, s = get_schedule("flow"), torch.tensor(0.7), torch.tensor(0.5)
     expected = path.mix(x0, eps, t) + (s - t) * (eps - x0)
     assert_close(step(path, x0, eps, t, s), expected)
 
 
 def test_infinite_eta_draws_all_noise_anew() -> None:
-    path, x0, noise = get_path("cosine"), start(), start(1)
+    path, x0, noise = get_schedule("cosine"), start(), start(1)
     t, s = torch.tensor([0.7, 0.5])
     got = step(path, x0, start(2), t, s, float("inf"), noise)
     assert_close(got, path.mix(x0, noise, s))
 
 
 def test_each_example_may_step_at_its_own_times() -> None:
-    path, x0, eps, noise = get_path("scaled_linear"), start(), start(1), start(2)
+    path, x0, eps, noise = get_schedule("scaled_linear"), start(), start(1), start(2)
     t, s = torch.tensor([0.9, 0.5, 0.3]), torch.tensor([0.8, 0.1, 0.0])
     got = step(path, x0, eps, t, s, 0.6, noise)
     for i in range(3):
@@ -341,8 +342,8 @@ def test_each_example_may_step_at_its_own_times() -> None:
 
 @quick
 @given(path=paths, eta=st.sampled_from([0.0, 0.5, 1.0]))
-def test_sample_is_the_step_repeated(path: Path, eta: float) -> None:
-    grid, x = grids.uniform(path, 6), start()
+def test_sample_is_the_step_repeated(path: NoiseSchedule, eta: float) -> None:
+    grid, x = uniform(path, 6), start()
     states = list(sample(model_of(path), x, path, grid, eta=eta, noise=fresh))
     for i, (t, s) in enumerate(pairwise(grid)):
         x0, eps = model_of(path)(x, t)
@@ -353,7 +354,7 @@ def test_sample_is_the_step_repeated(path: Path, eta: float) -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_state_holds_what_the_denoiser_said_not_what_was_made_of_it(name: str) -> None:
-    path, x = get_path("linear"), start()
+    path, x = get_schedule("linear"), start()
     for state in run(name, model_of(path), x, path, 5, noise=fresh):
         said, _ = model_of(path)(x, torch.tensor(state.t, dtype=torch.float64))
         assert_close(state.x0, said)
@@ -363,7 +364,7 @@ def test_a_state_holds_what_the_denoiser_said_not_what_was_made_of_it(name: str)
 def test_a_noisy_step_without_noise_is_refused() -> None:
     t, s = torch.tensor([0.7, 0.5])
     with pytest.raises(ValueError, match=r"eta = 1.0 adds noise: pass `noise`"):
-        step(get_path("flow"), start(), start(), t, s, eta=1.0)
+        step(get_schedule("flow"), start(), start(), t, s, eta=1.0)
 
 
 # --------------------------------------------------------------------------------------------------------- the samplers
@@ -374,23 +375,23 @@ def forbidden(index: int) -> Tensor:
 
 
 @quick
-@given(name=names, path=paths, grid=st.sampled_from(list(grids.GRIDS)), n=st.integers(1, 8))
-def test_eta_0_draws_no_noise_and_repeats_itself(name: str, path: Path, grid: str, n: int) -> None:
+@given(name=names, path=paths, grid=st.sampled_from(list(SPACINGS)), n=st.integers(1, 8))
+def test_eta_0_draws_no_noise_and_repeats_itself(name: str, path: NoiseSchedule, grid: str, n: int) -> None:
     once, again = (
-        last(run(name, model_of(path), start(), path, n, noise=forbidden, eta=0.0, grid=grid)) for _ in range(2)
+        last(run(name, model_of(path), start(), path, n, noise=forbidden, eta=0.0, timesteps=grid)) for _ in range(2)
     )
     assert_close(once, again, rtol=0, atol=0)
 
 
 def test_no_noise_is_drawn_for_the_step_into_clean_data() -> None:
     drawn = []
-    path = get_path("cosine")
+    path = get_schedule("cosine")
     last(run("ddpm", model_of(path), start(), path, 4, noise=lambda i: drawn.append(i) or fresh(i)))
     assert drawn == [0, 1, 2]
 
 
 def test_noise_is_drawn_where_none_is_given() -> None:
-    path = get_path("cosine")
+    path = get_schedule("cosine")
     torch.manual_seed(0)
     once, again = (last(run("ddpm", model_of(path), start(), path, 5)) for _ in range(2))
     assert not torch.allclose(once, again)
@@ -398,27 +399,27 @@ def test_noise_is_drawn_where_none_is_given() -> None:
 
 @quick
 @given(
-    name=names, path=paths, grid=st.sampled_from(list(grids.GRIDS)), n=st.integers(1, 8),
+    name=names, path=paths, grid=st.sampled_from(list(SPACINGS)), n=st.integers(1, 8),
     shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
 )  # fmt: skip
-def test_a_batch_is_its_examples_one_by_one(name: str, path: Path, grid: str, n: int, shape: list[int]) -> None:
+def test_a_batch_is_its_examples_one_by_one(name: str, path: NoiseSchedule, grid: str, n: int, shape: list[int]) -> None:
     """On any grid, for x of any shape."""
     x, *noises = torch.randn(n + 1, *shape, dtype=torch.float64)
-    together = last(run(name, model_of(path), x, path, n, noise=lambda k: noises[k], grid=grid))
+    together = last(run(name, model_of(path), x, path, n, noise=lambda k: noises[k], timesteps=grid))
     assert together.shape == x.shape
     for i in range(len(x)):
         one = slice(i, i + 1)
-        alone = last(run(name, model_of(path), x[one], path, n, noise=lambda k, one=one: noises[k][one], grid=grid))
+        alone = last(run(name, model_of(path), x[one], path, n, noise=lambda k, one=one: noises[k][one], timesteps=grid))
         assert_close(alone, together[one])
 
 
 @pytest.mark.parametrize("n", [1, 20])
 @pytest.mark.parametrize("grid", ["uniform", "karras"])
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_nothing_blows_up_from_pure_noise_in_float32(name: str, path: Path, grid: str, n: int) -> None:
-    for kind in KINDS:
-        states = list(run(name, by_kind(path, kind), start().float(), path, n, grid=grid))
+def test_nothing_blows_up_from_pure_noise_in_float32(name: str, path: NoiseSchedule, grid: str, n: int) -> None:
+    for kind in PREDICTION_TYPES:
+        states = list(run(name, by_kind(path, kind), start().float(), path, n, timesteps=grid))
         assert len(states) == n
         assert all(state.x.isfinite().all() and state.x.dtype == torch.float32 for state in states)
         # Heun averages eps over a step. From sigma / alpha = 20000 to 13 in one, as here, that says nothing of x0.
@@ -428,7 +429,7 @@ def test_nothing_blows_up_from_pure_noise_in_float32(name: str, path: Path, grid
 
 @pytest.mark.parametrize(("name", "expected"), [("linear", 2 * 5 - 1), ("flow", 2 * 5 - 2)])
 def test_heun_pays_twice_only_where_it_corrects(name: str, expected: int) -> None:
-    path, asked = get_path(name), []
+    path, asked = get_schedule(name), []
 
     def counted(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         asked.append(float(t))
@@ -438,26 +439,26 @@ def test_heun_pays_twice_only_where_it_corrects(name: str, expected: int) -> Non
     assert len(asked) == expected       # a flow begins in pure noise, which Heun does not correct
 
 
-@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_the_second_order_is_not_asked_of_first_and_infinite_steps(path: Path) -> None:
-    ahead = lookaheads(path, grids.uniform(path, 5))
+@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
+def test_the_second_order_is_not_asked_of_first_and_infinite_steps(path: NoiseSchedule) -> None:
+    ahead = lookaheads(path, uniform(path, 5))
     assert ahead[0] == ahead[-1] == 0 and min(ahead[2:-1]) > 0
     assert (ahead[1] == 0) == (path.name in ("cosine", "flow"))     # after a step out of pure noise
-    assert lookaheads(path, grids.uniform(path, 1)) == [0.0]
-    assert lookaheads(path, grids.uniform(path, 2)) == [0.0, 0.0]
+    assert lookaheads(path, uniform(path, 1)) == [0.0]
+    assert lookaheads(path, uniform(path, 2)) == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_no_value_is_read_back_while_sampling(name: str, scale: float) -> None:
     """Tensors on the meta device have no values: reading one, as a wait for the accelerator would, is an error."""
-    path, x = get_path("cosine"), torch.empty(SHAPE, device="meta")
+    path, x = get_schedule("cosine"), torch.empty(SHAPE, device="meta")
 
     def network(x: Tensor, timestep: Tensor) -> Tensor:
         assert timestep.device.type == "meta" and timestep.shape == (len(x),) and timestep.dtype == torch.float32
         return timestep.view(-1, 1, 1, 1) * x
 
-    model = cfg(denoiser(network, path, "v"), scale, interval=(0.2, 0.9), rescale=0.5, path=path)
+    model = cfg(denoiser(network, path, "v"), scale, interval=(0.2, 0.9), rescale=0.5, schedule=path)
     states = list(run(name, model, x, path, 4))
     assert states[-1].x.shape == SHAPE and states[-1].x.device.type == "meta"
     with pytest.raises(RuntimeError, match="meta"):
@@ -467,7 +468,7 @@ def test_no_value_is_read_back_while_sampling(name: str, scale: float) -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_guidance_doubles_the_rows_and_not_the_evaluations(name: str) -> None:
     """And scale 1 does not even do that."""
-    path = get_path("cosine")
+    path = get_schedule("cosine")
     rows: dict[float, list[int]] = {1.0: [], 5.0: []}
     for scale, asked in rows.items():
 
@@ -507,21 +508,21 @@ def test_names_and_aliases() -> None:
     ],
 )
 def test_run_refuses_at_once(given: dict, message: str) -> None:
-    path = get_path("cosine")
+    path = get_schedule("cosine")
     given = {"name": "ddim", "steps": 4, **given}
     with pytest.raises(ValueError, match=message):
         run(given.pop("name"), model_of(path), start(), path, given.pop("steps"), **given)
 
 
 def test_only_orders_1_and_2() -> None:
-    path = get_path("cosine")
+    path = get_schedule("cosine")
     with pytest.raises(ValueError, match="order is 3"):
-        last(sample(model_of(path), start(), path, grids.uniform(path, 3), order=3))
+        last(sample(model_of(path), start(), path, uniform(path, 3), order=3))
 
 
 def test_heun_can_be_called_directly() -> None:
-    path, grid = get_path("cosine"), grids.karras(get_path("cosine"), 5)
+    path, grid = get_schedule("cosine"), karras(get_schedule("cosine"), 5)
     assert_close(
         last(heun(model_of(path), start(), path, grid)),
-        last(run("heun", model_of(path), start(), path, 5, grid="karras")),
+        last(run("heun", model_of(path), start(), path, 5, timesteps="karras")),
     )

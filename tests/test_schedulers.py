@@ -18,10 +18,11 @@ from parity_table import Agree
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from minidiff import paths
-from minidiff.guidance import clip_x0
-from minidiff.samplers import run
-from minidiff.schedulers import OPTIONS, WholeTimesteps, from_diffusers
+from minidiff.diffusion.guidance import clip_x0
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
+from minidiff.diffusion.schedules import get_schedule
+from minidiff.pretrained.scheduler_config import OPTIONS, WholeTimesteps, from_diffusers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")      # numpy's, inside diffusers
 
@@ -69,12 +70,12 @@ def by_diffusers(scheduler: Any, n: int, monkeypatch: pytest.MonkeyPatch, **extr
 def by_us(config: dict[str, Any], n: int, sampler: str | None = None) -> Tensor:
     """The one that we make by the same config."""
     schedule = from_diffusers(config)
-    grid = schedule.grid(schedule.path, n)
-    model = paths.denoiser(NETWORK, schedule.path, schedule.kind)
+    grid = schedule.timesteps(schedule.schedule, n)
+    model = denoiser(NETWORK, schedule.schedule, schedule.prediction_type)
     if schedule.clip is not None:
-        model = clip_x0(model, schedule.path, schedule.clip)
+        model = clip_x0(model, schedule.schedule, schedule.clip)
     x = schedule.start(NOISE, grid)
-    states = run(sampler or schedule.sampler, model, x, schedule.path, n, grid=grid, noise=lambda i: FRESH[i])
+    states = run(sampler or schedule.sampler, model, x, schedule.schedule, n, timesteps=grid, noise=lambda i: FRESH[i])
     return list(states)[-1].x
 
 
@@ -142,7 +143,7 @@ def test_stable_diffusion_1_names_pndm_and_is_sampled_by_ddim(monkeypatch: pytes
         "steps_offset": 1, "trained_betas": None, "clip_sample": False,
     }  # fmt: skip
     schedule = from_diffusers(published)
-    assert (schedule.sampler, schedule.kind, schedule.path.name, schedule.clip) == ("ddim", "eps", "scaled_linear", None)
+    assert (schedule.sampler, schedule.prediction_type, schedule.schedule.name, schedule.clip) == ("ddim", "eps", "scaled_linear", None)
     theirs = by_diffusers(diffusers.DDIMScheduler.from_config(published), 10, monkeypatch)
     assert_close(by_us(published, 10), theirs, rtol=0, atol=1e-4)
     again = {**published, "_class_name": "DPMSolverMultistepScheduler"}
@@ -169,12 +170,12 @@ def test_what_a_file_leaves_out_is_as_diffusers_has_it(name: str) -> None:
 def test_null_means_the_default_and_foreign_options_are_passed_over() -> None:
     config = {"_class_name": "EulerAncestralDiscreteScheduler", "prediction_type": None, "use_karras_sigmas": True}
     plain, schedule = from_diffusers({"_class_name": config["_class_name"]}), from_diffusers(config)
-    assert schedule.kind == "eps" and schedule.clip is None
-    assert_close(schedule.grid(schedule.path, 5), plain.grid(plain.path, 5))
+    assert schedule.prediction_type == "eps" and schedule.clip is None
+    assert_close(schedule.timesteps(schedule.schedule, 5), plain.timesteps(plain.schedule, 5))
 
 
 def test_whole_timesteps_change_nothing_else() -> None:
-    flow = paths.get_path("flow")
+    flow = get_schedule("flow")
     rounded, cut = WholeTimesteps(flow, cut=False), WholeTimesteps(flow, cut=True)
     t = torch.tensor([0.0, 0.1234, 0.9876, 1.0], dtype=torch.float64)
     assert (rounded.timestep(t).tolist(), cut.timestep(t).tolist()) == ([0, 123, 988, 1000], [0, 123, 987, 1000])
@@ -216,6 +217,6 @@ def test_every_grid_can_be_walked(name: str) -> None:
     for n in (1, 2, 3, 7, 50):
         for sampler in ("ddim", "heun", "dpmpp_2m"):
             assert by_us({"_class_name": name}, n, sampler).isfinite().all()
-        assert schedule.grid(schedule.path, n).shape == (n + 1,)
+        assert schedule.timesteps(schedule.schedule, n).shape == (n + 1,)
     with pytest.raises(ValueError, match="Steps is 0"):
-        schedule.grid(schedule.path, 0)
+        schedule.timesteps(schedule.schedule, 0)

@@ -12,8 +12,8 @@ from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
-from minidiff.interop import from_transformers_clip, load_strict, read_weights
 from minidiff.models.siglip import SigLIP, SigLIPTextConfig, SigLIPVisionConfig, siglip_loss
+from minidiff.pretrained.state_dicts import from_transformers_clip, load_strict, read_weights
 
 SHAPE: dict[str, Any] = {"hidden_size": 24, "layers": 2, "heads": 3, "intermediate": 40, "projection_dim": 24}
 TEXT = SigLIPTextConfig(**SHAPE, vocab_size=30, max_length=7)

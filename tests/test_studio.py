@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from minidiff.messages import LANGS
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.png import read_png, save_images
-from minidiff.request import MAX_SEED, Request, RequestError
-from minidiff.samplers import SAMPLERS
-from minidiff.shipped import drawing_models
+from minidiff.diffusion.samplers import SAMPLERS
+from minidiff.pipelines.loading import drawing_models
+from minidiff.pipelines.messages import LANGS
+from minidiff.pipelines.png_metadata import read_png, save_images
+from minidiff.pipelines.request import MAX_SEED, Request, RequestError
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
 from minidiff.studio import app, callbacks, create, html, security  # noqa: E402
 from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label  # noqa: E402
 from minidiff.studio.models import Models
@@ -464,7 +464,7 @@ def test_a_taken_port_is_said(address: str, pipeline: TextToImage) -> None:
 
 
 def test_examples_hold_no_unseen_word() -> None:
-    from minidiff import zoo
+    from minidiff.pretrained import zoo
     from minidiff.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(zoo.path("tokenizer", zoo.SHIPPED))

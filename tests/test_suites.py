@@ -12,13 +12,13 @@ import torch
 from conftest import write_tiny_zoo
 
 from benchmarks.pictures import PROMPTS
-from minidiff import zoo
-from minidiff.data.captions import strip_accents
-from minidiff.data.scenes import Scene, complete, is_held_out, is_unseen, layout, render
-from minidiff.evaluate import prompts, quality, report, suites
+from minidiff.data.world.captions import strip_accents
+from minidiff.data.world.scenes import Scene, complete, is_held_out, is_unseen, layout, render
+from minidiff.evaluate import prompt_following, quality, report, suites
 from minidiff.evaluate.judge import Detection, Judge, JudgeConfig, Seen, config_to_dict
 from minidiff.evaluate.suites import CATEGORIES, LANGS, Prompt, suite
 from minidiff.evaluate.verdict import judge
+from minidiff.pretrained import zoo
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +81,19 @@ def test_a_perfect_painter_scores_one_and_a_distracted_one_does_not(shipped):
     def paint(texts: list[str]) -> np.ndarray:
         return np.stack([render(drawn(by_text[text], 3)).image for text in texts])
 
-    figures = prompts.accuracy(paint, few, shipped, ("en", "vi"))
+    figures = prompt_following.accuracy(paint, few, shipped, ("en", "vi"))
     assert figures["en"] >= 0.95 and figures["vi"] >= 0.95 and figures["en_binding"] >= 0.75
-    astray = prompts.accuracy(lambda texts: np.roll(paint(texts), 1, axis=0), few, shipped, batch=24)
+    astray = prompt_following.accuracy(lambda texts: np.roll(paint(texts), 1, axis=0), few, shipped, batch=24)
     assert astray["en"] <= 0.2
-    results = prompts.assess(paint, few, shipped)
-    assert prompts.shuffled(results).figures()["overall"] <= 0.2
+    results = prompt_following.assess(paint, few, shipped)
+    assert prompt_following.shuffled(results).figures()["overall"] <= 0.2
 
 
 def test_figures_are_shares_with_intervals():
     p = [Prompt(category, Scene(None, (), seed=k), {}) for k, category in enumerate(("object", "colour", "colour"))]
-    verdicts = [prompts.Verdict({"object": True}), prompts.Verdict({"object": True, "colour": False}),
-                prompts.Verdict({"object": True, "colour": True})]  # fmt: skip
-    figures = prompts.Results(p, verdicts).figures()
+    verdicts = [prompt_following.Verdict({"object": True}), prompt_following.Verdict({"object": True, "colour": False}),
+                prompt_following.Verdict({"object": True, "colour": True})]  # fmt: skip
+    figures = prompt_following.Results(p, verdicts).figures()
     assert figures["overall"] == pytest.approx(2 / 3) and figures["colour"] == 0.5 and figures["object"] == 1.0
     assert figures["attributes"] == {"object": 1.0, "colour": 0.5}
     low, high = figures["intervals"]["overall"]
@@ -103,8 +103,8 @@ def test_figures_are_shares_with_intervals():
 def test_pictures_of_one_prompt_are_no_independent_witnesses():
     """Three times the same verdict on each prompt widens nothing and narrows nothing."""
     p = [Prompt("object", Scene(None, (), seed=k), {}) for k in range(60)]
-    verdicts = [prompts.Verdict({"object": k % 5 > 0}) for k in range(60)]
-    once, thrice = prompts.Results(p, verdicts).figures(), prompts.Results(3 * p, 3 * verdicts).figures()
+    verdicts = [prompt_following.Verdict({"object": k % 5 > 0}) for k in range(60)]
+    once, thrice = prompt_following.Results(p, verdicts).figures(), prompt_following.Results(3 * p, 3 * verdicts).figures()
     assert once["intervals"] == thrice["intervals"] and once["overall"] == thrice["overall"] == 0.8
     assert once["intervals"]["overall"][1] - once["intervals"]["overall"][0] > 0.15
 
@@ -139,7 +139,7 @@ def test_more_prompts_than_a_category_has_are_refused(monkeypatch):
 
 def test_evaluate_prompts_writes_what_it_promises(zoo_with_judge, tmp_path, capsys):
     sizes = {"per_category": 1, "steps": 2, "batch": 4, "judged": 8}
-    prompts.evaluate(prompts.PromptsRun(json=tmp_path / "out.json", seen=True, dtype="float32", **sizes))
+    prompt_following.evaluate(prompt_following.PromptsRun(json=tmp_path / "out.json", seen=True, dtype="float32", **sizes))
     saved = json.loads((tmp_path / "out.json").read_text())
     assert all(set(saved[lang]) >= {"overall", *CATEGORIES} for lang in LANGS)
     assert saved["n"] == 6 and set(saved["judge"]) >= {"object", "overall"} and saved["gap"] >= 0
@@ -155,27 +155,27 @@ def test_prompts_to_choose_by_are_others_than_the_published(zoo_with_judge, tmp_
     sizes = {"per_category": 1, "steps": 1, "batch": 4, "judged": 8}
     asked = {}
     for number in (0, 1):
-        prompts.evaluate(prompts.PromptsRun(json=tmp_path / "out.json", dtype="float32", suite=number, seen=True, **sizes))
+        prompt_following.evaluate(prompt_following.PromptsRun(json=tmp_path / "out.json", dtype="float32", suite=number, seen=True, **sizes))
         saved = json.loads((tmp_path / "out.json").read_text())
         assert saved["run"]["suite"] == number
         asked[number] = [prompt["en"] for prompt in saved["prompts"]]
         assert asked[number] == [prompt.texts["en"] for prompt in suites.suite(1, seed=number)]
     assert not set(asked[0]) & set(asked[1])
     with pytest.raises(ValueError, match="--suite must be at least 0, not -1"):
-        prompts.PromptsRun(suite=-1)
+        prompt_following.PromptsRun(suite=-1)
 
 
 def test_the_same_prompt_starts_from_the_same_noise_in_every_language_and_batch(zoo_with_judge):
-    from minidiff.pipeline import load_pipeline
+    from minidiff.pipelines.text_to_image import load_pipeline
 
     pipeline = load_pipeline(dtype="float32", device="cpu")
-    run = prompts.PromptsRun(steps=2)
+    run = prompt_following.PromptsRun(steps=2)
     texts = ["a big red star", "a small blue house", "a cat"]
-    together = prompts.pipeline_generator(pipeline, run, 5)(texts)
-    generate = prompts.pipeline_generator(pipeline, run, 5)
+    together = prompt_following.pipeline_generator(pipeline, run, 5)(texts)
+    generate = prompt_following.pipeline_generator(pipeline, run, 5)
     apart = torch.cat([generate(texts[:1]), generate(texts[1:])])
     torch.testing.assert_close(together, apart, atol=1e-4, rtol=0)
-    assert not torch.allclose(prompts.pipeline_generator(pipeline, run, 6)(texts), together, atol=1e-3)
+    assert not torch.allclose(prompt_following.pipeline_generator(pipeline, run, 6)(texts), together, atol=1e-3)
 
 
 def test_evaluate_quality_puts_figures_beside_floor_and_ceilings(zoo_with_judge, tmp_path, monkeypatch, capsys):
@@ -188,7 +188,7 @@ def test_evaluate_quality_puts_figures_beside_floor_and_ceilings(zoo_with_judge,
 
 
 def _renders(first: int, count: int, split: str, size: int) -> np.ndarray:
-    from minidiff.data.scenes import scene_at
+    from minidiff.data.world.scenes import scene_at
 
     return np.stack([render(scene_at(k, split), size).image for k in range(first, first + count)])
 

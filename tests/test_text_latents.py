@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from minidiff.data.captions import drop_details, phrase
-from minidiff.data.scenes import Scene, is_loose, scene_at
-from minidiff.losses import sample_times
-from minidiff.train import text_latents
+from minidiff.data.world.captions import drop_details, phrase
+from minidiff.data.world.scenes import Scene, is_loose, scene_at
+from minidiff.diffusion.losses import sample_times
+from minidiff.train import latent_diffusion
 from minidiff.train.dit import DiTRun, DiTTask
 from minidiff.train.loop import Step, TrainingError, mix_seed
 
@@ -34,7 +34,7 @@ def numbered(count: int, split: str = "train") -> np.ndarray:
 @pytest.fixture(autouse=True)
 def zoo_of_nobody(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIDIFF_ZOO", str(tiny_zoo))
-    monkeypatch.setattr(text_latents, "cached_latents", numbered)
+    monkeypatch.setattr(latent_diffusion, "cached_latents", numbered)
 
 
 def shown(count: int, **options: float) -> list[int]:
@@ -63,7 +63,7 @@ def test_as_many_captions_as_asked_are_by_a_terse_speaker(monkeypatch: pytest.Mo
         heard.append(talkative)
         return drop_details(scene, rng, talkative)
 
-    monkeypatch.setattr(text_latents, "drop_details", listen)
+    monkeypatch.setattr(latent_diffusion, "drop_details", listen)
     shown(1500, terse=terse)
     assert set(heard) <= {0.5, 1.0}
     assert heard.count(0.5) / 1500 == pytest.approx(terse, abs=0.04 if 0 < terse < 1 else 0)
@@ -86,7 +86,7 @@ def test_times_are_pushed_towards_the_noise(shift: float) -> None:
 @pytest.mark.parametrize("spots", [0.0, 0.4, 1.0])
 def test_as_many_captions_as_asked_tell_where_things_stand(monkeypatch: pytest.MonkeyPatch, spots: float) -> None:
     told: list[Scene] = []
-    monkeypatch.setattr(text_latents, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
+    monkeypatch.setattr(latent_diffusion, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
     shown(1500, spots=spots, loose=1.0)
     open_ones = [claim for claim in told if len(claim.groups) == 3]
     telling = sum(any(group.spot for group in claim.groups) for claim in open_ones) / len(open_ones)
@@ -97,7 +97,7 @@ def test_as_many_captions_as_asked_tell_where_things_stand(monkeypatch: pytest.M
 @pytest.mark.parametrize("sides", [0.0, 0.3, 1.0])
 def test_as_many_pictures_as_asked_are_of_sides_and_captions_say_so(monkeypatch: pytest.MonkeyPatch, sides: float) -> None:
     told: list[Scene] = []
-    monkeypatch.setattr(text_latents, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
+    monkeypatch.setattr(latent_diffusion, "phrase", lambda claim, *rest: told.append(claim) or phrase(claim, *rest))
     numbers = shown(600, sides=sides, terse=0.5, spots=0.5)
     assert {number for number in numbers if number >= 1000} == (set(range(1000, 1008)) if sides else set())
     assert sum(number >= 1000 for number in numbers) / 600 == pytest.approx(sides, abs=0.08 if 0 < sides < 1 else 0)

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidiff import zoo
-from minidiff.data import captions
+from minidiff.data.world import captions
+from minidiff.pretrained import zoo
 from minidiff.text import Tokenizer, normalise
 
 TEXTS = ["a big red star left of a small house", "một ngôi nhà màu xanh lá ở bên trái", "mot ngoi nha mau xanh la",

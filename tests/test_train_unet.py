@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from minidiff import zoo
-from minidiff.data.scenes import KINDS
+from minidiff.data.latent_cache import cached_latents
+from minidiff.data.world.scenes import SHAPES
 from minidiff.evaluate.judge import Judge
-from minidiff.pipeline import load_pipeline
-from minidiff.request import Request
-from minidiff.train import dit, pixels, text_latents, unet
-from minidiff.train.images import to_tensor
-from minidiff.train.latents import cached_latents
+from minidiff.pipelines.request import Request
+from minidiff.pipelines.text_to_image import load_pipeline
+from minidiff.pretrained import zoo
+from minidiff.train import dit, latent_diffusion, pixels, unet
 from minidiff.train.loop import Step, TrainingError, fit
+from minidiff.utils.images import to_tensor
 
 SETTINGS: dict[str, Any] = {"steps": 2, "warmup": 1, "workers": 0, "validate_every": 100, "batch": 8}
 CAPTIONS: dict[str, Any] = {
@@ -47,7 +47,7 @@ def trained(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory):  # type: 
     config, state = zoo.load("world-judge", zoo.SHIPPED)
     zoo.add("world-judge", state, config, root=root / "zoo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_latents, "cached_latents", few_latents)
+        patch.setattr(latent_diffusion, "cached_latents", few_latents)
         patch.setenv("MINIDIFF_ZOO", str(root / "zoo"))
         patch.chdir(root)
         unet.train(unet.UNetRun(**CAPTIONS, **SETTINGS))
@@ -196,7 +196,7 @@ def test_cached_portraits_are_drawn_once(trained: Path, monkeypatch: pytest.Monk
 
 def test_the_judge_recognises_real_portraits_and_no_others(shipped: Judge) -> None:
     """It has never seen one: what it knows are whole pictures, of which these are enlarged parts."""
-    pictures, labels = to_tensor(pixels.portraits(360, "test")), torch.arange(360) % len(KINDS)
+    pictures, labels = to_tensor(pixels.portraits(360, "test")), torch.arange(360) % len(SHAPES)
     assert pixels.recognised(shipped, pictures, labels).float().mean() >= 0.99
     assert pixels.recognised(shipped, pictures, labels.roll(1)).float().mean() < 0.01
     assert not pixels.recognised(shipped, torch.zeros(2, 3, 32, 32), torch.tensor([0, 1])).any()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from minidiff import zoo
-from minidiff.data.scenes import Group, Scene, layout, scene_at
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.request import Request
-from minidiff.train import clip, dit, reading, seeing, vae
-from minidiff.train.latents import cached_latents
+from minidiff.data.latent_cache import cached_latents
+from minidiff.data.world.scenes import Group, Scene, layout, scene_at
+from minidiff.pipelines.request import Request
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pretrained import zoo
+from minidiff.train import caption_questions, clip, dit, token_labels, vae
 from minidiff.train.loop import TrainingError
 
 
@@ -79,28 +79,28 @@ def test_an_unknown_text_mode_is_refused(trained: Path) -> None:
 def test_a_perfect_reader_has_no_loss_and_a_swapped_colour_has() -> None:
     claims = [Scene("night", (Group("star", "red"), Group("house", "blue")), "left")]
     swapped = [Scene("night", (Group("star", "blue"), Group("house", "red")), "left")]
-    truth = reading.answers(claims)
+    truth = caption_questions.answers(claims)
     sure = {k: 50 * torch.nn.functional.one_hot(v.clamp(min=0), 12).float() for k, v in truth.items()}
-    loss, shares = reading.reading_loss(sure, truth)
+    loss, shares = caption_questions.reading_loss(sure, truth)
     assert loss < 1e-6 and shares["read_colour"] == 1 and shares["read_relation"] == 1
-    loss, shares = reading.reading_loss(sure, reading.answers(swapped))
+    loss, shares = caption_questions.reading_loss(sure, caption_questions.answers(swapped))
     assert loss > 1 and shares["read_colour"] == 0
 
 
 def test_a_relation_is_read_from_its_subject() -> None:
     """"star left of house": the pair (star, house) is "left", and (house, star) is unsaid."""
-    truth = reading.answers([Scene(None, (Group("star"), Group("house")), "left")])["relation"][0]
-    star, house = reading.KINDS.index("star"), reading.KINDS.index("house")
-    assert truth[star, house] == reading.label(reading.RELATIONS, "left") and truth[house, star] == reading.UNSAID
-    assert (truth != reading.IGNORED).sum() == 2
+    truth = caption_questions.answers([Scene(None, (Group("star"), Group("house")), "left")])["relation"][0]
+    star, house = caption_questions.SHAPES.index("star"), caption_questions.KINDS.index("house")
+    assert truth[star, house] == caption_questions.label(caption_questions.RELATIONS, "left") and truth[house, star] == caption_questions.UNSAID
+    assert (truth != caption_questions.IGNORED).sum() == 2
 
 
 def test_token_truth_finds_each_thing_at_its_place() -> None:
     for scene in (scene_at(k, "judge") for k in range(50)):
-        truth = seeing.token_truth([scene], grid=16)
+        truth = token_labels.token_truth([scene], grid=16)
         kinds = truth["kind"].view(16, 16)
         for thing in layout(scene):
-            expected = seeing.KINDS.index(scene.groups[thing.group].kind) + 1
+            expected = token_labels.KINDS.index(scene.groups[thing.group].kind) + 1
             assert kinds[min(15, int(thing.y * 16)), min(15, int(thing.x * 16))] == expected
         assert ((truth["kind"] == 0) == (truth["colour"] == 0)).all()
 

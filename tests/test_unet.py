@@ -14,9 +14,9 @@ from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
+from minidiff.inference.cpu import PackedLinear, PackedSelfAttention
 from minidiff.models.dit import KeysValues
 from minidiff.models.unet import UNet, UNetConfig
-from minidiff.nn.packed import PackedLinear, PackedSelfAttention
 
 SMALL: dict[str, Any] = {"sample_size": 8, "groups": 4, "layers": 1, "channels": (8, 16), "attention": (True, False)}
 CAPTIONED = UNetConfig(**SMALL, heads=4, context_dim=12)
@@ -164,7 +164,7 @@ def test_a_context_gives_what_its_caption_gives(masked: bool) -> None:
     model = shaken(WITH_CAPTIONS["three levels, more out than in"])
     given = inputs()
     expected = model(**given) if masked else model(given["x"], given["timestep"], given["context"])
-    ready = model.context_keys(given["context"], given["mask"] if masked else None)
+    ready = model.prepare_context(given["context"], given["mask"] if masked else None)
     assert len(ready.blocks) == 7 and all(isinstance(block, KeysValues) for block in ready.blocks)
     assert_close(model(given["x"], given["timestep"], ready), expected)
 
@@ -176,7 +176,7 @@ def test_two_captions_a_latent_in_one_call(shared_time: bool) -> None:
     x, timestep, context, mask = inputs().values()
     timestep = timestep[1:2] if shared_time else timestep
     other, other_mask = context.flip(0) + 1, mask.flip(0)
-    both = model.context_keys(torch.cat([context, other]), torch.cat([mask, other_mask]))
+    both = model.prepare_context(torch.cat([context, other]), torch.cat([mask, other_mask]))
     expected = torch.cat([model(x, timestep, context, mask), model(x, timestep, other, other_mask)])
     assert_close(model(x, timestep, both), expected, rtol=1e-4, atol=1e-5)
 
@@ -203,7 +203,7 @@ def test_a_packed_unet_predicts_the_same(name: str) -> None:
     if config.context_dim:
         block = packed.transformers[0].block
         assert isinstance(block.attn1, PackedSelfAttention) and isinstance(block.ff.net[2], PackedLinear)
-        ready = packed.context_keys(given["context"], given["mask"])
+        ready = packed.prepare_context(given["context"], given["mask"])
         assert_close(packed(given["x"], given["timestep"], ready), expected, rtol=1e-4, atol=1e-5)
     UNet(config).load_state_dict(model.state_dict(), strict=True)    # the original kept its weights
 
@@ -310,11 +310,11 @@ def test_what_does_not_fit_is_said_at_the_door() -> None:
         (lambda: model(x, timestep), "called with context"),
         (lambda: model(x, timestep, context, mask, torch.zeros(3).long()), "called without labels"),
         (lambda: model(x, timestep, context[:2], mask[:2]), "2 captions for 3 latents"),
-        (lambda: model(x, timestep, model.context_keys(context[:2], mask[:2])), "2 captions for 3 latents"),
+        (lambda: model(x, timestep, model.prepare_context(context[:2], mask[:2])), "2 captions for 3 latents"),
         (lambda: labelled(pixels, timestep), "called with labels"),
         (lambda: labelled(pixels, timestep, labels=torch.zeros(2).long()), "3 pictures"),
         (lambda: labelled(pixels, timestep, context, labels=torch.zeros(3).long()), "called without context"),
-        (lambda: labelled.context_keys(context, mask), "no cross-attention"),
+        (lambda: labelled.prepare_context(context, mask), "no cross-attention"),
     ):
         with pytest.raises(ValueError, match=says):
             call()

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from minidiff import zoo
-from minidiff.data.captions import ENGLISH, LANGS, drop_details, phrase, spot_words, strip_accents
-from minidiff.data.scenes import RELATIONS, Scene, sample_scene
-from minidiff.data.upsampling import AXES, GRAMMARS, read, upsample
-from minidiff.evaluate.prompts import PromptsRun, pipeline_generator
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.png import read_png, save_images
-from minidiff.request import Request
+from minidiff.data.world.captions import ENGLISH, LANGS, drop_details, phrase, spot_words, strip_accents
+from minidiff.data.world.prompt_expansion import AXES, GRAMMARS, expand_prompt, read
+from minidiff.data.world.scenes import RELATIONS, Scene, sample_scene
+from minidiff.evaluate.prompt_following import PromptsRun, pipeline_generator
+from minidiff.pipelines.png_metadata import read_png, save_images
+from minidiff.pipelines.request import Request
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pretrained import zoo
 
 PLACES = {  # what is put in, by the number of things; without accents, as the Vietnamese typed so has it
     "en": ({" on the left", " on the right", " at the top", " at the bottom", " in the middle"},
@@ -40,7 +40,7 @@ def test_every_caption_of_the_world_is_understood(lang: str) -> None:
         sentence = read(text)
         if claim.relation not in (None, "between") or any(group.place for group in claim.groups):
             assert sentence is None, text
-            assert upsample(text, k) == upsample(text, k, spots=True) == text
+            assert expand_prompt(text, k) == expand_prompt(text, k, spots=True) == text
         else:
             assert sentence is not None, text
             assert sentence.counts == tuple(group.count for group in claim.groups), text
@@ -54,7 +54,7 @@ def test_places_are_put_in_and_nothing_else(lang: str) -> None:
     said: list[set[str]] = [set(), set()]
     for k, claim in enumerate(claims(1500)):
         text = phrase(claim, lang, random.Random(k))
-        sentence, drawn = read(text), upsample(text, k)
+        sentence, drawn = read(text), expand_prompt(text, k)
         if sentence is None:
             continue
         counts, things = sentence.counts, sentence.things
@@ -74,7 +74,7 @@ def test_spots_are_said_in_the_words_of_the_captions_that_teach_them(lang: str) 
     said = set()
     for k, claim in enumerate(claims(1500)):
         if claim.relation == "between":
-            drawn = upsample(phrase(claim, lang, random.Random(k)), k, spots=True)
+            drawn = expand_prompt(phrase(claim, lang, random.Random(k)), k, spots=True)
             captions = {phrase(with_spots(claim, axis), lang, random.Random(k)): axis for axis in AXES}
             assert drawn in captions
             said.add(captions[drawn])
@@ -88,20 +88,20 @@ def with_spots(claim: Scene, axis: tuple[str, str]) -> Scene:
 
 def test_spots_are_said_of_what_people_type_too() -> None:
     listed = "a cat, a red house, and a bird at sea"
-    assert {upsample(listed, seed, spots=True) for seed in range(40)} == {
+    assert {expand_prompt(listed, seed, spots=True) for seed in range(40)} == {
         f"a cat between a red house{spot_words(one, ENGLISH)} and a bird{spot_words(other, ENGLISH)}, at sea"
         for one, other in AXES
     }
-    assert upsample("a cat between two houses and a tree", 0, spots=True) == "a cat between two houses and a tree"
-    assert upsample("a cat between a house and a tree", 0) == "a cat between a house and a tree"
+    assert expand_prompt("a cat between two houses and a tree", 0, spots=True) == "a cat between two houses and a tree"
+    assert expand_prompt("a cat between a house and a tree", 0) == "a cat between a house and a tree"
 
 
 def test_of_three_things_the_first_comes_between_the_others() -> None:
-    assert upsample("a cat, a red house and two birds", 0) == "a cat, a red house and two birds"  # no place for these
-    assert upsample("at night, a cat, a red house and a bird", 0) == "at night, a cat between a red house and a bird"
+    assert expand_prompt("a cat, a red house and two birds", 0) == "a cat, a red house and two birds"  # no place for these
+    assert expand_prompt("at night, a cat, a red house and a bird", 0) == "at night, a cat between a red house and a bird"
     text = "một con mèo, một ngôi nhà đỏ và một con chim trên biển"
-    assert upsample(text, 0) == "một con mèo ở giữa một ngôi nhà đỏ và một con chim trên biển"
-    assert upsample(strip_accents(text), 0) == "mot con meo o giua mot ngoi nha do va mot con chim tren bien"
+    assert expand_prompt(text, 0) == "một con mèo ở giữa một ngôi nhà đỏ và một con chim trên biển"
+    assert expand_prompt(strip_accents(text), 0) == "mot con meo o giua mot ngoi nha do va mot con chim tren bien"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_of_three_things_the_first_comes_between_the_others() -> None:
     ],
 )
 def test_two_or_three_of_a_kind_are_told_apart(prompt: str, first: str, second: str, sides: int) -> None:
-    drawn = {upsample(prompt, seed) for seed in range(40)}
+    drawn = {expand_prompt(prompt, seed) for seed in range(40)}
     told = {text.removeprefix(first).removesuffix(second) for text in drawn}
     ways = PLACES["en"][1] | PLACES["vi"][1] | set(map(strip_accents, PLACES["vi"][1]))
     assert len(told) == sides and told <= ways
@@ -131,7 +131,7 @@ def test_what_is_told_apart_is_as_many_as_before(lang: str) -> None:
     for k, claim in enumerate(claims(1500)):
         counts = [group.count for group in claim.groups]
         if counts in ([2], [3]):
-            drawn = upsample(phrase(claim, lang, random.Random(k)), k)
+            drawn = expand_prompt(phrase(claim, lang, random.Random(k)), k)
             sides = [plain(f" {grammar.relations[name][0]} ") for name in RELATIONS[:4]]
             (side,) = (side for side in sides if side in drawn)
             sentence = read(drawn.replace(side, f" {plain(grammar.conjunction)} "))
@@ -141,21 +141,21 @@ def test_what_is_told_apart_is_as_many_as_before(lang: str) -> None:
 
 
 def test_people_type_less_tidily_than_the_world() -> None:
-    assert upsample("A Cat, a house, and a tree.", 1) == "A Cat between a house and a tree."
-    assert upsample("red star", 1) in {f"red star{place}" for place in PLACES["en"][0]}
-    assert upsample("a red big star, at night!", 1).endswith(", at night!")
+    assert expand_prompt("A Cat, a house, and a tree.", 1) == "A Cat between a house and a tree."
+    assert expand_prompt("red star", 1) in {f"red star{place}" for place in PLACES["en"][0]}
+    assert expand_prompt("a red big star, at night!", 1).endswith(", at night!")
 
 
 @pytest.mark.parametrize(
     "prompt", ["a dog and a cat", "an astronaut on a horse", "four cars", "stars", "", "🐈 và một ngôi nhà", "a cat and"]
 )
 def test_what_is_not_understood_or_has_no_place_is_left_alone(prompt: str) -> None:
-    assert upsample(prompt, 3) == prompt
+    assert expand_prompt(prompt, 3) == prompt
 
 
 def test_a_seed_says_the_same_in_every_language() -> None:
     english, vietnamese = ("a cat and a house", "một con mèo và một ngôi nhà")
-    pairs = {(upsample(english, seed)[5:-7], upsample(vietnamese, seed)[11:-12]) for seed in range(40)}
+    pairs = {(expand_prompt(english, seed)[5:-7], expand_prompt(vietnamese, seed)[11:-12]) for seed in range(40)}
     assert pairs == {
         (" to the left of ", " ở bên trái "), (" to the right of ", " ở bên phải "), (" above ", " ở phía trên "),
         (" below ", " ở phía dưới "),
@@ -179,22 +179,22 @@ def test_spots_are_said_to_a_model_that_has_learnt_them(tiny_zoo: Path, tmp_path
     zoo.add("world-dit", state, {**config, "spots": True}, root=tmp_path / "zoo")
     prompt = "a cat between a house and a tree"
     asked = Request(prompt, steps=1, seed=3)
-    learnt, not_learnt = (load_pipeline(device="cpu", root=root).drawn_as(asked) for root in (tmp_path / "zoo", tiny_zoo))
-    assert learnt == [upsample(prompt, 3, spots=True)] and not_learnt == [prompt] != learnt
+    learnt, not_learnt = (load_pipeline(device="cpu", root=root).expanded_prompt(asked) for root in (tmp_path / "zoo", tiny_zoo))
+    assert learnt == [expand_prompt(prompt, 3, spots=True)] and not_learnt == [prompt] != learnt
 
 
 def test_a_picture_is_drawn_from_the_upsampled_prompt_of_its_own_seed(pipeline: TextToImage, tmp_path: Path) -> None:
     asked = Request(OPEN, steps=2, seed=5, num_images=3)
-    drawn_as = pipeline.drawn_as(asked)
-    assert drawn_as == [upsample(OPEN, seed) for seed in (5, 6, 7)] and len(set(drawn_as)) > 1
+    expanded_prompt = pipeline.expanded_prompt(asked)
+    assert expanded_prompt == [expand_prompt(OPEN, seed) for seed in (5, 6, 7)] and len(set(expanded_prompt)) > 1
     images = pipeline(asked)
-    for image, text, seed in zip(images, drawn_as, (5, 6, 7), strict=True):
+    for image, text, seed in zip(images, expanded_prompt, (5, 6, 7), strict=True):
         (alone,) = pipeline(Request(text, steps=2, seed=seed))
         assert image.tobytes() == alone.tobytes()
     (plain,) = pipeline(Request(OPEN, steps=2, seed=5, upsample=False))
     assert plain.tobytes() != images[0].tobytes()
-    paths = save_images(images, tmp_path / "a.png", asked, drawn_as=drawn_as)
-    assert [read_png(path)["drawn_as"] for path in paths] == drawn_as
+    paths = save_images(images, tmp_path / "a.png", asked, expanded_prompt=expanded_prompt)
+    assert [read_png(path)["expanded_prompt"] for path in paths] == expanded_prompt
 
 
 def test_the_suite_is_drawn_with_it_and_without(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,9 +203,9 @@ def test_the_suite_is_drawn_with_it_and_without(pipeline: TextToImage, monkeypat
     monkeypatch.setattr(pipeline, "sample", lambda texts, *rest: given.extend(texts) or sample(texts, *rest))
     for upsampled in (True, False):
         pipeline_generator(pipeline, PromptsRun(steps=1, upsample=upsampled), first_seed=8)([OPEN, OPEN])
-    assert given == [upsample(OPEN, 8), upsample(OPEN, 9), OPEN, OPEN]
+    assert given == [expand_prompt(OPEN, 8), expand_prompt(OPEN, 9), OPEN, OPEN]
 
 
 def test_other_models_draw_from_the_prompt_as_it_is(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "upsampler", None)
-    assert pipeline.drawn_as(Request(OPEN, num_images=2)) == [OPEN, OPEN]
+    monkeypatch.setattr(pipeline, "prompt_expander", None)
+    assert pipeline.expanded_prompt(Request(OPEN, num_images=2)) == [OPEN, OPEN]

@@ -8,8 +8,8 @@ import torch
 from parity_table import Agree
 from torch.distributions import Normal, kl_divergence
 
-from minidiff.interop import from_old_vae, load_strict
 from minidiff.models.vae import VAE, VAEConfig
+from minidiff.pretrained.state_dicts import from_old_vae, load_strict
 
 SHAPES = {
     "ours": VAEConfig((16, 32, 64, 128), 4, 1, 8),

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minidiff.data import captions, scenes
-from minidiff.data.drawing import COLOURS
-from minidiff.data.scenes import Group, Scene, layout, render, sample_scene, scene_at
+from minidiff.data.world import captions, scenes
+from minidiff.data.world.drawing import COLOURS
+from minidiff.data.world.scenes import Group, Scene, layout, render, sample_scene, scene_at
 
 
 def many(count: int = 300, split: str = "judge") -> list[Scene]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minidiff import zoo
+from minidiff.pretrained import zoo
 
 
 @pytest.fixture()
@@ -91,7 +91,7 @@ def test_weights_that_no_longer_fit_each_other_are_named(small: Path) -> None:
     text, healthy = zoo.table(small)
     assert not healthy and "'two' was trained with another 'one'" in text
     with pytest.raises(zoo.ZooError, match="another 'one'"):
-        zoo.check_company("two", small)
+        zoo.check_dependencies("two", small)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e6])

@@ -105,9 +105,9 @@ show([generate_image(text, seed=3)[0] for text in (english, vietnamese, unaccent
 # bạn. Mục 7 sẽ xem kỹ chuyện này.
 
 # %%
-from minidiff.data.scenes import COLOURS, KINDS, SETTINGS
+from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES
 
-print(*(" ".join(words) for words in (KINDS, COLOURS, SETTINGS)), sep="\n")
+print(*(" ".join(words) for words in (SHAPES, COLOURS, SETTINGS)), sep="\n")
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** `num_images=3, seed=42` draws three pictures, with seeds 42, 43 and 44. Then we ask for seed 43 alone. Is it
@@ -149,9 +149,9 @@ print("equal:", alone.tobytes() == three[1].tobytes())
 # Lấy $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, tức 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
 
 # %%
-from minidiff.paths import get_path
+from minidiff.diffusion.schedules import get_schedule
 
-path = get_path("cosine")
+path = get_schedule("cosine")
 x0, eps, t = (torch.tensor(number, dtype=torch.float64) for number in (0.8, -0.4, 2 / 3))
 alpha, sigma = path.alpha(t), path.sigma(t)
 x_t = alpha * x0 + sigma * eps
@@ -168,8 +168,8 @@ assert torch.equal(x_t, path.mix(x0, eps, t))
 # (forward process)**, không cần mạng nào cả, và ở $t = 1$ cảnh không còn lại gì.
 
 # %% slide="slide"
-from minidiff.data.scenes import render, scene_at
-from minidiff.train.images import to_images, to_tensor
+from minidiff.data.world.scenes import render, scene_at
+from minidiff.utils.images import to_images, to_tensor
 
 scene = to_tensor(render(scene_at(8), size=32).image[None])                 # (1, 3, 32, 32) in -1..1
 noise = torch.randn(scene.shape, generator=torch.Generator().manual_seed(0))
@@ -208,7 +208,7 @@ slider(noised, "t", [0.0, 0.3, 0.6, 1.0])
 # dữ liệu.
 
 # %%
-from minidiff.samplers import step
+from minidiff.diffusion.samplers import step
 
 
 def step_back(x0, eps, s):
@@ -282,11 +282,11 @@ print("vectors", tuple(vectors.shape), "mask", tuple(mask.shape), "tokens", int(
 # tra rất dễ: $\alpha = 0$ và $\sigma = 1$, nên $x_0 = -v$.
 
 # %%
-from minidiff.paths import to_x0_eps
+from minidiff.diffusion.prediction import to_x0_eps
 
 like = next(pipe.network.parameters())                                      # its device and dtype
 x_1 = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(42)).to(like)
-context = pipe.network.context_keys(vectors.to(like), mask)
+context = pipe.network.prepare_context(vectors.to(like), mask)
 v = pipe.network(x_1, torch.tensor([1000.0]).to(like), context)
 x0, eps = to_x0_eps(path, "v", v, x_1, torch.tensor(1.0))
 print("x_1", tuple(x_1.shape), "v", tuple(v.shape), "x0", tuple(x0.shape))
@@ -403,7 +403,7 @@ show([generate_image(prompt, steps=n)[0] for n in counts], titles=[f"n = {n}" fo
 # Tính tay: với 0.3 và 0.1, scale 5: $0.1 + 5 \cdot 0.2 = 1.1$.
 
 # %%
-from minidiff.guidance import combine
+from minidiff.diffusion.guidance import combine
 
 words, negative = torch.tensor(0.3), torch.tensor(0.1)
 print({scale: round(float(combine(words, negative, scale)), 3) for scale in (0.0, 1.0, 5.0)})
@@ -470,7 +470,7 @@ print("scale 1, with and without a negative prompt, equal:", with_it.tobytes() =
 # đây dùng ít bước (10) cho dễ thấy khác biệt. Có những bức giống nhau đến từng pixel. Bức nào, và vì sao?
 
 # %%
-from minidiff.samplers import SAMPLERS
+from minidiff.diffusion.samplers import SAMPLERS
 
 drawn = {name: generate_image(prompt, sampler=name, steps=10)[0] for name in SAMPLERS}
 show(list(drawn.values()), titles=[sampler.label for sampler in SAMPLERS.values()], columns=7)
@@ -586,7 +586,7 @@ show(generate_image(hard, num_images=4, seed=0))
 vague = "a cat and a house"
 asked = pipe.request(vague, seed=0, num_images=4)
 rows = generate_image(vague, seed=0, num_images=4, upsample=False) + pipe(asked)
-show(rows, titles=[vague] * 4 + [textwrap.fill(text, 20) for text in pipe.drawn_as(asked)], columns=4)
+show(rows, titles=[vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expanded_prompt(asked)], columns=4)
 
 # %% [markdown] lang="en" slide="slide"
 # ## The map of the course
@@ -696,8 +696,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from minidiff import load_pipeline, samplers
+from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
+from minidiff.diffusion import samplers
 
 pipe = load_pipeline("world-dit", dtype="float32")
 path = pipe.schedule.path

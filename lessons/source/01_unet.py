@@ -15,14 +15,16 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from minidiff import load_pipeline, paths
-from minidiff.train.images import to_tensor
+from minidiff import load_pipeline
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.schedules import get_schedule
 from minidiff.train.pixels import ANYTHING, KINDS, portraits
+from minidiff.utils.images import to_tensor
 
 plt.rcParams["figure.dpi"] = 72
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 unet = pipe.network.unet
-path = paths.get_path("cosine")
+path = get_schedule("cosine")
 clean = to_tensor(portraits(18, "validation"))          # (18, 3, 32, 32), one of each kind
 CAT = KINDS.index("cat")
 # %% slide="sub"
@@ -33,7 +35,7 @@ def guess(x, t, label):
     def network(x, timestep):
         return unet(x, timestep, labels=torch.tensor([label]))
 
-    return paths.denoiser(network, path, "v")(x, torch.tensor(t))[0]
+    return denoiser(network, path, "v")(x, torch.tensor(t))[0]
 
 
 eps = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -44,11 +46,11 @@ show(torch.cat(noisy + guesses), titles=[f"t = {t}" for t in levels], columns=6)
 # %% [markdown] lang="en"
 # Two things ask for an explanation. How can a stack of convolutions find a cat that we can no longer see? And why does its answer turn **soft** on the right, instead of just being some other sharp cat?
 #
-# The network is `world-pixels`, shipped with the course: 2.7 million weights, 32 × 32 pixels, 18 kinds of things. The picture is one that it never saw in training. At the end of this lesson you'll have rebuilt its parts. (`paths.denoiser` turns what the network says into a picture; lesson 03 builds it.)
+# The network is `world-pixels`, shipped with the course: 2.7 million weights, 32 × 32 pixels, 18 kinds of things. The picture is one that it never saw in training. At the end of this lesson you'll have rebuilt its parts. (`denoiser` turns what the network says into a picture; lesson 03 builds it.)
 # %% [markdown] lang="vi" of="4c694412"
 # Có hai điều cần giải thích. Làm sao một chồng phép tích chập tìm ra con mèo mà mắt ta không còn thấy? Và vì sao càng sang phải câu trả lời càng **nhòe**, chứ không đơn giản là một con mèo sắc nét khác?
 #
-# Mạng ở đây là `world-pixels`, đi kèm khóa học: 2.7 triệu trọng số, 32 × 32 điểm ảnh, 18 loại đồ vật. Bức tranh này nó chưa từng thấy khi huấn luyện. Cuối bài, bạn sẽ tự dựng lại được các bộ phận của nó. (`paths.denoiser` đổi lời của mạng thành một bức tranh; bài 03 sẽ dựng nó.)
+# Mạng ở đây là `world-pixels`, đi kèm khóa học: 2.7 triệu trọng số, 32 × 32 điểm ảnh, 18 loại đồ vật. Bức tranh này nó chưa từng thấy khi huấn luyện. Cuối bài, bạn sẽ tự dựng lại được các bộ phận của nó. (`denoiser` đổi lời của mạng thành một bức tranh; bài 03 sẽ dựng nó.)
 # %% [markdown] lang="en" role="think"
 # **Three quick questions from lesson 00**
 #
@@ -488,9 +490,9 @@ def draw_told(timestep, axis):
 
 slider(draw_told, "timestep", [100, 350, 500, 900])
 # %% [markdown] lang="en"
-# The noise is worth a second look. Told too much (900), the network takes away too little, and part of the noise stays. Told too little (100), it takes away too much: the noise comes back with its **colours reversed**, and the cat is pale. Compare two dots of colour. (`alpha * x - sigma * v` is what `paths.denoiser` does for this network; with what lesson 03 says about $v$ you can work out why.)
+# The noise is worth a second look. Told too much (900), the network takes away too little, and part of the noise stays. Told too little (100), it takes away too much: the noise comes back with its **colours reversed**, and the cat is pale. Compare two dots of colour. (`alpha * x - sigma * v` is what `denoiser` does for this network; with what lesson 03 says about $v$ you can work out why.)
 # %% [markdown] lang="vi" of="8144a361"
-# Lớp nhiễu đáng nhìn lại lần nữa. Báo quá nhiều (900), mạng xóa quá ít, và một phần nhiễu còn lại. Báo quá ít (100), nó xóa quá tay: nhiễu quay lại với **màu bị đảo ngược**, còn con mèo thì nhợt đi. Hãy so thử vài chấm màu. (`alpha * x - sigma * v` chính là việc `paths.denoiser` làm cho mạng này; với những gì bài 03 nói về $v$, bạn sẽ tự suy ra được vì sao.)
+# Lớp nhiễu đáng nhìn lại lần nữa. Báo quá nhiều (900), mạng xóa quá ít, và một phần nhiễu còn lại. Báo quá ít (100), nó xóa quá tay: nhiễu quay lại với **màu bị đảo ngược**, còn con mèo thì nhợt đi. Hãy so thử vài chấm màu. (`alpha * x - sigma * v` chính là việc `denoiser` làm cho mạng này; với những gì bài 03 nói về $v$, bạn sẽ tự suy ra được vì sao.)
 # %% [markdown] lang="en" role="pitfall" slide="slide"
 # ### Pitfall: the clock that stands still
 #

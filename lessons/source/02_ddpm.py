@@ -19,7 +19,8 @@ import math
 import matplotlib.pyplot as plt
 import torch
 
-from minidiff import load_pipeline, samplers
+from minidiff import load_pipeline
+from minidiff.diffusion import samplers
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 denoiser = pipe.denoiser(["star", "house"], ["", ""], 2.0)
@@ -172,7 +173,7 @@ plt.show()
 # $\bar\alpha_{1000} \approx 0.00004$ (nhiễu).
 
 # %% slide="fragment"
-from minidiff.paths import get_path, linear_betas, squared_cosine_betas
+from minidiff.diffusion.schedules import get_schedule, linear_betas, squared_cosine_betas
 
 
 def table(betas):
@@ -215,7 +216,7 @@ plt.show()
 # | $\sqrt{\bar\alpha_t},\ \sqrt{1 - \bar\alpha_t}$ | số **nhân** với $x_0$ và $\epsilon$ | `path.alpha(t)`, `path.sigma(t)` |
 
 # %%
-path = get_path("linear")
+path = get_schedule("linear")
 steps = torch.arange(1001, dtype=torch.float64)
 torch.testing.assert_close(path.alpha(steps / 1000) ** 2, linear)
 source(linear_betas)
@@ -232,10 +233,10 @@ source(linear_betas)
 # các hệ số phải thành `(B, 1, 1, 1)`, nếu không chúng sẽ nhân nhầm trục.
 
 # %%
-from minidiff.data.scenes import KINDS
-from minidiff.paths import Path, per_example
-from minidiff.train.images import to_tensor
+from minidiff.data.world.scenes import SHAPES
+from minidiff.diffusion.schedules import NoiseSchedule, per_example
 from minidiff.train.pixels import portraits
+from minidiff.utils.images import to_tensor
 
 
 def q_sample(x0, eps, t, alpha_bar):
@@ -243,7 +244,7 @@ def q_sample(x0, eps, t, alpha_bar):
     return a.sqrt() * x0 + (1 - a).sqrt() * eps             # (B, 3, H, W)
 
 
-pictures = to_tensor(portraits(len(KINDS)))                 # (18, 3, 32, 32), one of each kind
+pictures = to_tensor(portraits(len(SHAPES)))                 # (18, 3, 32, 32), one of each kind
 eps = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(1))
 t = torch.linspace(0, 1000, 18).long()                      # (18,)
 show(q_sample(pictures, eps, t, cosine)[::2], titles=t[::2].tolist(), columns=9)
@@ -262,7 +263,7 @@ show(q_sample(pictures, eps, t, cosine)[::2], titles=t[::2].tolist(), columns=9)
 # cũng như với mạng: ở đó mạng chẳng học được bao nhiêu.
 
 # %% slide="fragment"
-from minidiff.viz import as_arrays
+from minidiff.utils.plots import as_arrays
 
 two, their_noise = pictures[[3, 6]], eps[[3, 6]]                                # (2, 3, 32, 32): star, house
 
@@ -282,7 +283,7 @@ slider(sunk, "t", [0, 100, 250, 450, 700, 1000])
 
 # %%
 torch.testing.assert_close(q_sample(pictures, eps, t, linear), path.mix(pictures, eps, t.double() / 1000))
-source(Path.mix)
+source(NoiseSchedule.mix)
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. One step back, if $x_0$ were known
@@ -424,7 +425,7 @@ for t in (2, 10, 100, 1000):
 # Đoán nhiễu, bình phương hiệu, lấy trung bình. Toàn bộ **hàm mất mát (loss)** chỉ có thế.
 
 # %%
-from minidiff.losses import diffusion_loss
+from minidiff.diffusion.losses import diffusion_loss
 
 
 def ddpm_loss(network, x0, t, eps, alpha_bar):
@@ -585,8 +586,8 @@ scatter([film[1000 - t] for t in moments], [f"t = {t}" for t in moments])
 # nhiễu:
 
 # %%
-from minidiff.grids import uniform
-from minidiff.paths import denoiser as as_denoiser
+from minidiff.diffusion.prediction import denoiser as as_denoiser
+from minidiff.diffusion.timesteps import uniform
 
 coarse, start = linear.float()[::50], torch.randn(800, 2)                   # (21,): steps 0, 50, ..., 1000
 guess, kept = guess_x0(points, linear.float()), [torch.randn(800, 2) for _ in range(21)]
@@ -885,11 +886,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minidiff import load_pipeline, samplers
+from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
-from minidiff.paths import per_example, to_x0_eps
-from minidiff.train.images import to_tensor
+from minidiff.diffusion import samplers
+from minidiff.diffusion.prediction import to_x0_eps
+from minidiff.diffusion.schedules import per_example
 from minidiff.train.pixels import portraits
+from minidiff.utils.images import to_tensor
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 path = pipe.schedule.path                                       # cosine: alpha(t)**2 is alpha_bar at time t in 0..1

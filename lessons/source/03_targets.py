@@ -18,13 +18,14 @@ import matplotlib.pyplot as plt
 import torch
 
 from minidiff import load_pipeline
-from minidiff.grids import uniform
-from minidiff.paths import KINDS, denoiser, get_path
-from minidiff.samplers import sample
-from minidiff.train.pixels import KINDS as THINGS
+from minidiff.diffusion.prediction import PREDICTION_TYPES, denoiser
+from minidiff.diffusion.samplers import sample
+from minidiff.diffusion.schedules import get_schedule
+from minidiff.diffusion.timesteps import uniform
+from minidiff.train.pixels import PREDICTION_TYPES as THINGS
 
 pipe = load_pipeline("world-pixels", dtype="float32")
-path = get_path("cosine")                                           # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
+path = get_schedule("cosine")                                           # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
 labels = torch.tensor([THINGS.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
 noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
 
@@ -34,8 +35,8 @@ def network(x, timestep):
     return pipe.network(x, timestep, labels)                        # (4, 3, 32, 32)
 
 
-runs = {kind: list(sample(denoiser(network, path, kind), noise, path, uniform(path, 12))) for kind in KINDS}
-show([x for kind in KINDS for x in runs[kind][-1].x[:2]], titles=["?"] * 8)
+runs = {kind: list(sample(denoiser(network, path, kind), noise, path, uniform(path, 12))) for kind in PREDICTION_TYPES}
+show([x for kind in PREDICTION_TYPES for x in runs[kind][-1].x[:2]], titles=["?"] * 8)
 
 # %% [markdown] lang="en" role="notes"
 # Don't tell. Ask for guesses, and let the room describe each of the wrong pairs in one word; the pitfall near the end of the
@@ -164,9 +165,9 @@ plt.show()
 # (standard deviation) 0.1, rồi đọc $x_0$ từ đó ra. Các hàng: t = 0.1, 0.5, 0.95. Trước khi chạy: ảnh nào trong mười hai ảnh sẽ hỏng?
 
 # %%
-from minidiff.paths import target, to_x0_eps
-from minidiff.train.images import to_tensor
+from minidiff.diffusion.prediction import target, to_x0_eps
 from minidiff.train.pixels import portraits
+from minidiff.utils.images import to_tensor
 
 portrait = to_tensor(portraits(4))[3:]                              # (1, 3, 32, 32), number 3 is a star
 generator = torch.Generator().manual_seed(0)
@@ -175,9 +176,9 @@ rows = []
 for moment in (0.1, 0.5, 0.95):
     t = torch.tensor(moment)
     x = path.mix(portrait, eps, t)
-    answers = [target(path, kind, portrait, eps, t) + 0.1 * error for kind in KINDS]
-    rows += [to_x0_eps(path, kind, answer, x, t)[0][0] for kind, answer in zip(KINDS, answers, strict=True)]
-show(rows, titles=list(KINDS), columns=4)
+    answers = [target(path, kind, portrait, eps, t) + 0.1 * error for kind in PREDICTION_TYPES]
+    rows += [to_x0_eps(path, kind, answer, x, t)[0][0] for kind, answer in zip(PREDICTION_TYPES, answers, strict=True)]
+show(rows, titles=list(PREDICTION_TYPES), columns=4)
 
 # %% [markdown] lang="en"
 # Only the eps column at t = 0.95, where 0.1 became 1.27. That is a picture made in the first steps of sampling, when everything
@@ -280,7 +281,7 @@ source(to_x0_eps)
 x0, eps = torch.randn(2, 5, 3, 8, 8, generator=generator)           # (B, C, H, W), B = 5
 t = torch.tensor([0.05, 0.3, 0.5, 0.7, 0.95])                       # (B,)
 x, a, s = path.mix(x0, eps, t), path.alpha(t).view(5, 1, 1, 1), path.sigma(t).view(5, 1, 1, 1)
-for kind in KINDS:
+for kind in PREDICTION_TYPES:
     pred = target(path, kind, x0, eps, t)                           # (B, C, H, W): a prediction has the shape of x
     torch.testing.assert_close(read(kind, pred, x, a, s), to_x0_eps(path, kind, pred, x, t))
 
@@ -317,7 +318,7 @@ for kind in KINDS:
 t = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
 for name in ("cosine", "linear", "scaled_linear", "flow"):
-    log_snr = 2 * get_path(name).log_snr_half(t)
+    log_snr = 2 * get_schedule(name).log_snr_half(t)
     axes[0].plot(t, log_snr, label=name)
     axes[1].hist(log_snr.numpy(), bins=30, range=(-12, 12), histtype="step", density=True)
 axes[0].set(title="log SNR", xlabel="t", ylim=(-12, 12))
@@ -327,10 +328,10 @@ plt.show()
 
 # %%
 for name in ("linear", "cosine"):
-    print(f"{name:7} share of times with log SNR below -5: {float((2 * get_path(name).log_snr_half(t) < -5).float().mean()):.2f}")
+    print(f"{name:7} share of times with log SNR below -5: {float((2 * get_schedule(name).log_snr_half(t) < -5).float().mean()):.2f}")
 t = torch.tensor([0.1, 0.25, 0.4, 0.55, 0.7, 0.85])                 # (6,)
 noise6 = torch.randn(6, 3, 32, 32, generator=generator)
-both = [get_path(name).mix(portrait.expand(6, -1, -1, -1), noise6, t) for name in ("linear", "cosine")]
+both = [get_schedule(name).mix(portrait.expand(6, -1, -1, -1), noise6, t) for name in ("linear", "cosine")]
 show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
 
 # %% [markdown] lang="en"
@@ -381,13 +382,13 @@ show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
 
 # %% slide="sub"
-from minidiff.losses import min_snr_weight
+from minidiff.diffusion.losses import min_snr_weight
 
 t = torch.linspace(0.01, 0.99, 99)
 snr = (path.alpha(t) / path.sigma(t)) ** 2
 plain = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
-for kind in KINDS:
+for kind in PREDICTION_TYPES:
     axes[0].semilogy(t, plain[kind], color=COLOUR[kind], label=kind)
     axes[1].plot(t, min_snr_weight(path, kind, t), color=COLOUR[kind])
     torch.testing.assert_close(min_snr_weight(path, kind, t), snr.clamp(max=5) / plain[kind], rtol=1e-4, atol=1e-6)
@@ -414,13 +415,13 @@ source(min_snr_weight)
 # ra đã hứa, và cũng là phép thử sắc bén cho mã: chỉ cần một trọng số hay một mục tiêu sai ở kiểu nào đó là nó không còn đúng.
 
 # %%
-from minidiff.losses import diffusion_loss
+from minidiff.diffusion.losses import diffusion_loss
 
 t = torch.linspace(0.05, 0.95, 64)
 x0, eps, wrong = torch.randn(3, 64, 2, generator=generator)
 x = path.mix(x0, eps, t)
 guess, its_eps = to_x0_eps(path, "x0", x0 + 0.1 * wrong, x, t)      # a guess of x0, and the eps that goes with it
-for kind in KINDS:
+for kind in PREDICTION_TYPES:
     pred = target(path, kind, guess, its_eps, t)                    # the same guess, said in another kind
     plain_loss = diffusion_loss(pred, x0, eps, t, path, kind)
     weighted = diffusion_loss(pred, x0, eps, t, path, kind, weight=min_snr_weight(path, kind, t))
@@ -504,7 +505,7 @@ assert abs(float(ema.average["weight"]) - average) < 1e-4
 # mạng, và mọi thứ khác **như nhau**: cùng trọng số ban đầu, cùng lô (batch), cùng nhiễu, cùng số bước và tốc độ học.
 
 # %%
-from minidiff.analytic import mixture
+from minidiff.diffusion.analytic import mixture
 
 MEANS, STD = (-1.0, 1.0), 0.2
 exact = mixture(path, MEANS, STD)                                   # (x, t) -> (x0, eps), the best there is
@@ -539,7 +540,7 @@ import torch.nn.functional as F
 
 from minidiff.nn.embeddings import timestep_embedding
 
-RUNS = [(kind, snr) for kind in KINDS for snr in (False, True)]     # R = 8
+RUNS = [(kind, snr) for kind in PREDICTION_TYPES for snr in (False, True)]     # R = 8
 SEEDS, BATCH, STEPS = 3, 128, 800
 
 
@@ -673,7 +674,7 @@ for name, wins in pairs.items():
 
 # %% slide="sub"
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained", sharey=True)
-for k, kind in enumerate(KINDS):
+for k, kind in enumerate(PREDICTION_TYPES):
     own = errors["EMA"][2 * k].mean(0)                              # plain loss, mean of the seeds
     a, s = path.alpha(TIMES), path.sigma(TIMES)
     factor = {"eps": s / a, "x0": 1, "v": s, "flow": s / (a + s)}[kind]
@@ -764,8 +765,8 @@ assert (errors["EMA"][2, :, 0] > 3 * errors["EMA"][[0, 4, 6], :, 0]).all()   # x
 
 # %% slide="sub"
 print("kind that the pipeline read from the zoo:", pipe.kind)
-show([x for kind in KINDS for x in runs[kind][-1].x[:2]], titles=[kind for kind in KINDS for _ in range(2)])
-for kind in KINDS:
+show([x for kind in PREDICTION_TYPES for x in runs[kind][-1].x[:2]], titles=[kind for kind in PREDICTION_TYPES for _ in range(2)])
+for kind in PREDICTION_TYPES:
     print(f"{kind:5} std of x at steps 1, 4, 8, 12:", " ".join(f"{float(runs[kind][k].x.std()):.2f}" for k in (0, 3, 7, 11)))
 
 # %% [markdown] lang="en" role="think"
@@ -795,7 +796,7 @@ t, its_noise = torch.linspace(0.1, 0.9, 18), torch.randn(real.shape, generator=g
 with torch.no_grad():
     x = path.mix(real, its_noise, t).to(pipe.device)
     pred = pipe.network(x, path.timestep(t).to(pipe.device), torch.arange(18, device=pipe.device)).cpu()
-found = {k: float(diffusion_loss(pred, real, its_noise, t, path, k, min_snr_weight(path, k, t))) for k in KINDS}
+found = {k: float(diffusion_loss(pred, real, its_noise, t, path, k, min_snr_weight(path, k, t))) for k in PREDICTION_TYPES}
 print({kind: round(loss, 3) for kind, loss in found.items()})
 assert min(found, key=found.get) == pipe.kind
 
@@ -866,16 +867,17 @@ from torch import Tensor, nn
 
 from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
-from minidiff.grids import uniform
-from minidiff.losses import min_snr_weight
-from minidiff.paths import KINDS, Path, denoiser, get_path, kind_weights, per_example, target, to_x0_eps
-from minidiff.samplers import sample
-from minidiff.train.images import to_tensor
-from minidiff.train.pixels import KINDS as THINGS
+from minidiff.diffusion.losses import min_snr_weight
+from minidiff.diffusion.prediction import PREDICTION_TYPES, denoiser, prediction_weights, target, to_x0_eps
+from minidiff.diffusion.samplers import sample
+from minidiff.diffusion.schedules import NoiseSchedule, get_schedule, per_example
+from minidiff.diffusion.timesteps import uniform
+from minidiff.train.pixels import PREDICTION_TYPES as THINGS
 from minidiff.train.pixels import portraits
+from minidiff.utils.images import to_tensor
 
 pipe = load_pipeline("world-pixels", dtype="float32")
-path = get_path("cosine")
+path = get_schedule("cosine")
 labels = torch.tensor([THINGS.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
 noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
 
@@ -932,18 +934,18 @@ def draw(v_target):
 payoff(draw, v_target, get_exercise("03.1").reference)
 
 # %% [markdown] lang="en" exercise="03.2"
-# Read x0 and eps out of a prediction of any kind, on any path: two equations, two unknowns. `kind_weights(kind, alpha, sigma)` gives
+# Read x0 and eps out of a prediction of any kind, on any path: two equations, two unknowns. `prediction_weights(kind, alpha, sigma)` gives
 # (a, b) of `pred = a eps + b x0`. Only times with 0 < t < 1 are asked for.
 # %% [markdown] lang="vi" of="36149652" exercise="03.2"
-# Đọc x0 và eps ra từ một dự đoán thuộc kiểu bất kỳ, trên đường bất kỳ: hai phương trình, hai ẩn. `kind_weights(kind, alpha, sigma)` cho
+# Đọc x0 và eps ra từ một dự đoán thuộc kiểu bất kỳ, trên đường bất kỳ: hai phương trình, hai ẩn. `prediction_weights(kind, alpha, sigma)` cho
 # (a, b) của `pred = a eps + b x0`. Chỉ hỏi những thời điểm 0 < t < 1.
 
 # %% exercise="03.2"
-def x0_and_eps(path: Path, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def x0_and_eps(path: NoiseSchedule, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """pred, x (B, ...); t (B,). Returns (x0, eps), each of the shape and dtype of x."""
     #@ solution
     alpha, sigma = path.alpha(t), path.sigma(t)                                     # (B,)
-    a, b = kind_weights(kind, alpha, sigma)                                         # (B,)
+    a, b = prediction_weights(kind, alpha, sigma)                                         # (B,)
     alpha, sigma, a, b = (per_example(weight, x) for weight in (alpha, sigma, a, b))    # (B, 1, ..., 1)
     det = alpha * a - sigma * b
     return (a * x - sigma * pred) / det, (alpha * pred - b * x) / det
@@ -970,7 +972,7 @@ def x0_and_eps(path: Path, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tup
 # %% exercise="03.2" role="payoff"
 def draw(x0_and_eps):
     pictures = []
-    for kind in KINDS:                                              # as if the network had been trained for each kind
+    for kind in PREDICTION_TYPES:                                              # as if the network had been trained for each kind
         def denoise(x, t, kind=kind):
             true_pair = denoiser(network, path, "v")(x, t)
             t = t.float().expand(len(x)).to(x.device)
@@ -990,7 +992,7 @@ payoff(draw, x0_and_eps, to_x0_eps, tolerance=0.01)
 # những thời điểm 0 < t < 1.
 
 # %% exercise="03.3"
-def min_snr(path: Path, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+def min_snr(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
     """t (B,). Returns weights (B,)."""
     #@ solution
     snr = (path.alpha(t) / path.sigma(t)) ** 2
@@ -1130,7 +1132,7 @@ show(drawn_by(jittery))
 # ```
 
 # %% exercise="03.5"
-def training_loss(network, x0: Tensor, eps: Tensor, t: Tensor, path: Path, kind: str) -> Tensor:
+def training_loss(network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
     """network: (x, timestep) -> prediction of this kind; x0, eps (B, C, H, W); t (B,) in 0..1. Returns a 0-dim tensor."""
     #@ solution
     pred = network(path.mix(x0, eps, t), path.timestep(t))                          # (B, C, H, W)
@@ -1178,7 +1180,7 @@ def draw(training_loss):
     def asked(x, timestep):
         return pipe.network(x.to(pipe.device), timestep.to(pipe.device), things).cpu()
 
-    losses = {kind: float(training_loss(asked, x0, eps, t, path, kind)) for kind in KINDS}
+    losses = {kind: float(training_loss(asked, x0, eps, t, path, kind)) for kind in PREDICTION_TYPES}
     print({kind: round(loss, 3) for kind, loss in losses.items()})
     return drawn(denoiser(network, path, min(losses, key=losses.get)))
 

@@ -18,8 +18,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from minidiff import grids, load_pipeline
-from minidiff.samplers import SAMPLERS, run
+from minidiff import load_pipeline
+from minidiff.diffusion.samplers import SAMPLERS, run
+from minidiff.diffusion.timesteps import SPACINGS, uniform
 
 pipe = load_pipeline("world-pixels")
 path = pipe.schedule.path
@@ -202,7 +203,7 @@ def my_step(path, x0, eps, t, s, eta, noise):
     return path.alpha(s) * x0 + path.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-from minidiff.samplers import step, step_weights
+from minidiff.diffusion.samplers import step, step_weights
 
 generator = torch.Generator().manual_seed(0)
 x0, eps, noise = torch.randn(3, 2, 3, 32, 32, generator=generator, dtype=torch.float64)
@@ -248,9 +249,9 @@ def flow_euler(flow, x0, eps, t, s):
     return flow.mix(x0, eps, t) + (s - t) * (eps - x0)
 
 
-from minidiff.paths import get_path
+from minidiff.diffusion.schedules import get_schedule
 
-flow = get_path("flow")
+flow = get_schedule("flow")
 torch.testing.assert_close(ode_euler(path, x0, eps, t, s), step(path, x0, eps, t, s))
 torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, t, s))
 
@@ -260,17 +261,17 @@ torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, 
 # A **grid** is a falling list of times, from 1 (noise) to 0 (data). $n$ steps have $n+1$ times.
 #
 # To see what happens, the data are points now: four clumps at $(\pm1,\pm1)$. For such data the perfect denoiser is a formula
-# (`minidiff.analytic.mixture`), so whatever goes wrong is the sampler's doing, not the network's.
+# (`minidiff.diffusion.analytic.mixture`), so whatever goes wrong is the sampler's doing, not the network's.
 # %% [markdown] lang="vi" of="bd5fdd2d"
 # ## 4. Bộ lấy mẫu là bước ấy, lặp lại
 #
 # **Lưới thời điểm** (grid) là dãy thời điểm giảm dần, từ 1 (nhiễu) về 0 (dữ liệu). $n$ bước có $n+1$ thời điểm.
 #
 # Để nhìn cho rõ, dữ liệu bây giờ là các điểm: bốn cụm tại $(\pm1,\pm1)$. Với dữ liệu này, bộ khử nhiễu hoàn hảo là một công
-# thức (`minidiff.analytic.mixture`), nên mọi sai lệch đều do bộ lấy mẫu, không phải do mạng.
+# thức (`minidiff.diffusion.analytic.mixture`), nên mọi sai lệch đều do bộ lấy mẫu, không phải do mạng.
 
 # %% slide="sub"
-from minidiff.analytic import mixture
+from minidiff.diffusion.analytic import mixture
 
 clumps = mixture(path, [-1.0, 1.0], 0.15)
 
@@ -285,7 +286,7 @@ def my_sample(denoiser, x, grid, eta=0.0):
 
 
 start = torch.randn(12, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-grid = grids.uniform(path, 8)
+grid = uniform(path, 8)
 library = [state.x for state in run("ddim", clumps, start, path, 8)]
 torch.testing.assert_close(my_sample(clumps, start, grid)[1:], torch.stack(library))
 print(grid.tolist())
@@ -314,7 +315,7 @@ def trails(states, axis):
 
 def with_eta(eta, axis):
     torch.manual_seed(1)
-    trails(my_sample(clumps, start, grids.uniform(path, 40), eta), axis)
+    trails(my_sample(clumps, start, uniform(path, 40), eta), axis)
 
 
 slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
@@ -382,7 +383,7 @@ for n in (4, 10, 50, 250):
 spacings = ["leading", "linspace", "trailing"]
 _, axis = plt.subplots(figsize=(7, 1.3), layout="constrained")
 for row, name in enumerate(spacings):
-    entries = (grids.GRIDS[name](path, 5)[:-1] * 1000 - 1).round().long()
+    entries = (SPACINGS[name](path, 5)[:-1] * 1000 - 1).round().long()
     axis.plot(entries, [row] * 5, "o")
     print(f"{name:9s}", entries.tolist())
 axis.set(yticks=range(3), yticklabels=spacings, xlim=(-20, 1020), ylim=(2.5, -0.5))
@@ -432,7 +433,7 @@ def loop(grid):
     return z.cpu()[0]
 
 
-good = grids.uniform(path, 8)
+good = uniform(path, 8)
 broken = [loop(good), loop(good[:-1]), loop(good.flip(0)), draw("ddim", 4, grid="leading")[0], draw("ddpm", 3)[0]]
 show(broken, titles=["right", "stops at 1/8", "rising", "leading, 4", "eta 1, 3 steps"])
 
@@ -481,7 +482,7 @@ except ValueError as error:
 # $\lambda=0.5$. Vậy $x_0$ giảm 0.6 cho mỗi đơn vị $\lambda$, và giữa bước cách 0.25 về phía trước: nhắm vào $1.4-0.15=1.25$.
 
 # %%
-from minidiff.samplers import extrapolate, lookaheads
+from minidiff.diffusion.samplers import extrapolate, lookaheads
 
 x0_prev, x0, eps = torch.tensor([2.0, 1.4, 0.3], dtype=torch.float64)
 h_prev, h = 1.0, 0.5
@@ -519,7 +520,7 @@ source(extrapolate)
 # Tính tay: dữ liệu $N(0,1)$, khi đó đúng $\epsilon=\sigma x$, và từ $x=1$ đáp án thật là 1.
 
 # %%
-from minidiff.samplers import heun
+from minidiff.diffusion.samplers import heun
 
 x = torch.ones(1, dtype=torch.float64)
 rho_t, rho_s = sigma_t / alpha_t, sigma_s / alpha_s             # 4/3 and 3/4
@@ -804,10 +805,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from minidiff import grids, load_pipeline
+from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
-from minidiff.paths import Denoiser, Path
-from minidiff.samplers import step
+from minidiff.diffusion.prediction import Denoiser
+from minidiff.diffusion.samplers import step
+from minidiff.diffusion.schedules import NoiseSchedule
+from minidiff.diffusion.timesteps import SPACINGS, uniform
 
 wishes = ["star", "boat", "cat"]
 pipe = load_pipeline("world-pixels", dtype="float32")
@@ -879,7 +882,7 @@ payoff(draw, trailing_timesteps, get_exercise("04.1").reference)
 
 # %% exercise="04.2"
 def ddim_step(
-    path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float = 0.0, noise: Tensor | None = None
+    path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float = 0.0, noise: Tensor | None = None
 ) -> Tensor:
     """x at time s < t. x0, eps, noise: (B, ...); t, s: (); returns (B, ...)."""
     #@ solution
@@ -915,7 +918,7 @@ def draw(one_step):
     for eta in (0.0, 1.0):
         generator = torch.Generator().manual_seed(5)
         x = start_noise()
-        for t, s in pairwise(grids.uniform(trained_path, 8)):
+        for t, s in pairwise(uniform(trained_path, 8)):
             noise = torch.randn(x.shape, generator=generator).to(x.device)
             x = one_step(trained_path, *model(x, t), t, s, eta, noise)
         pictures.append(x.cpu())
@@ -931,7 +934,7 @@ payoff(draw, ddim_step, get_exercise("04.2").reference)
 # Đi một bước Heun trên $du/d\rho=\epsilon$, với $u=x/\alpha$ và $\rho=\sigma/\alpha$. Cả $\alpha_t$ lẫn $\sigma_s$ đều lớn hơn 0.
 
 # %% exercise="04.3"
-def heun_step(denoiser: Denoiser, path: Path, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def heun_step(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """x (B, ...) at time t to x at time s < t. t, s: ()."""
     #@ solution
     u = x / path.alpha(t)
@@ -963,7 +966,7 @@ def heun_step(denoiser: Denoiser, path: Path, x: Tensor, t: Tensor, s: Tensor) -
 
 # %% exercise="04.3" role="payoff"
 def draw(one_step):
-    x, steps = start_noise(), list(pairwise(grids.uniform(trained_path, 5)))
+    x, steps = start_noise(), list(pairwise(uniform(trained_path, 5)))
     for k, (t, s) in enumerate(steps):
         inside = 0 < k < len(steps) - 1  # out of pure noise and into clean data there is nothing to correct
         x = one_step(model, trained_path, x, t, s) if inside else step(trained_path, *model(x, t), t, s)
@@ -991,7 +994,7 @@ payoff(draw, heun_step, get_exercise("04.3").reference)
 
 # %% exercise="04.4"
 def dpmpp_2m_step(
-    path: Path, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
+    path: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
 ) -> Tensor:
     """x (B, ...) at time t, where the denoiser says x0 (B, ...), to x at time s < t. x0_prev is what it said at t_prev > t."""
     #@ solution
@@ -1024,7 +1027,7 @@ def dpmpp_2m_step(
 # %% exercise="04.4" role="payoff"
 def draw(one_step):
     x, x0_prev, t_prev = start_noise(), None, None
-    for t, s in pairwise(grids.uniform(trained_path, 6)):
+    for t, s in pairwise(uniform(trained_path, 6)):
         x0, _ = model(x, t)
         history = (x0_prev, t_prev) if s > 0 else (None, None)  # into clean data h is infinite: order 1
         x = one_step(trained_path, x, x0, t, s, *history)
@@ -1042,7 +1045,7 @@ payoff(draw, dpmpp_2m_step, get_exercise("04.4").reference)
 # 1 về thời điểm 0. Có hai lỗi, đều là lỗi lệch một đơn vị. Hãy sửa.
 
 # %% exercise="04.5"
-def sample_loop(denoiser: Denoiser, x: Tensor, path: Path, n: int) -> Tensor:
+def sample_loop(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> Tensor:
     """x (B, ...), standard normal noise, to data (B, ...) in n steps without fresh noise."""
     #@ solution
     grid = torch.arange(n, -1, -1, dtype=torch.float64) / n  # (n + 1,) from 1 to 0

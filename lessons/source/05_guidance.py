@@ -125,8 +125,8 @@ source(UNet._time)
 # thật: được yêu cầu "gì cũng được", một mạng nhỏ sẽ lưỡng lự giữa các loại.
 
 # %% slide="sub"
-from minidiff.paths import Denoiser, denoiser
-from minidiff.samplers import run
+from minidiff.diffusion.prediction import Denoiser, denoiser
+from minidiff.diffusion.samplers import run
 
 
 def noise_of(seeds) -> Tensor:
@@ -253,7 +253,7 @@ slider(draw_density, "w", [0, 0.5, 1, 2, 4, 8])
 # hướng.
 
 # %%
-from minidiff.guidance import combine
+from minidiff.diffusion.guidance import combine
 
 x, t = noise_of([5]), torch.tensor(0.5, dtype=torch.float64)
 with torch.inference_mode():
@@ -285,7 +285,7 @@ source(combine)
 # - ở hàng `null`, mọi loại trộn chung: $E[x_0\mid x_t]$.
 
 # %%
-from minidiff.paths import target
+from minidiff.diffusion.prediction import target
 
 
 class Toy(nn.Module):
@@ -330,7 +330,7 @@ def train(drop: float, steps: int = 800) -> Toy:
 # lỗi, không cảnh báo; chỉ là một ý kiến thứ hai vô nghĩa, và một mũi tên xuất phát từ chỗ nào không rõ.
 
 # %% slide="sub"
-from minidiff.analytic import mixture
+from minidiff.diffusion.analytic import mixture
 
 x, half = torch.linspace(-2, 2, 81), torch.tensor(0.5, dtype=torch.float64)
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True, layout="constrained")
@@ -393,7 +393,7 @@ def guided_by_hand(pair: Denoiser, scale: float) -> Denoiser:
 
 
 # %%
-from minidiff.guidance import cfg
+from minidiff.diffusion.guidance import cfg
 
 labels = torch.tensor([KINDS.index("cat"), KINDS.index("boat")])
 pair, noise = pair_of(labels, torch.full_like(labels, null)), noise_of([0, 1])
@@ -539,7 +539,7 @@ show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, sca
 # - `clip_x0`: giữ $x_0$ trong ±1. Dành cho pixel; vector ẩn không có giới hạn như thế.
 
 # %% slide="sub"
-from minidiff.guidance import clip_x0, match_std
+from minidiff.diffusion.guidance import clip_x0, match_std
 
 some = torch.tensor(shown)
 strong = pair_of(some, torch.full_like(some, null))
@@ -708,10 +708,11 @@ from torch import Tensor
 
 from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
-from minidiff.guidance import cfg
-from minidiff.paths import Denoiser, Path, denoiser
-from minidiff.samplers import run
-from minidiff.viz import show
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import Denoiser, denoiser
+from minidiff.diffusion.samplers import run
+from minidiff.diffusion.schedules import NoiseSchedule
+from minidiff.utils.plots import show
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 unet, path, kind, null = pipe.network.unet, pipe.schedule.path, pipe.kind, 18   # label 18 says nothing
@@ -944,7 +945,7 @@ payoff(draw, guided_network, get_exercise("05.4").reference)
 
 # %% exercise="05.5"
 def draw_labels(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     """labels (B,) and noise (B, C, H, W): pictures (B, C, H, W), sampled with DPM++ 2M and guided with `scale`."""
 #@ solution

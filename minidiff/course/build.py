@@ -23,13 +23,13 @@ import nbformat
 import tyro
 from PIL import Image
 
-from minidiff import zoo
 from minidiff.course.checks import get_exercise
 from minidiff.course.exercise import LANGS, Exercise, Say
 from minidiff.course.glossary import complaints
 from minidiff.course.source import Cell, SourceError, accept, read, variants
-from minidiff.files import write_whole
-from minidiff.viz import STATIC
+from minidiff.pretrained import zoo
+from minidiff.utils.files import write_whole
+from minidiff.utils.plots import STATIC
 
 KINDS = ("lessons", "exercises", "solutions")
 RELEASE = "git+https://github.com/minidiff/minidiff@v0.1.0"  # what a notebook installs where minidiff is missing

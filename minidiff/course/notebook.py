@@ -18,7 +18,7 @@ from torch import Tensor
 import minidiff
 from minidiff.course.checks import get_exercise
 from minidiff.course.exercise import LANGS, Finding, Say, difference, findings, outputs
-from minidiff.viz import show, slider
+from minidiff.utils.plots import show, slider
 
 __all__ = ["CheckFailed", "check", "language", "payoff", "show", "slider", "source"]
 

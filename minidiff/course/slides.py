@@ -21,7 +21,7 @@ from typing import Any
 from minidiff.course.build import ANSWER, outputs_of, parts, sources, target
 from minidiff.course.exercise import LANGS
 from minidiff.course.source import Cell, SourceError, read
-from minidiff.files import write_whole
+from minidiff.utils.files import write_whole
 
 PACKAGES = {"reveal.js": "6.0.2", "katex": "0.19.1"}
 REGISTRY = "https://registry.npmjs.org"

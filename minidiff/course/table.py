@@ -11,7 +11,7 @@ from minidiff.course.build import sources
 from minidiff.course.checks import exercises, lessons
 from minidiff.course.exercise import LANGS
 from minidiff.course.source import SourceError, read
-from minidiff.files import write_whole
+from minidiff.utils.files import write_whole
 
 BEGIN, END = "<!-- course table: minidiff course table -->", "<!-- end of the course table -->"
 HEAD = "| lesson | minutes | memory | exercises | points | mutants caught | languages |\n|---|---|---|---|---|---|---|"

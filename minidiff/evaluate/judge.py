@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.data.scenes import COLOURS, KINDS, RADIUS, SETTINGS
+from minidiff.data.world.scenes import COLOURS, RADIUS, SETTINGS, SHAPES
 
 STRIDE = 8  # pixels of the picture per cell of the map; things are at least 25 pixels wide
 BIG = (RADIUS["small"][1] + RADIUS["big"][0]) / 2  # half-way between the largest small and the smallest big thing
@@ -59,7 +59,7 @@ class JudgeConfig:
     image_size: int = 128
     channels: int = 96
     depth: int = 8
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = SHAPES
     colours: tuple[str, ...] = COLOURS
     settings: tuple[str, ...] = SETTINGS
 
@@ -214,7 +214,7 @@ def from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Judge:
     """A judge in evaluation mode from what `zoo.load` gives. Raises ValueError when it does not know this world."""
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     made = JudgeConfig(**fields)
-    for name, known, world in (("kinds", made.kinds, KINDS), ("colours", made.colours, COLOURS),
+    for name, known, world in (("kinds", made.kinds, SHAPES), ("colours", made.colours, COLOURS),
                                ("settings", made.settings, SETTINGS)):  # fmt: skip
         if set(known) != set(world):
             odd: Sequence[str] = sorted(set(known) ^ set(world))
@@ -226,6 +226,6 @@ def from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Judge:
 
 def load_judge(name: str = "world-judge") -> Judge:
     """The shipped judge. Raises ZooError when its file is missing, truncated or changed."""
-    from minidiff import zoo
+    from minidiff.pretrained import zoo
 
     return from_state(*zoo.load(name))

@@ -19,16 +19,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from minidiff.data import captions
-from minidiff.data.scenes import WORLD_VERSION, render, scene_at
-from minidiff.evaluate.corruptions import grain
+from minidiff.data.world import captions
+from minidiff.data.world.corruptions import grain
+from minidiff.data.world.scenes import WORLD_VERSION, render, scene_at
 from minidiff.evaluate.judge import Judge, features, load_judge, to_batch
 from minidiff.evaluate.metrics import frechet_distance, gaussian_window, kid, precision_recall
-from minidiff.evaluate.prompts import PromptsRun, pipeline_generator, through_vae
+from minidiff.evaluate.prompt_following import PromptsRun, pipeline_generator, through_vae
 from minidiff.evaluate.report import check_run, contact_sheet, save_json, table
 
 if TYPE_CHECKING:
-    from minidiff.pipeline import TextToImage
+    from minidiff.pipelines.text_to_image import TextToImage
 
 
 @dataclass
@@ -136,7 +136,7 @@ def evaluate(run: QualityRun) -> dict[str, Any]:
 
     Raises ValueError (ZooError) when the model or the judge is not there.
     """
-    from minidiff.pipeline import load_pipeline
+    from minidiff.pipelines.text_to_image import load_pipeline
 
     pipeline, judge = load_pipeline(run.model, run.device, run.dtype, batch=run.batch), load_judge()
     real = seen_features(judge, lambda k, n: renders(k, n, "test"), run.samples, "real pictures")

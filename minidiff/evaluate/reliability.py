@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minidiff.data.scenes import COLOURS, KINDS, PLACES, SETTINGS, Scene, render, scene_at
-from minidiff.evaluate.corruptions import CORRUPTIONS, corrupt
+from minidiff.data.world.corruptions import CORRUPTIONS, corrupt
+from minidiff.data.world.scenes import COLOURS, PLACES, SETTINGS, SHAPES, Scene, render, scene_at
 from minidiff.evaluate.judge import Judge, Seen, look, to_batch
 from minidiff.evaluate.verdict import judge as give_verdict
 
@@ -85,7 +85,7 @@ def _change(scene: Scene, rng: random.Random, name: str, value: Callable[[object
 
 
 def _false_object(scene: Scene, rng: random.Random) -> Scene:
-    kind = _other(rng, KINDS, *(group.kind for group in scene.groups))
+    kind = _other(rng, SHAPES, *(group.kind for group in scene.groups))
     return _change(scene, rng, "kind", lambda _: kind)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from minidiff.evaluate.verdict import ATTRIBUTES
-from minidiff.files import write_whole
-from minidiff.request import Request
+from minidiff.pipelines.request import Request
+from minidiff.utils.files import write_whole
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from minidiff.data import captions
-from minidiff.data.scenes import Group, Scene, is_held_out, is_unseen, sample_scene
+from minidiff.data.world import captions
+from minidiff.data.world.scenes import Group, Scene, is_held_out, is_unseen, sample_scene
 
 LANGS = ("en", "vi", "vi_unaccented")
 PER_CATEGORY = 55

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from minidiff.data.scenes import Group, Scene
+from minidiff.data.world.scenes import Group, Scene
 from minidiff.evaluate.judge import Detection, Seen
 
 ATTRIBUTES = ("object", "count", "colour", "size", "position", "binding", "setting")

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minidiff.inference.cpu import PackedLinear, PackedSelfAttention, packable
 from minidiff.nn.attention import Attention, padding_bias, recorder_of
 from minidiff.nn.embeddings import TimestepEmbedding, position_table, project_patches, timestep_embedding
-from minidiff.nn.packed import PackedLinear, PackedSelfAttention, packable
 
 SINUSOIDS = 256         # width of the timestep's sinusoids in every PixArt
 
@@ -89,7 +89,7 @@ class Absorbed(NamedTuple):
 
 
 class Context(NamedTuple):
-    """A batch of captions made ready for every block: what `DiT.context_keys` gives, once per picture."""
+    """A batch of captions made ready for every block: what `DiT.prepare_context` gives, once per picture."""
 
     blocks: tuple[KeysValues | Absorbed, ...]
     batch: int
@@ -322,7 +322,7 @@ class DiT(nn.Module):
         bias = padding_bias(mask, caption)                                                      # (B, 1, 1, L)
         return [KeysValues(*block.attn2.keys_values(caption), bias) for block in self.blocks]
 
-    def context_keys(self, context: Tensor, mask: Tensor | None = None) -> Context:
+    def prepare_context(self, context: Tensor, mask: Tensor | None = None) -> Context:
         """Everything that depends on the caption alone, for all blocks: give it to `forward` in place of the caption.
 
         context (B, L, caption_channels), mask (B, L) bool, True where there is a token, or None. Short captions are
@@ -335,7 +335,7 @@ class DiT(nn.Module):
         return Context(tuple(absorb(block.attn2, kv) for block, kv in pairs), len(context))
 
     def packed(self, dtype: torch.dtype = torch.float32) -> DiT:
-        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and context_keys, no weights to
+        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and prepare_context, no weights to
         save.
 
         dtype: what the large matrix products compute in; with bfloat16 everything between them stays in float32. On
@@ -348,7 +348,7 @@ class DiT(nn.Module):
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor | Context, mask: Tensor | None = None) -> Tensor:
         """x (B, C, H, W); timestep (B,), or (1,) when all share it; context (B, L, caption_channels) with mask (B, L)
-        bool (True: token), or what `context_keys` gave. Returns (B, out_channels, H, W).
+        bool (True: token), or what `prepare_context` gave. Returns (B, out_channels, H, W).
 
         A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the
         second, ...]. Then (k B, out_channels, H, W) is returned: classifier-free guidance in one call. ValueError for

@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from minidiff.inference.cpu import PackedLinear, PackedSelfAttention, packable
 from minidiff.models.dit import Context, KeysValues, captions_each
 from minidiff.nn.attention import Attention, padding_bias
 from minidiff.nn.blocks import Downsample, ResBlock, SpatialAttention, Upsample
 from minidiff.nn.embeddings import TimestepEmbedding, timestep_embedding
-from minidiff.nn.packed import PackedLinear, PackedSelfAttention, packable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,7 @@ class UNet(nn.Module):
         """Everything that reads the caption, in the order of the way through the U (in which __init__ makes it)."""
         return [module for module in self.modules() if isinstance(module, Transformer)]
 
-    def context_keys(self, context: Tensor, mask: Tensor | None = None) -> Context:
+    def prepare_context(self, context: Tensor, mask: Tensor | None = None) -> Context:
         """Keys and values of the caption for every block. They don't depend on the picture: a sampler computes them once,
         and gives them to `forward` in place of the caption.
 
@@ -242,7 +242,7 @@ class UNet(nn.Module):
         return Context(tuple(blocks), len(context))
 
     def packed(self, dtype: torch.dtype = torch.float32) -> UNet:
-        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and context_keys, no weights to save.
+        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and prepare_context, no weights to save.
 
         dtype: what it computes in throughout. Convolutions run channels last, which is faster here but, because of
         GroupNorm's backward pass, slower in training. On other devices, or with LoRA in place of linear layers, it is a
@@ -259,7 +259,7 @@ class UNet(nn.Module):
         labels: Tensor | None = None,
     ) -> Tensor:
         """x (B, in_channels, H, W); timestep (B,), or (1,) when all share it; context (B, L, context_dim) with mask (B, L)
-        bool (True: token), or what `context_keys` gave; labels (B,) int64. Returns (B, out_channels, H, W) of x's dtype.
+        bool (True: token), or what `prepare_context` gave; labels (B,) int64. Returns (B, out_channels, H, W) of x's dtype.
 
         A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the
         second, ...]. Then (k B, out_channels, H, W) is returned. ValueError for what doesn't fit.
@@ -267,7 +267,7 @@ class UNet(nn.Module):
         self._check(x, context, labels)
         copies = 1 if context is None else captions_each(context, x)
         if isinstance(context, Tensor):
-            context = self.context_keys(context, mask)
+            context = self.prepare_context(context, mask)
         captions = iter(cast(tuple[KeysValues, ...], context.blocks) if context else ())
         time = self._time(timestep, labels)                                                     # (B or 1, 4 C)
         if copies > 1:

@@ -16,10 +16,10 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from minidiff.messages import LANGS
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.request import Request, RequestError
-from minidiff.shipped import drawing_models
+from minidiff.pipelines.loading import drawing_models
+from minidiff.pipelines.messages import LANGS
+from minidiff.pipelines.request import Request, RequestError
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
 from minidiff.studio import callbacks, create, html, security
 from minidiff.studio.labels import label
 from minidiff.studio.models import Models, warm

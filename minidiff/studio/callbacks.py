@@ -16,10 +16,10 @@ from typing import Any
 
 from PIL import Image
 
-from minidiff.messages import LANGS
-from minidiff.pipeline import Preview, TextToImage
-from minidiff.png import each, png_info, read_png
-from minidiff.request import MAX_SEED, Request, RequestError
+from minidiff.pipelines.messages import LANGS
+from minidiff.pipelines.png_metadata import each, png_info, read_png
+from minidiff.pipelines.request import MAX_SEED, Request, RequestError
+from minidiff.pipelines.text_to_image import Preview, TextToImage
 from minidiff.studio import html
 from minidiff.studio.labels import label
 from minidiff.studio.models import Models
@@ -143,7 +143,7 @@ def _draw(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -
     yield View(
         stage=render(pipeline, preview),
         results=html.results(
-            pngs(pipeline, request, preview.images), request.prompt, request.seeds, pipeline.drawn_as(request)
+            pngs(pipeline, request, preview.images), request.prompt, request.seeds, pipeline.expanded_prompt(request)
         ),
         notice=html.notice(html.both("done", seconds=f"{spent:.2f}", seed=request.seed), "good"),
         seed=request.seed,
@@ -167,14 +167,14 @@ def finish(
 def render(pipeline: TextToImage, preview: Preview) -> str:
     """A step as HTML: the noisy latents in rough colour, the prediction decoded."""
     noisy = html.contact_sheet(pipeline.preview(preview.latents))
-    predicted = html.contact_sheet(preview.images or pipeline.glimpse(preview.x0))
+    predicted = html.contact_sheet(preview.images or pipeline.decode_fast(preview.x0))
     return html.stage(noisy, predicted, preview.index, preview.n)
 
 
 def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
     """The pictures as files that say how they were made."""
     files = []
-    for image, one, text in zip(images, each(request), pipeline.drawn_as(request), strict=True):
+    for image, one, text in zip(images, each(request), pipeline.expanded_prompt(request), strict=True):
         file = io.BytesIO()
         image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size, text))
         files.append(file.getvalue())

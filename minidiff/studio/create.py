@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from minidiff.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
+from minidiff.pipelines.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
 from minidiff.studio import callbacks, html
 from minidiff.studio.callbacks import View
 from minidiff.studio.labels import EXAMPLES, SAMPLER_LABELS, label

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from minidiff.messages import LANGS
-from minidiff.request import RequestError
+from minidiff.pipelines.messages import LANGS
+from minidiff.pipelines.request import RequestError
 from minidiff.studio.labels import label
 
 SHOWN = 384  # CSS pixels that a picture is at least drawn at; small previews are enlarged before they are sent
@@ -113,12 +113,12 @@ def stage(
     )
 
 
-def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], drawn_as: Sequence[str]) -> str:
-    """The finished pictures; each can be saved with the text that says how it was made. drawn_as: what the prompt was
+def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], expanded_prompt: Sequence[str]) -> str:
+    """The finished pictures; each can be saved with the text that says how it was made. expanded_prompt: what the prompt was
     upsampled to for each of them, shown where it says more."""
     if not pngs:
         return ""
-    more = [f'<p class="drawn-as">{both("drawn_as", text=text)}</p>' if text != prompt else "" for text in drawn_as]
+    more = [f'<p class="drawn-as">{both("expanded_prompt", text=text)}</p>' if text != prompt else "" for text in expanded_prompt]
     cards = "".join(
         f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">{said}'
         f'<figcaption><span>#{seed}</span>'

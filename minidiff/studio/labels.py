@@ -80,7 +80,7 @@ LABELS: dict[str, dict[str, str]] = {
         "vi": "Không nạp được mô hình {model}; hãy chọn mô hình khác.",
     },
     "results": {"en": "Pictures", "vi": "Tranh"},
-    "drawn_as": {"en": "Drawn as: {text}", "vi": "Đã vẽ theo: {text}"},
+    "expanded_prompt": {"en": "Drawn as: {text}", "vi": "Đã vẽ theo: {text}"},
     "download": {"en": "Download PNG", "vi": "Tải ảnh PNG"},
     "one_token": {"en": "1 token", "vi": "1 token"},
     "tokens": {"en": "{count} tokens", "vi": "{count} token"},

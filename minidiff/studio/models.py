@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minidiff.pipeline import TextToImage, load_pipeline
-from minidiff.request import RequestError
+from minidiff.pipelines.request import RequestError
+from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
 
 
 class Models:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as BPE
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from minidiff.files import write_whole
+from minidiff.utils.files import write_whole
 
 SPECIALS = ("<pad>", "<bos>", "<eos>")
 FORMAT = "minidiff-tokenizer-1"

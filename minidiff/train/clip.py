@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidiff.data.captions import LANGS, drop_details, phrase
-from minidiff.data.scenes import WORLD_VERSION, Scene, render, scene_at
+from minidiff.data.world.captions import LANGS, drop_details, phrase
+from minidiff.data.world.scenes import WORLD_VERSION, Scene, render, scene_at
 from minidiff.models.clip import CLIP, TextConfig, VisionConfig, clip_loss
 from minidiff.text.tokenizer import Tokenizer
-from minidiff.train.images import to_tensor
+from minidiff.train.caption_questions import CaptionQuestionHead, answers, reading_loss
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
-from minidiff.train.reading import Reader, answers, reading_loss
-from minidiff.train.texts import SHARES, world_tokenizer
+from minidiff.train.world_captions import SHARES, world_tokenizer
+from minidiff.utils.images import to_tensor
 
 
 @dataclass
@@ -68,7 +68,7 @@ class CLIPTask(Task):
             projection_dim=256,
         )  # fmt: skip
         self.clip = CLIP(text, vision)
-        self.reader = Reader(config.width)
+        self.reader = CaptionQuestionHead(config.width)
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng = random.Random(mix_seed(seed, index))
@@ -122,7 +122,7 @@ def retrieval(clip: CLIP, tokenizer: Tokenizer, split: str = "test", count: int 
 
 def train(config: CLIPRun) -> None:
     """Train, then put the averaged weights and their retrieval figures into the zoo."""
-    from minidiff import zoo
+    from minidiff.pretrained import zoo
 
     task = CLIPTask(config)
     training = fit(task, config)

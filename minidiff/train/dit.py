@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import nn
 
 from minidiff.models.dit import DiT, DiTConfig
+from minidiff.train.latent_diffusion import TextLatentRun, TextLatentTask, draw, train_and_keep
 from minidiff.train.loop import TrainingError
-from minidiff.train.text_latents import TextLatentRun, TextLatentTask, draw, train_and_keep
 
 __all__ = ["DiTRun", "DiTTask", "draw", "train"]
 

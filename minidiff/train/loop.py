@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from minidiff.devices import best_device, fastest_dtype, keep_memory
-from minidiff.files import whole_file, write_whole
 from minidiff.train.ema import EMA
 from minidiff.train.optim import build_optimizers, warmup_cosine
+from minidiff.utils.devices import best_device, fastest_dtype, keep_memory
+from minidiff.utils.files import whole_file, write_whole
 
 Batch = dict[str, Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from minidiff.devices import fastest_dtype
+from minidiff.utils.devices import fastest_dtype
 
 
 @torch.no_grad()

@@ -18,20 +18,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from minidiff import paths, zoo
-from minidiff.data.scenes import COLOURS, KINDS, SPLITS, WORLD_VERSION, Group, Scene, render
-from minidiff.devices import autocast, fastest_dtype
+from minidiff.data.world.scenes import COLOURS, SHAPES, SPLITS, WORLD_VERSION, Group, Scene, render
+from minidiff.diffusion.losses import diffusion_loss, example_losses, sample_times
+from minidiff.diffusion.schedules import get_schedule
 from minidiff.evaluate.judge import Judge, decode, load_judge
-from minidiff.files import whole_file
-from minidiff.losses import diffusion_loss, example_losses, sample_times
 from minidiff.models.unet import UNet, UNetConfig
-from minidiff.pipeline import TextToImage
-from minidiff.shipped import label_parts
-from minidiff.train.images import contact_sheet, to_images, to_tensor
+from minidiff.pipelines.loading import label_parts
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pretrained import zoo
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
+from minidiff.utils.devices import autocast, fastest_dtype
+from minidiff.utils.files import whole_file
+from minidiff.utils.images import contact_sheet, to_images, to_tensor
 
 SIDE = 32
-ANYTHING = len(KINDS)  # the label that says nothing
+ANYTHING = len(SHAPES)  # the label that says nothing
 
 
 @dataclass
@@ -56,9 +57,9 @@ class PixelsRun(LoopConfig):
     """Residual blocks per level on the way down; one more on the way up."""
     head_dim: int = 32
     groups: int = 8
-    path: str = "cosine"
+    schedule: str = "cosine"
     """cosine, linear, scaled_linear or flow."""
-    kind: str = "v"
+    prediction_type: str = "v"
     """What the network predicts: v, eps, x0 or flow."""
     drop: float = 0.1
     """Share of labels replaced by "anything", for classifier-free guidance."""
@@ -87,7 +88,7 @@ def portrait(kind: str, rng: random.Random) -> NDArray[np.uint8]:
 
 def portraits(count: int, split: str = "train") -> NDArray[np.uint8]:
     """Portraits 0 .. count - 1 of a split, (count, 32, 32, 3): always the same ones; number n shows kind n % 18."""
-    return np.stack([portrait(KINDS[n % len(KINDS)], random.Random(SPLITS[split] + n)) for n in range(count)])
+    return np.stack([portrait(SHAPES[n % len(SHAPES)], random.Random(SPLITS[split] + n)) for n in range(count)])
 
 
 def cached_portraits(count: int, folder: Path = Path("runs/pixels")) -> NDArray[np.uint8]:
@@ -106,7 +107,7 @@ def recognised(judge: Judge, pictures: Tensor, labels: Tensor) -> Tensor:
     shown = F.interpolate(pictures.float() / 2 + 0.5, scale_factor=judge.config.image_size // (2 * SIDE), mode="bicubic")
     seen = [s for part in shown.clamp(0, 1).split(64) for s in decode(judge(part), judge.config)]
     found = [s.things[0].kind if s.things else "nothing" for s in seen]
-    return torch.tensor([name == KINDS[label] for name, label in zip(found, labels.tolist(), strict=True)])
+    return torch.tensor([name == SHAPES[label] for name, label in zip(found, labels.tolist(), strict=True)])
 
 
 # --- the run --------------------------------------------------------------------------------------------------------
@@ -118,11 +119,11 @@ class PixelsTask(Task):
     def __init__(self, config: PixelsRun) -> None:
         super().__init__()
         torch.manual_seed(config.seed)
-        self.config, self.path = config, paths.get_path(config.path)
+        self.config, self.schedule = config, get_schedule(config.schedule)
         shape = UNetConfig(
             sample_size=SIDE, in_channels=3, out_channels=3, channels=config.channels,
             attention=config.attention, layers=config.layers, head_dim=config.head_dim, context_dim=None,
-            classes=len(KINDS) + 1, groups=config.groups,
+            classes=len(SHAPES) + 1, groups=config.groups,
         )  # fmt: skip
         self.unet = UNet(shape)
         self.pictures = cached_portraits(config.pictures)
@@ -131,22 +132,22 @@ class PixelsTask(Task):
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng = random.Random(mix_seed(seed, index))
         numbers = [rng.randrange(len(self.pictures)) for _ in range(size)]
-        labels = [ANYTHING if rng.random() < self.config.drop else n % len(KINDS) for n in numbers]
+        labels = [ANYTHING if rng.random() < self.config.drop else n % len(SHAPES) for n in numbers]
         return {"pictures": to_tensor(self.pictures[numbers]), "labels": torch.tensor(labels)}
 
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         x0 = batch["pictures"]
         t = sample_times(len(x0), "stratified", step.generator).to(x0.device)
         eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
-        prediction = self.unet(self.path.mix(x0, eps, t), self.path.timestep(t), labels=batch["labels"])
-        return diffusion_loss(prediction, x0, eps, t, self.path, self.config.kind), {}
+        prediction = self.unet(self.schedule.mix(x0, eps, t), self.schedule.timestep(t), labels=batch["labels"])
+        return diffusion_loss(prediction, x0, eps, t, self.schedule, self.config.prediction_type), {}
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
         count = self.config.judged * (5 if step == self.config.steps else 1)
-        labels = torch.arange(len(KINDS)).repeat(max(4, count))
+        labels = torch.arange(len(SHAPES)).repeat(max(4, count))
         pictures = self.draw(labels)
         folder.mkdir(parents=True, exist_ok=True)
-        contact_sheet(to_images(pictures[: 4 * len(KINDS)]), len(KINDS)).save(folder / f"samples-{step:06d}.png")
+        contact_sheet(to_images(pictures[: 4 * len(SHAPES)]), len(SHAPES)).save(folder / f"samples-{step:06d}.png")
         figures = {"loss": self.fixed_noise_loss()}
         if count and "world-judge" in zoo.manifest():
             right = recognised(load_judge(), pictures, labels)
@@ -160,14 +161,14 @@ class PixelsTask(Task):
         x0 = to_tensor(self.held).to(device)                                                    # (288, 3, 32, 32)
         t = sample_times(len(x0), "stratified", generator).to(device)
         eps = torch.randn(x0.shape, generator=generator).to(device)
-        labels = (torch.arange(len(x0)) % len(KINDS)).to(device)
+        labels = (torch.arange(len(x0)) % len(SHAPES)).to(device)
         with autocast(device):
-            prediction = self.unet(self.path.mix(x0, eps, t), self.path.timestep(t), labels=labels)
-        return float(example_losses(prediction, x0, eps, t, self.path, self.config.kind).mean())
+            prediction = self.unet(self.schedule.mix(x0, eps, t), self.schedule.timestep(t), labels=labels)
+        return float(example_losses(prediction, x0, eps, t, self.schedule, self.config.prediction_type).mean())
 
     def draw(self, labels: Tensor, seed: int = 0) -> Tensor:
         """One picture for each label (B,), from seeds that count up: (B, 3, 32, 32), about -1..1, on the CPU."""
-        names, seeds = [KINDS[label] for label in labels.tolist()], list(range(seed, seed + len(labels)))
+        names, seeds = [SHAPES[label] for label in labels.tolist()], list(range(seed, seed + len(labels)))
         pipeline, config = self.pipeline(), self.config
         *_, (_, pictures, _) = pipeline.sample(
             names, seeds, [""] * len(names), steps=config.sampling, guidance_scale=config.guidance
@@ -179,14 +180,14 @@ class PixelsTask(Task):
         unet = UNet(self.unet.config)
         unet.load_state_dict(self.unet.state_dict())
         return TextToImage(
-            **label_parts(self.zoo_config(), unet), path=self.config.path, kind=self.config.kind,
+            **label_parts(self.zoo_config(), unet), schedule=self.config.schedule, prediction_type=self.config.prediction_type,
             device=(device := next(self.parameters()).device), dtype=fastest_dtype(device.type), batch=64,
         )  # fmt: skip
 
     def zoo_config(self) -> dict:
         """What the zoo keeps beside the weights."""
         config = self.config
-        settings = {"path": config.path, "kind": config.kind, "labels": list(KINDS), "guidance": config.guidance}
+        settings = {"schedule": config.schedule, "prediction_type": config.prediction_type, "labels": list(SHAPES), "guidance": config.guidance}
         return {"unet": asdict(self.unet.config), **settings}
 
 

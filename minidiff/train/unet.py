@@ -13,8 +13,8 @@ from typing import cast
 from torch import nn
 
 from minidiff.models.unet import Level, UNet, UNetConfig
+from minidiff.train.latent_diffusion import TextLatentRun, TextLatentTask, train_and_keep
 from minidiff.train.loop import TrainingError
-from minidiff.train.text_latents import TextLatentRun, TextLatentTask, train_and_keep
 
 SIDE = 16  # of a latent of the world's 128 pixels
 

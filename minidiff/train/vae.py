@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minidiff.data.scenes import WORLD_VERSION, Render, render, scene_at
+from minidiff.data.world.scenes import WORLD_VERSION, Render, render, scene_at
 from minidiff.evaluate.metrics import psnr, ssim
 from minidiff.models.vae import VAE, VAEConfig
-from minidiff.train.images import contact_sheet, to_images, to_tensor
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, Training, fit, mix_seed, recipe
+from minidiff.utils.images import contact_sheet, to_images, to_tensor
 
 
 @dataclass
@@ -131,7 +131,7 @@ def latent_statistics(vae: VAE, count: int = 1024, size: int = 128) -> tuple[lis
 
 def train(config: VAERun) -> None:
     """Train, then put the averaged weights into the zoo together with their latent statistics and held-out figures."""
-    from minidiff import zoo
+    from minidiff.pretrained import zoo
 
     task = VAETask(config)
     training = fit(task, config)

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 from test_source import edit, source_of
 
-from minidiff import cli, zoo
+from minidiff import cli
 from minidiff.course.build import BuildRun, build, code_hash, execute, light, target
 from minidiff.course.source import SourceError, accept
+from minidiff.pretrained import zoo
 
 
 def cells(root: Path, kind: str, lang: str) -> list[nbformat.NotebookNode]:

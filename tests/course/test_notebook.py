@@ -12,9 +12,10 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
-from minidiff import losses, viz
 from minidiff.course import notebook
 from minidiff.course.notebook import CheckFailed, check, language, payoff, source
+from minidiff.diffusion import losses
+from minidiff.utils import plots
 
 
 @pytest.fixture(autouse=True)
@@ -95,17 +96,17 @@ def test_source_shows_file_and_code(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_pictures_become_pixels() -> None:
-    (black, white) = viz.as_arrays(torch.stack([-torch.ones(3, 2, 2), torch.ones(3, 2, 2) * 5]))
+    (black, white) = plots.as_arrays(torch.stack([-torch.ones(3, 2, 2), torch.ones(3, 2, 2) * 5]))
     assert (black == 0).all() and (white == 255).all() and white.shape == (2, 2, 3)
-    assert [a.shape for a in viz.as_arrays(torch.zeros(1, 4, 4))] == [(4, 4, 3)]
-    assert [a.shape for a in viz.as_arrays(torch.zeros(4, 4))] == [(4, 4, 3)]
-    assert [a.shape for a in viz.as_arrays([Image.new("RGB", (5, 4)), np.zeros((4, 5), np.uint8)])] == [(4, 5, 3)] * 2
+    assert [a.shape for a in plots.as_arrays(torch.zeros(1, 4, 4))] == [(4, 4, 3)]
+    assert [a.shape for a in plots.as_arrays(torch.zeros(4, 4))] == [(4, 4, 3)]
+    assert [a.shape for a in plots.as_arrays([Image.new("RGB", (5, 4)), np.zeros((4, 5), np.uint8)])] == [(4, 5, 3)] * 2
     with pytest.raises(ValueError, match="cannot be shown"):
-        viz.as_arrays(torch.zeros(4, 4, 4))
+        plots.as_arrays(torch.zeros(4, 4, 4))
 
 
 def test_show_puts_pictures_in_rows(figures: None) -> None:
-    viz.show(torch.zeros(5, 3, 4, 4), titles=list("abcde"), columns=3)
+    plots.show(torch.zeros(5, 3, 4, 4), titles=list("abcde"), columns=3)
     (figure,) = map(plt.figure, plt.get_fignums())
     assert len(figure.axes) == 6 and [axis.get_title() for axis in figure.axes] == [*"abcde", ""]
 
@@ -114,12 +115,12 @@ def test_a_slider_is_a_row_of_figures_without_a_kernel_and_a_widget_with_one(
     figures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    monkeypatch.setenv(viz.STATIC, "1")
-    viz.slider(lambda value, axis: drawn.append(value), "t", [1, 2, 3])
+    monkeypatch.setenv(plots.STATIC, "1")
+    plots.slider(lambda value, axis: drawn.append(value), "t", [1, 2, 3])
     (figure,) = map(plt.figure, plt.get_fignums())
     assert drawn == [1, 2, 3] and [axis.get_title() for axis in figure.axes] == ["t = 1", "t = 2", "t = 3"]
-    monkeypatch.delenv(viz.STATIC)
+    monkeypatch.delenv(plots.STATIC)
     knobs = []
     monkeypatch.setattr("ipywidgets.interact", lambda one, value: knobs.append(value) or one(value.value))
-    viz.slider(lambda value, axis: drawn.append(value), "t", [1, 2, 3])
+    plots.slider(lambda value, axis: drawn.append(value), "t", [1, 2, 3])
     assert drawn[3:] == [2] and knobs[0].options == (1, 2, 3)

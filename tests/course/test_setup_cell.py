@@ -16,7 +16,7 @@ from minidiff.course.build import RELEASE, sources, target
 ROOT = Path(__file__).parents[2]
 LAST = """
 import minidiff, sys
-from minidiff import zoo
+from minidiff.pretrained import zoo
 assert zoo.table()[1], zoo.table()[0]
 print("found", minidiff.__file__)
 """

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidiff.analytic import mixture
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.grids import uniform
-from minidiff.paths import get_path
-from minidiff.samplers import sample, step
-from minidiff.train.images import to_images
+from minidiff.diffusion.analytic import mixture
+from minidiff.diffusion.samplers import sample, step
+from minidiff.diffusion.schedules import get_schedule
+from minidiff.diffusion.timesteps import uniform
+from minidiff.utils.images import to_images
 
-COSINE = get_path("cosine")
+COSINE = get_schedule("cosine")
 Step = Callable[..., Tensor]     # (x0, eps, t, s) -> x at time s
 
 

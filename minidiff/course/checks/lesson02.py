@@ -12,14 +12,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from minidiff import paths, samplers
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.losses import diffusion_loss
+from minidiff.diffusion import samplers
+from minidiff.diffusion.losses import diffusion_loss
+from minidiff.diffusion.schedules import get_schedule, linear_betas, per_example
 
 Predict = Callable[[Tensor, Tensor], Tensor]    # (x (B, ...), t (B,) int64) -> eps or x0 (B, ...)
 Noise = Callable[[int], Tensor]                 # step t -> standard normal noise like x
 
-PATH = paths.get_path("cosine")
+PATH = get_schedule("cosine")
 
 
 def times(alpha_bar: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def times(alpha_bar: Tensor) -> Tensor:
 
 
 def alpha_bars(betas: Tensor) -> Tensor:
-    """As `paths.Table` makes it, with a first entry for clean data."""
+    """As `TableSchedule` makes it, with a first entry for clean data."""
     return torch.cat([betas.new_ones(1), (1 - betas).cumprod(0)])
 
 
@@ -66,7 +67,7 @@ ALPHA_BARS = Exercise(
         Probe(Say("one entry more than there are betas", "nhiều hơn số beta một phần tử"), lambda f: list(f(FEW_BETAS).shape)),
         Probe(Say("dtype kept", "giữ nguyên kiểu số"), lambda f: str(f(FEW_BETAS.float()).dtype)),
         Probe(Say("four betas that can be checked on paper", "bốn beta có thể tính tay"), lambda f: f(FEW_BETAS), points=2),
-        Probe(Say("the 1000 betas of DDPM", "1000 beta của DDPM"), lambda f: f(paths.linear_betas())[[0, 1, 500, 1000]]),
+        Probe(Say("the 1000 betas of DDPM", "1000 beta của DDPM"), lambda f: f(linear_betas())[[0, 1, 500, 1000]]),
     ),
     mistakes=(
         Mistake("added", added, Say(
@@ -108,7 +109,7 @@ def q_sample(x0: Tensor, eps: Tensor, t: Tensor, alpha_bar: Tensor) -> Tensor:
 
 def across(values: Tensor, x: Tensor) -> Tensor:
     """(B,) as (B, 1, ..., 1)."""
-    return paths.per_example(values, x)
+    return per_example(values, x)
 
 
 def no_roots(x0: Tensor, eps: Tensor, t: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -201,9 +202,9 @@ Q_SAMPLE = Exercise(
         )),
         Mistake("along_the_width", along_the_width, Say(
             "The weights (B,) were spread along the last axis, not along the batch: it ran only because both are equally "
-            "long. Make them (B, 1, ..., 1) first, or import `per_example` from minidiff.paths.",
+            "long. Make them (B, 1, ..., 1) first, or import `per_example` from minidiff.diffusion.schedules.",
             "Các hệ số (B,) bị trải dọc theo trục cuối chứ không theo lô: đoạn mã chạy được chỉ vì hai trục dài bằng "
-            "nhau. Hãy đưa về dạng (B, 1, ..., 1) trước, hoặc dùng `per_example` của minidiff.paths.",
+            "nhau. Hãy đưa về dạng (B, 1, ..., 1) trước, hoặc dùng `per_example` của minidiff.diffusion.schedules.",
         )),
     ),
 )  # fmt: skip

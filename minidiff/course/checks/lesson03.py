@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.losses import diffusion_loss, min_snr_weight
-from minidiff.paths import KINDS, Path, get_path, kind_weights, per_example, target, to_x0_eps
+from minidiff.diffusion.losses import diffusion_loss, min_snr_weight
+from minidiff.diffusion.prediction import PREDICTION_TYPES, prediction_weights, target, to_x0_eps
+from minidiff.diffusion.schedules import NoiseSchedule, get_schedule, per_example
 from minidiff.train.ema import EMA
 
 # --- 03.1: the target v -----------------------------------------------------------------------------------------------
@@ -19,7 +20,7 @@ from minidiff.train.ema import EMA
 
 def v_target(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """The library's weights for "v", with the learner's signature."""
-    a, b = kind_weights("v", alpha, sigma)
+    a, b = prediction_weights("v", alpha, sigma)
     return a * eps + b * x0
 
 
@@ -27,7 +28,7 @@ def mixed(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, T
     """x0, eps (4, 3, 2, 2), alpha, sigma (4, 1, 1, 1) at four times of the cosine path."""
     generator = torch.Generator().manual_seed(31)
     x0, eps = torch.randn(2, 4, 3, 2, 2, generator=generator, dtype=dtype)
-    t, path = torch.tensor([0.1, 0.3, 0.6, 0.9], dtype=dtype), get_path("cosine")
+    t, path = torch.tensor([0.1, 0.3, 0.6, 0.9], dtype=dtype), get_schedule("cosine")
     return x0, eps, per_example(path.alpha(t), x0), per_example(path.sigma(t), x0)
 
 
@@ -94,21 +95,21 @@ def predictions(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Ten
 
 def read(answer: Callable[..., Any], kind: str, path: str = "cosine") -> list[Tensor]:
     pred, x, t = predictions()
-    return list(answer(get_path(path), kind, pred, x, t))
+    return list(answer(get_schedule(path), kind, pred, x, t))
 
 
 def remixed(answer: Callable[..., Any]) -> list[Tensor]:
     """What x0 and eps mix to, for every kind: x again."""
     pred, x, t = predictions()
-    path = get_path("cosine")
-    pairs = [answer(path, kind, pred, x, t) for kind in KINDS]
+    path = get_schedule("cosine")
+    pairs = [answer(path, kind, pred, x, t) for kind in PREDICTION_TYPES]
     return [path.mix(x0, eps, t) for x0, eps in pairs]
 
 
 def misread(kind: str, wrong: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> Callable[..., Any]:
     """Right for every kind but one, for which `wrong` says (x0, eps) from (pred, x, alpha, sigma)."""
 
-    def answer(path: Path, asked: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def answer(path: NoiseSchedule, asked: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         if asked != kind:
             return to_x0_eps(path, asked, pred, x, t)
         return wrong(pred, x, per_example(path.alpha(t), x), per_example(path.sigma(t), x))
@@ -139,7 +140,7 @@ READ = Exercise(
         Probe(Say("x0 and eps have the shape of x", "x0 và eps có kích thước của x"),
               lambda f: [list(part.shape) for part in read(f, "v")]),
         Probe(Say("float32 stays float32", "float32 vẫn là float32"),
-              lambda f: [str(part.dtype) for part in f(get_path("cosine"), "x0", *predictions(torch.float32))]),
+              lambda f: [str(part.dtype) for part in f(get_schedule("cosine"), "x0", *predictions(torch.float32))]),
         Probe(Say("a prediction of eps", "dự đoán kiểu eps"), lambda f: read(f, "eps")),
         Probe(Say("a prediction of x0", "dự đoán kiểu x0"), lambda f: read(f, "x0")),
         Probe(Say("a prediction of v", "dự đoán kiểu v"), lambda f: read(f, "v")),
@@ -208,29 +209,29 @@ READ = Exercise(
 
 
 def weights(answer: Callable[..., Tensor], kind: str, path: str = "cosine", **options: float) -> Tensor:
-    return answer(get_path(path), kind, torch.linspace(0.05, 0.95, 9, dtype=torch.float64), **options)
+    return answer(get_schedule(path), kind, torch.linspace(0.05, 0.95, 9, dtype=torch.float64), **options)
 
 
 def weigher(rule: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[..., Tensor]:
     """A wrong weight: `rule` of SNR, of what turns the kind's loss into one of x0, and of gamma."""
 
-    def answer(path: Path, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+    def answer(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
         snr = (path.alpha(t) / path.sigma(t)) ** 2
         return rule(snr, {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}[kind], gamma)
 
     return answer
 
 
-def v_as_eps(path: Path, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+def v_as_eps(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
     return min_snr_weight(path, "eps" if kind == "v" else kind, t, gamma)
 
 
-def root_snr(path: Path, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+def root_snr(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
     snr = path.alpha(t) / path.sigma(t)
     return snr.clamp(max=gamma) / {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}[kind]
 
 
-def flow_as_v(path: Path, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+def flow_as_v(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
     return min_snr_weight(path, "v" if kind == "flow" else kind, t, gamma)
 
 
@@ -452,7 +453,7 @@ EMA_UPDATE = Exercise(
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
-def training_loss(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: Path, kind: str) -> Tensor:
+def training_loss(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
     """The library's loss with the library's weights."""
     pred = network(path.mix(x0, eps, t), path.timestep(t))
     return diffusion_loss(pred, x0, eps, t, path, kind, min_snr_weight(path, kind, t))
@@ -467,7 +468,7 @@ def examples() -> tuple[Tensor, Tensor, Tensor]:
 
 def loss_of(answer: Callable[..., Tensor], kind: str) -> Tensor:
     """The loss of a network that halves what it sees, whatever the time."""
-    return answer(lambda x, timestep: x / 2, *examples(), get_path("cosine"), kind)
+    return answer(lambda x, timestep: x / 2, *examples(), get_schedule("cosine"), kind)
 
 
 def shown(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
@@ -478,21 +479,21 @@ def shown(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
         seen.update(x=x, timestep=timestep)
         return torch.zeros_like(x)
 
-    answer(network, *examples(), get_path("cosine"), "v")
+    answer(network, *examples(), get_schedule("cosine"), "v")
     return seen
 
 
 def perfect(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
     """The loss of a network that knows the answer, for each kind."""
     x0, eps, t = examples()
-    path = get_path("cosine")
-    return {k: answer(lambda x, _, k=k: target(path, k, x0, eps, t), x0, eps, t, path, k) for k in KINDS}
+    path = get_schedule("cosine")
+    return {k: answer(lambda x, _, k=k: target(path, k, x0, eps, t), x0, eps, t, path, k) for k in PREDICTION_TYPES}
 
 
 def broken(time: bool = False, goal: str = "", weight: str = "", early_mean: bool = False) -> Callable[..., Tensor]:
     """The stub's code with only some of its faults."""
 
-    def answer(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: Path, kind: str) -> Tensor:
+    def answer(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
         pred = network(path.mix(x0, eps, t), t if time else path.timestep(t))
         error = (pred - target(path, goal or kind, x0, eps, t)).square().flatten(1).mean(1)
         weights = min_snr_weight(path, weight or kind, t)
@@ -501,7 +502,7 @@ def broken(time: bool = False, goal: str = "", weight: str = "", early_mean: boo
     return answer
 
 
-def unweighted(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: Path, kind: str) -> Tensor:
+def unweighted(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
     return diffusion_loss(network(path.mix(x0, eps, t), path.timestep(t)), x0, eps, t, path, kind)
 
 

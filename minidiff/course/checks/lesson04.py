@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidiff import grids, samplers
-from minidiff.analytic import mixture
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.paths import TABLE_LENGTH, Denoiser, Path, get_path
+from minidiff.diffusion import samplers
+from minidiff.diffusion.analytic import mixture
+from minidiff.diffusion.prediction import Denoiser
+from minidiff.diffusion.schedules import TABLE_LENGTH, NoiseSchedule, get_schedule
+from minidiff.diffusion.timesteps import trailing, uniform
 
-COSINE, TABLE = get_path("cosine"), get_path("scaled_linear")
+COSINE, TABLE = get_schedule("cosine"), get_schedule("scaled_linear")
 SHAPE = Say("shape", "kích thước")
 
 
@@ -48,7 +50,7 @@ def spied(model: Denoiser, times: list[float]) -> Denoiser:
 
 def trailing_timesteps(n: int) -> Tensor:
     """The library's grid as indices of the table, (n,) int64."""
-    return (grids.trailing(COSINE, n)[:-1] * TABLE_LENGTH - 1).round().long()
+    return (trailing(COSINE, n)[:-1] * TABLE_LENGTH - 1).round().long()
 
 
 def _leading(n: int) -> Tensor:
@@ -119,42 +121,42 @@ EX1 = Exercise(
 # --- 04.2 the step --------------------------------------------------------------------------------------------------
 
 
-def _share(path: Path, t: Tensor, s: Tensor, eta: float) -> Tensor:
+def _share(path: NoiseSchedule, t: Tensor, s: Tensor, eta: float) -> Tensor:
     """c, the share of fresh noise."""
     r = path.sigma(s) * path.alpha(t) / (path.alpha(s) * path.sigma(t))
     return eta * (1 - r**2).sqrt()
 
 
-def _keeps_all_eps(path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+def _keeps_all_eps(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
     return path.alpha(s) * x0 + path.sigma(s) * (eps + _share(path, t, s, eta) * noise)
 
 
-def _eta_outside(path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+def _eta_outside(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
     c = _share(path, t, s, 1.0)
     return path.alpha(s) * x0 + path.sigma(s) * ((1 - c**2).sqrt() * eps + eta * c * noise)
 
 
-def _alpha_bar(path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+def _alpha_bar(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
     a_t, a_s = path.alpha(t), path.alpha(s)
     c = eta * (1 - (1 - a_s) * a_t / (a_s * (1 - a_t))).sqrt()
     return a_s.sqrt() * x0 + (1 - a_s).sqrt() * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-def _noise_always(path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+def _noise_always(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
     return samplers.step(path, x0, eps, t, s, 1.0, noise)
 
 
-def _stays_at_t(path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+def _stays_at_t(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
     c = _share(path, t, s, eta)
     return path.alpha(t) * x0 + path.sigma(t) * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-def _ratio_over(path: Path, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+def _ratio_over(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
     c = _share(path, s, t, eta)
     return path.alpha(s) * x0 + path.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-def stepped(eta: float, t: float, s: float, path: Path = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
+def stepped(eta: float, t: float, s: float, path: NoiseSchedule = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
     """A probe's run: one step of two tiny pictures with noise from fixed seeds."""
     x0, eps, noise = (normal(seed, 2, 3, 4, 4).to(dtype) for seed in (1, 2, 3))
     return lambda f: f(path, x0, eps, number(t), number(s), eta, noise)
@@ -236,17 +238,17 @@ EX2 = Exercise(
 # --- 04.3 Heun ------------------------------------------------------------------------------------------------------
 
 
-def heun_step(denoiser: Denoiser, path: Path, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def heun_step(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """The library's sampler, on a grid of one step."""
     return next(samplers.heun(denoiser, x, path, torch.stack([t, s]))).x
 
 
 def _heun_like(
     finish: Callable[[Tensor, Tensor], Tensor], *, ahead: str = "guess", sign: int = 1
-) -> Callable[[Denoiser, Path, Tensor, Tensor, Tensor], Tensor]:
+) -> Callable[[Denoiser, NoiseSchedule, Tensor, Tensor, Tensor], Tensor]:
     """Heun's step with another way to join the two slopes, another place to ask for the second, or another sign."""
 
-    def answer(denoiser: Denoiser, path: Path, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    def answer(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         u, length = x / path.alpha(t), sign * (path.sigma(s) / path.alpha(s) - path.sigma(t) / path.alpha(t))
         _, eps = denoiser(x, t)
         guess = u + length * eps
@@ -262,7 +264,7 @@ def _mean(a: Tensor, b: Tensor) -> Tensor:
     return (a + b) / 2
 
 
-def heuned(t: float, s: float, path: Path = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
+def heuned(t: float, s: float, path: NoiseSchedule = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
     """A probe's run: one step towards points around -1 and 1."""
     x = normal(5, 4, 2).to(dtype)
     return lambda f: f(mixture(path, [-1.0, 1.0], 0.3), path, x, number(t), number(s))
@@ -299,7 +301,7 @@ EX3 = Exercise(
               lambda f: str(heuned(0.7, 0.4, dtype=torch.float32)(f).dtype)),
         Probe(Say("a step on the cosine path", "một bước trên đường cosine"), heuned(0.7, 0.4), points=2),
         Probe(Say("a step on the path of flow matching", "một bước trên đường của flow matching"),
-              heuned(0.9, 0.5, get_path("flow"))),
+              heuned(0.9, 0.5, get_schedule("flow"))),
         Probe(Say("asks twice, at t and at s", "hỏi hai lần, tại t và tại s"), asked_times),
         Probe(Say("error of one step and of two halves", "sai số của một bước và của hai nửa bước"), heun_error),
     ),
@@ -343,7 +345,7 @@ EX3 = Exercise(
 
 
 def dpmpp_2m_step(
-    path: Path, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
+    path: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
 ) -> Tensor:
     """The library's `lookaheads`, `extrapolate` and `step`, with the learner's arguments."""
     eps = (x - path.alpha(t) * x0) / path.sigma(t)
@@ -359,7 +361,7 @@ def _dpmpp_like(
     """DPM-Solver++ 2M with another weight on the change of x0, with the eps of before, or with 0 for a missing x0_prev."""
 
     def answer(
-        path: Path, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
+        path: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
     ) -> Tensor:
         h, aim = path.log_snr_half(s) - path.log_snr_half(t), x0
         if x0_prev is not None and t_prev is not None:
@@ -376,7 +378,7 @@ def _right(h: Tensor, h_prev: Tensor) -> Tensor:
     return h / (2 * h_prev)
 
 
-def leapt(path: Path = COSINE, first: bool = False, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
+def leapt(path: NoiseSchedule = COSINE, first: bool = False, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
     """A probe's run: one step between three unevenly spaced times, without the first of them where it is a first step."""
     x, x0, x0_prev = (normal(seed, 2, 3, 4, 4).to(dtype) for seed in (7, 8, 9))
     before = (None, None) if first else (x0_prev, number(0.9))
@@ -444,16 +446,16 @@ EX4 = Exercise(
 # --- 04.5 the broken loop -------------------------------------------------------------------------------------------
 
 
-def sample_loop(denoiser: Denoiser, x: Tensor, path: Path, n: int) -> Tensor:
+def sample_loop(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> Tensor:
     """The library's sampler on its uniform grid, at its end."""
-    *_, last = samplers.sample(denoiser, x, path, grids.uniform(path, n))
+    *_, last = samplers.sample(denoiser, x, path, uniform(path, n))
     return last.x
 
 
-def _loop_like(times: Callable[[int], Tensor], told: str = "t") -> Callable[[Denoiser, Tensor, Path, int], Tensor]:
+def _loop_like(times: Callable[[int], Tensor], told: str = "t") -> Callable[[Denoiser, Tensor, NoiseSchedule, int], Tensor]:
     """The loop on other times, or telling the denoiser another one."""
 
-    def answer(denoiser: Denoiser, x: Tensor, path: Path, n: int) -> Tensor:
+    def answer(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> Tensor:
         for t, s in pairwise(times(n)):
             x0, eps = denoiser(x, t if told == "t" else s)
             x = path.alpha(s) * x0 + path.sigma(s) * eps
@@ -467,7 +469,7 @@ def _down_to_one_nth(n: int) -> Tensor:
 
 
 def _down(n: int) -> Tensor:
-    return grids.uniform(COSINE, n)
+    return uniform(COSINE, n)
 
 
 def looped(n: int) -> Callable[[Any], Any]:

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidiff import paths
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.guidance import cfg, combine
-from minidiff.paths import Denoiser, Path
-from minidiff.samplers import State, run
+from minidiff.diffusion.guidance import cfg, combine
+from minidiff.diffusion.prediction import Denoiser, denoiser, to_x0_eps
+from minidiff.diffusion.samplers import State, run
+from minidiff.diffusion.schedules import NoiseSchedule, get_schedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]    # (x (B, ...), timestep (B,)) -> prediction (B, ...)
 
-PATH = paths.get_path("cosine")
+PATH = get_schedule("cosine")
 HALF = torch.tensor(0.5, dtype=torch.float64)
 
 
@@ -203,7 +203,7 @@ class Pair:
     def __call__(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         self.rows.append(len(x))
         x0 = torch.tanh(x) + self.conditions[: len(x)]
-        return paths.to_x0_eps(PATH, "x0", x0, x, t)
+        return to_x0_eps(PATH, "x0", x0, x, t)
 
 
 def guided(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -432,7 +432,7 @@ GUIDED_NETWORK = Exercise(
 
 
 def draw_labels(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     """As the pipeline does it, for labels instead of captions."""
     *_, last = _states(network, torch.cat([labels, torch.full_like(labels, null)]), noise, path, kind, steps, scale)
@@ -440,39 +440,39 @@ def draw_labels(
 
 
 def _states(
-    network: Any, both: Tensor, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, both: Tensor, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Iterator[State]:
-    pair = paths.denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), path, kind)
+    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), path, kind)
     return run("dpmpp_2m", cfg(pair, scale), noise, path, steps)
 
 
 def scale_forgotten(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     return draw_labels(network, labels, null, noise, path, kind, steps, 1.0)
 
 
 def null_first(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     *_, last = _states(network, torch.cat([torch.full_like(labels, null), labels]), noise, path, kind, steps, scale)
     return last.x
 
 
 def zero_for_null(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     return draw_labels(network, labels, 0, noise, path, kind, steps, scale)
 
 
 def always_v(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     return draw_labels(network, labels, null, noise, path, "v", steps, scale)
 
 
 def first_state(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: Path, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
 ) -> Tensor:
     both = torch.cat([labels, torch.full_like(labels, null)])
     return next(_states(network, both, noise, path, kind, steps, scale)).x

@@ -29,12 +29,13 @@ def v_target(x0, eps, alpha, sigma):
 
 
 # %% 03.2 swapped_pair
-from minidiff.paths import kind_weights, per_example
+from minidiff.diffusion.prediction import prediction_weights
+from minidiff.diffusion.schedules import per_example
 
 
 def x0_and_eps(path, kind, pred, x, t):
     alpha, sigma = path.alpha(t), path.sigma(t)
-    a, b = kind_weights(kind, alpha, sigma)
+    a, b = prediction_weights(kind, alpha, sigma)
     alpha, sigma, a, b = (per_example(c, x) for c in (alpha, sigma, a, b))
     det = alpha * a - sigma * b
     return (alpha * pred - b * x) / det, (a * x - sigma * pred) / det
@@ -86,12 +87,13 @@ def x0_and_eps(path, kind, pred, x, t):
 
 
 # %% 03.2 v_sign
-from minidiff.paths import kind_weights, per_example
+from minidiff.diffusion.prediction import prediction_weights
+from minidiff.diffusion.schedules import per_example
 
 
 def x0_and_eps(path, kind, pred, x, t):
     alpha, sigma = path.alpha(t), path.sigma(t)
-    a, b = kind_weights(kind, alpha, sigma)
+    a, b = prediction_weights(kind, alpha, sigma)
     if kind == "v":
         pred = -pred
     alpha, sigma, a, b = (per_example(c, x) for c in (alpha, sigma, a, b))
@@ -303,8 +305,8 @@ def ema_update(average, model, decay, updates):
 
 
 # %% 03.5 as_it_was
-from minidiff.losses import min_snr_weight
-from minidiff.paths import target
+from minidiff.diffusion.losses import min_snr_weight
+from minidiff.diffusion.prediction import target
 
 
 def training_loss(network, x0, eps, t, path, kind):
@@ -316,8 +318,8 @@ def training_loss(network, x0, eps, t, path, kind):
 
 
 # %% 03.5 time_not_timestep
-from minidiff.losses import min_snr_weight
-from minidiff.paths import target
+from minidiff.diffusion.losses import min_snr_weight
+from minidiff.diffusion.prediction import target
 
 
 def training_loss(network, x0, eps, t, path, kind):
@@ -331,7 +333,7 @@ def torch_mean(values):
 
 
 # %% 03.5 target_of_eps
-from minidiff.losses import min_snr_weight
+from minidiff.diffusion.losses import min_snr_weight
 
 
 def training_loss(network, x0, eps, t, path, kind):
@@ -341,8 +343,8 @@ def training_loss(network, x0, eps, t, path, kind):
 
 
 # %% 03.5 weight_of_eps
-from minidiff.losses import min_snr_weight
-from minidiff.paths import target
+from minidiff.diffusion.losses import min_snr_weight
+from minidiff.diffusion.prediction import target
 
 
 def training_loss(network, x0, eps, t, path, kind):
@@ -353,7 +355,7 @@ def training_loss(network, x0, eps, t, path, kind):
 
 
 # %% 03.5 eps_throughout
-from minidiff.losses import min_snr_weight
+from minidiff.diffusion.losses import min_snr_weight
 
 
 def training_loss(network, x0, eps, t, path, kind):
@@ -363,8 +365,8 @@ def training_loss(network, x0, eps, t, path, kind):
 
 
 # %% 03.5 mean_too_early
-from minidiff.losses import min_snr_weight
-from minidiff.paths import target
+from minidiff.diffusion.losses import min_snr_weight
+from minidiff.diffusion.prediction import target
 
 
 def training_loss(network, x0, eps, t, path, kind):
@@ -376,7 +378,7 @@ def training_loss(network, x0, eps, t, path, kind):
 # %% 03.5 no_weight
 import torch.nn.functional as F
 
-from minidiff.paths import target
+from minidiff.diffusion.prediction import target
 
 
 def training_loss(network, x0, eps, t, path, kind):

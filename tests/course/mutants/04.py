@@ -204,7 +204,7 @@ from itertools import pairwise
 
 import torch
 
-from minidiff.samplers import step
+from minidiff.diffusion.samplers import step
 
 
 def sample_loop(denoiser, x, path, n):
@@ -217,7 +217,7 @@ def sample_loop(denoiser, x, path, n):
 # %% 04.5 ends_early
 import torch
 
-from minidiff.samplers import step
+from minidiff.diffusion.samplers import step
 
 
 def sample_loop(denoiser, x, path, n):
@@ -230,7 +230,7 @@ def sample_loop(denoiser, x, path, n):
 # %% 04.5 told_the_end
 import torch
 
-from minidiff.samplers import step
+from minidiff.diffusion.samplers import step
 
 
 def sample_loop(denoiser, x, path, n):
@@ -243,7 +243,7 @@ def sample_loop(denoiser, x, path, n):
 # %% 04.5 one_step_short
 import torch
 
-from minidiff.samplers import step
+from minidiff.diffusion.samplers import step
 
 
 def sample_loop(denoiser, x, path, n):
@@ -258,7 +258,7 @@ from itertools import pairwise
 
 import torch
 
-from minidiff.samplers import step
+from minidiff.diffusion.samplers import step
 
 
 def sample_loop(denoiser, x, path, n):

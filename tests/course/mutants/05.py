@@ -182,8 +182,8 @@ def guided_network(network, labels, null, scale):
     return predict
 
 # %% 05.5 scale_forgotten
-from minidiff.paths import denoiser
-from minidiff.samplers import run
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 
 
 def draw_labels(network, labels, null, noise, path, kind, steps, scale):
@@ -195,9 +195,9 @@ def draw_labels(network, labels, null, noise, path, kind, steps, scale):
 # %% 05.5 null_first
 import torch
 
-from minidiff.guidance import cfg
-from minidiff.paths import denoiser
-from minidiff.samplers import run
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 
 
 def draw_labels(network, labels, null, noise, path, kind, steps, scale):
@@ -210,9 +210,9 @@ def draw_labels(network, labels, null, noise, path, kind, steps, scale):
 # %% 05.5 zero_for_null
 import torch
 
-from minidiff.guidance import cfg
-from minidiff.paths import denoiser
-from minidiff.samplers import run
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 
 
 def draw_labels(network, labels, null, noise, path, kind, steps, scale):
@@ -225,9 +225,9 @@ def draw_labels(network, labels, null, noise, path, kind, steps, scale):
 # %% 05.5 always_v
 import torch
 
-from minidiff.guidance import cfg
-from minidiff.paths import denoiser
-from minidiff.samplers import run
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 
 
 def draw_labels(network, labels, null, noise, path, kind, steps, scale):
@@ -239,9 +239,9 @@ def draw_labels(network, labels, null, noise, path, kind, steps, scale):
 # %% 05.5 first_state
 import torch
 
-from minidiff.guidance import cfg
-from minidiff.paths import denoiser
-from minidiff.samplers import run
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 
 
 def draw_labels(network, labels, null, noise, path, kind, steps, scale):

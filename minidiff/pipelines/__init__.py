@@ -1,0 +1,1 @@
+"""From a request to images: the models joined, loaded and asked."""

@@ -1,0 +1,1 @@
+"""Weights: the shipped zoo, and published ones in and out of our modules."""

@@ -1,0 +1,173 @@
+"""Training the judge: renders of a split of seeds that no generator sees, with small faults, so that it judges what a
+picture shows and not how cleanly it was drawn.
+
+What it is not: the judge itself, which is `minidiff/evaluate/judge.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minidiff.data.world.corruptions import corrupt
+from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, WORLD_VERSION, layout, render, scene_at
+from minidiff.evaluate.judge import Judge, JudgeConfig, Maps, config_to_dict
+from minidiff.evaluate.reliability import TEST_FROM, confirms, looked_at, reliability, test_scenes
+from minidiff.evaluate.report import reliability_table
+from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
+
+MOST = 8             # room for this many things per picture; the world draws at most 5
+
+
+@dataclass
+class JudgeRun(LoopConfig):
+    """Train the judge of prompt following (about 8 minutes on one CPU core)."""
+
+    out: Path = Path("runs/world-judge")
+    steps: int = 1500
+    batch: int = 32
+    lr: float = 3e-3
+    warmup: int = 100
+    clip: float = 5.0
+    ema: float = 0.99
+    workers: int = 0
+    validate_every: int = 250
+    channels: int = 96
+    depth: int = 8
+    chance: float = 0.4
+    """Probability of each of five faults (blur, grain, colour cast, compression, wobble) in a training picture."""
+    tested: int = 2000
+    """Fresh renders on which the finished judge is measured."""
+
+
+@dataclass
+class Examples:
+    """B pictures and what is in them. image (B, 3, S, S) in 0..1; things (B, 8, 5): x, y and radius in widths of the
+    picture, index of kind, index of colour; there (B, 8) bool: which rows are things; setting (B,) index."""
+
+    image: Tensor
+    things: Tensor
+    there: Tensor
+    setting: Tensor
+
+
+def examples(first: int, count: int, size: int = 128) -> Examples:
+    """Scenes number `first` to `first + count - 1` of the judge's split, drawn."""
+    image = torch.empty(count, 3, size, size)
+    things, there = torch.zeros(count, MOST, 5), torch.zeros(count, MOST, dtype=torch.bool)
+    settings = []
+    for k in range(count):
+        scene = scene_at(first + k, "judge")
+        image[k] = torch.from_numpy(np.array(render(scene, size).image)).permute(2, 0, 1) / 255
+        for i, thing in enumerate(layout(scene)):
+            group = scene.groups[thing.group]
+            names = SHAPES.index(group.kind), COLOURS.index(group.colour or "")
+            things[k, i] = torch.tensor([thing.x, thing.y, thing.radius, *names])
+            there[k, i] = True
+        settings.append(SETTINGS.index(scene.setting or ""))
+    return Examples(image, things, there, torch.tensor(settings))
+
+
+def heat_map(things: Tensor, there: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The heat that a perfect judge would give, and whose cell each cell is.
+
+    things (B, N, 5), there (B, N). Returns heat (B, H, W), a Gaussian of one cell around each centre's cell, exactly 1
+    in it; nearest (B, H, W), index of the thing whose centre's cell is nearest; close (B, H, W), whether that is this
+    cell or one beside it: those cells learn names and place, not the middle one alone.
+    """
+    centre = (things[..., :2] * cells).floor().clamp(0, cells - 1)                          # (B, N, 2)
+    row, column = torch.meshgrid(*[torch.arange(cells, device=things.device)] * 2, indexing="ij")
+    step = torch.stack([column, row], dim=-1) - centre[:, :, None, None]                    # (B, N, H, W, 2)
+    distance = step.square().sum(-1).masked_fill(~there[:, :, None, None], 1e6)             # (B, N, H, W)
+    least, nearest = distance.min(dim=1)
+    return torch.exp(-least / 2), nearest, least <= 2
+
+
+def loss(maps: Maps, batch: Examples) -> dict[str, Tensor]:
+    """The parts of the judge's loss, each a scalar; their sum is minimised.
+
+    heat: the focal loss for centres (Zhou et al. 2019, eq. 1); kind, colour, setting: cross-entropy; place: smooth L1.
+    """
+    cells = maps.heat.shape[-1]
+    heat, nearest, close = heat_map(batch.things, batch.there, cells)
+    rows = torch.arange(len(heat), device=heat.device)[:, None, None].expand_as(nearest)
+    things = batch.things[rows, nearest]                                                    # (B, H, W, 5)
+    parts = {"heat": focal_loss(maps.heat, heat)}
+    parts["kind"] = F.cross_entropy(maps.kind.movedim(1, -1)[close], things[close][:, 3].long())
+    parts["colour"] = F.cross_entropy(maps.colour.movedim(1, -1)[close], things[close][:, 4].long())
+    index = torch.stack(torch.meshgrid(*[torch.arange(cells, device=heat.device)] * 2, indexing="xy"), dim=-1)
+    wanted = torch.cat([things[..., :2] * cells - index - 0.5, (things[..., 2:3] - 0.15) / 0.05], dim=-1)
+    place = maps.place.movedim(1, -1)
+    given = torch.cat([place[..., :2], (place[..., 2:] - 0.15) / 0.05], dim=-1)
+    parts["place"] = F.smooth_l1_loss(given[close], wanted[close], beta=0.2)
+    parts["setting"] = F.cross_entropy(maps.setting, batch.setting) * 0.5
+    return parts
+
+
+def focal_loss(logits: Tensor, heat: Tensor) -> Tensor:
+    """Penalty-reduced focal loss of centre maps, both (B, H, W), per centre (Zhou et al. 2019, eq. 1, a = 2, b = 4)."""
+    p, sure = logits.sigmoid(), F.logsigmoid(logits)
+    hits = (1 - p) ** 2 * sure
+    misses = (1 - heat) ** 4 * p**2 * (sure - logits)                                       # log(1 - p)
+    centres = heat == 1
+    return -torch.where(centres, hits, misses).sum() / centres.sum().clamp(min=1)
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+class JudgeTask(Task):
+    """The judge, its corrupted renders and its loss."""
+
+    def __init__(self, config: JudgeRun) -> None:
+        super().__init__()
+        self.config = config
+        self.judge = Judge(JudgeConfig(channels=config.channels, depth=config.depth))
+        self.judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def make_batch(self, index: int, size: int, seed: int) -> Batch:
+        if (index + 1) * size > TEST_FROM:
+            raise ValueError("The run is so long that it would train on the renders kept for measuring the judge.")
+        drawn = examples(index * size, size, self.judge.config.image_size)
+        generator = torch.Generator().manual_seed(mix_seed(seed, index))
+        with torch.autocast("cpu", enabled=False):  # without workers this runs inside the loop's autocast
+            return {**vars(drawn), "image": corrupt(drawn.image, generator, self.config.chance)}
+
+    def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = loss(self.judge(batch["image"]), Examples(**batch))
+        return torch.stack(list(parts.values())).sum(), parts
+
+    def validate(self, folder: Path, step: int) -> dict[str, float]:
+        scenes = test_scenes(256, first=1 << 20)
+        return confirms(looked_at(self.judge, scenes)) | {
+            f"corrupted_{k}": v for k, v in confirms(looked_at(self.judge, scenes, corrupt)).items() if k == "overall"
+        }
+
+
+def train(config: JudgeRun) -> None:
+    """Train, measure on fresh renders, and put the averaged weights into the zoo with what was measured."""
+    from minidiff.pretrained import zoo
+
+    torch.manual_seed(config.seed)  # for the first weights
+    task = JudgeTask(config)
+    training = fit(task, config)
+    if not training.finished(config):
+        return
+    training.ema.copy_to(task)
+    judge = task.judge.cpu().eval()
+    figures = reliability(judge, config.tested, quiet=False)
+    print(reliability_table(figures, config.tested))
+    zoo.add(
+        "world-judge",
+        judge.state_dict(),
+        config_to_dict(judge.config),
+        recipe=recipe("minidiff train world-judge", config),
+        images_seen=training.pictures(config),
+        world_version=WORLD_VERSION,
+        figures=figures,
+    )
