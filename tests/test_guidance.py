@@ -18,7 +18,7 @@ COSINE = get_schedule("cosine")
 
 
 class Network:
-    """A network of any kind under 2 conditions and, after them, 2 empty ones; it notes how many rows it was given."""
+    """A network of any type under 2 conditions and, after them, 2 empty ones; it notes how many rows it was given."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -29,10 +29,10 @@ class Network:
         return torch.tanh(x) + self.conditions[: len(x)]
 
 
-def pair(kind: str = "v", path: NoiseSchedule = COSINE) -> tuple[Network, Denoiser, Tensor]:
+def pair(prediction_type: str = "v", schedule: NoiseSchedule = COSINE) -> tuple[Network, Denoiser, Tensor]:
     torch.manual_seed(0)
     network = Network()
-    return network, denoiser(network, path, kind), torch.randn(2, 5, 2, 2, dtype=torch.float64)
+    return network, denoiser(network, schedule, prediction_type), torch.randn(2, 5, 2, 2, dtype=torch.float64)
 
 
 def test_scale_1_costs_one_evaluation() -> None:
@@ -64,19 +64,21 @@ def test_scale_0_is_the_unconditional_half() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    path=st.sampled_from(list(SCHEDULES.values())),
-    kind=st.sampled_from(PREDICTION_TYPES),
+    schedule=st.sampled_from(list(SCHEDULES.values())),
+    prediction_type=st.sampled_from(PREDICTION_TYPES),
     scale=st.floats(0, 15),
     t=st.floats(0.05, 0.95),
 )
-def test_guiding_x0_and_eps_is_guiding_the_prediction(path: NoiseSchedule, kind: str, scale: float, t: float) -> None:
-    network, model, x = pair(kind, path)
+def test_guiding_x0_and_eps_is_guiding_the_prediction(
+    schedule: NoiseSchedule, prediction_type: str, scale: float, t: float
+) -> None:
+    network, model, x = pair(prediction_type, schedule)
     time = torch.tensor(t, dtype=torch.float64)
     conditional, unconditional = network(torch.cat([x, x]), time).chunk(2)
     pred = unconditional + scale * (conditional - unconditional)
     x0, eps = cfg(model, scale)(x, time)
-    assert_close((x0, eps), to_x0_eps(path, kind, pred, x, time))
-    assert_close(path.mix(x0, eps, time), x)
+    assert_close((x0, eps), to_x0_eps(schedule, prediction_type, pred, x, time))
+    assert_close(schedule.mix(x0, eps, time), x)
 
 
 @pytest.mark.parametrize(("t", "rows"), [(0.1, 2), (0.3, 4), (0.5, 4), (0.8, 4), (0.9, 2)])
@@ -116,8 +118,8 @@ def test_combine_goes_beyond_the_conditional() -> None:
         ({"scale": float("inf")}, "scale is inf"),
         ({"scale": -1.0}, "scale is -1.0"),
         ({"scale": 3.0, "interval": (0.8, 0.2)}, "interval is"),
-        ({"scale": 3.0, "rescale": 2.0, "path": COSINE}, "rescale is 2.0"),
-        ({"scale": 3.0, "rescale": 0.5}, "pass `path`"),
+        ({"scale": 3.0, "rescale": 2.0, "schedule": COSINE}, "rescale is 2.0"),
+        ({"scale": 3.0, "rescale": 0.5}, "pass `schedule`"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_the_door(settings: dict, message: str) -> None:
