@@ -107,6 +107,13 @@ def test_clipped_x0_stays_inside_and_explains_x() -> None:
     assert_close(COSINE.mix(x0, eps, HALF), x)
 
 
+@pytest.mark.parametrize(("options", "limit"), [({}, 1.0), ({"limit": 0.5}, 0.5)])
+def test_only_what_lies_outside_the_limit_is_moved_to_it(options: dict[str, float], limit: float) -> None:
+    x = torch.tensor([[-3.0, -0.4, 0.2, 3.0]], dtype=torch.float64)
+    x0, _ = clip_x0(lambda x, t: (x, x), COSINE, **options)(x, HALF)
+    assert_close(x0, torch.tensor([[-limit, -0.4, 0.2, limit]], dtype=torch.float64))
+
+
 def test_combine_goes_beyond_the_conditional() -> None:
     assert_close(combine(torch.tensor([2.0]), torch.tensor([1.0]), 7.0), torch.tensor([8.0]))
 
@@ -118,6 +125,9 @@ def test_combine_goes_beyond_the_conditional() -> None:
         ({"scale": float("inf")}, "scale is inf"),
         ({"scale": -1.0}, "scale is -1.0"),
         ({"scale": 3.0, "interval": (0.8, 0.2)}, "interval is"),
+        ({"scale": 3.0, "interval": (-0.1, 0.2)}, "interval is"),
+        ({"scale": 3.0, "interval": (0.8, 1.1)}, "interval is"),
+        ({"scale": 3.0, "rescale": -0.5, "schedule": COSINE}, "rescale is -0.5"),
         ({"scale": 3.0, "rescale": 2.0, "schedule": COSINE}, "rescale is 2.0"),
         ({"scale": 3.0, "rescale": 0.5}, "pass `schedule`"),
     ],
@@ -128,6 +138,20 @@ def test_what_cannot_be_done_is_refused_at_the_door(settings: dict, message: str
         cfg(model, **settings)
 
 
-def test_a_limit_of_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"limit of x0 is 0"):
-        clip_x0(pair()[1], COSINE, 0)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"interval": (0.5, 0.5)}, {"interval": (0.0, 1.0)}, {"rescale": 0.0}, {"rescale": 1.0, "schedule": COSINE},
+        {"rescale": 0.0, "schedule": COSINE}, {"scale": 0.0},
+    ],
+)  # fmt: skip
+def test_the_ends_of_what_is_allowed_are_allowed(settings: dict) -> None:
+    _, model, x = pair()
+    x0, eps = cfg(model, **{"scale": 3.0, **settings})(x, HALF)
+    assert_close(COSINE.mix(x0, eps, HALF), x)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0])
+def test_a_limit_of_zero_or_below_is_refused(limit: float) -> None:
+    with pytest.raises(ValueError, match=f"limit of x0 is {limit}"):
+        clip_x0(pair()[1], COSINE, limit)

@@ -92,6 +92,17 @@ def test_min_snr_is_finite_at_the_ends(schedule, prediction_type: str) -> None:
     assert weight.isfinite().all() and (weight >= 0).all()
 
 
+def test_min_snr_stops_a_little_before_the_ends_and_changes_nothing_between() -> None:
+    schedule = get_schedule("cosine")
+    t = torch.tensor([0.0, 1e-4, 2e-4, 1 - 2e-4, 1 - 1e-4, 1.0], dtype=torch.float64)
+    weight = min_snr_weight(schedule, "x0", t)
+    assert_close(weight[:3], torch.full((3,), 5.0, dtype=torch.float64))        # SNR is above 5 there
+    snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
+    assert_close(weight[3:], torch.stack([snr[3], snr[4], snr[4]]))
+    assert_close(min_snr_weight(schedule, "eps", t)[1:3], 5 / snr[1:3])
+    assert min_snr_weight(schedule, "eps", t)[0] == min_snr_weight(schedule, "eps", t)[1]
+
+
 @pytest.mark.parametrize("how", TIME_SAMPLINGS)
 def test_times_are_reproducible_and_in_range(how: str) -> None:
     first, second = (sample_times(1000, how, torch.Generator().manual_seed(3)) for _ in range(2))
