@@ -57,7 +57,7 @@ def expand_prompt(prompt: str, seed: int, spots: bool = False) -> str:
     places itself, or is not understood, comes back as it is, and so does one of four of a kind, which come out better so.
 
     prompt: in Unicode NFC. seed: decides the places; the same for a prompt in English and in Vietnamese. spots: for models
-    that have learnt captions with spots (`scenes.tell_spots`): of three things it is also said on which sides the outer two
+    that have learnt captions with spots (`scenes.tell_places`): of three things it is also said on which sides the outer two
     are, else a model may set them along both axes at once.
     """
     sentence = read(prompt)
