@@ -16,17 +16,18 @@ from einops import rearrange
 from torch import nn
 
 from minidiff import load_pipeline
+from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.schedules import get_schedule
-from minidiff.train.pixels import ANYTHING, KINDS, portraits
+from minidiff.train.pixels import ANYTHING, portraits
 from minidiff.utils.images import to_tensor
 
 plt.rcParams["figure.dpi"] = 72
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 unet = pipe.network.unet
-path = get_schedule("cosine")
+schedule = get_schedule("cosine")
 clean = to_tensor(portraits(18, "validation"))          # (18, 3, 32, 32), one of each kind
-CAT = KINDS.index("cat")
+CAT = SHAPES.index("cat")
 # %% slide="sub"
 @torch.no_grad()
 def guess(x, t, label):
@@ -35,19 +36,19 @@ def guess(x, t, label):
     def network(x, timestep):
         return unet(x, timestep, labels=torch.tensor([label]))
 
-    return denoiser(network, path, "v")(x, torch.tensor(t))[0]
+    return denoiser(network, schedule, "v")(x, torch.tensor(t))[0]
 
 
 eps = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 levels = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0]
-noisy = [path.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
+noisy = [schedule.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
 guesses = [guess(x, t, CAT) for x, t in zip(noisy, levels, strict=True)]
 show(torch.cat(noisy + guesses), titles=[f"t = {t}" for t in levels], columns=6)
 # %% [markdown] lang="en"
 # Two things ask for an explanation. How can a stack of convolutions find a cat that we can no longer see? And why does its answer turn **soft** on the right, instead of just being some other sharp cat?
 #
 # The network is `world-pixels`, shipped with the course: 2.7 million weights, 32 × 32 pixels, 18 kinds of things. The picture is one that it never saw in training. At the end of this lesson you'll have rebuilt its parts. (`denoiser` turns what the network says into a picture; lesson 03 builds it.)
-# %% [markdown] lang="vi" of="4c694412"
+# %% [markdown] lang="vi" of="d343e2f5"
 # Có hai điều cần giải thích. Làm sao một chồng phép tích chập tìm ra con mèo mà mắt ta không còn thấy? Và vì sao càng sang phải câu trả lời càng **nhòe**, chứ không đơn giản là một con mèo sắc nét khác?
 #
 # Mạng ở đây là `world-pixels`, đi kèm khóa học: 2.7 triệu trọng số, 32 × 32 điểm ảnh, 18 loại đồ vật. Bức tranh này nó chưa từng thấy khi huấn luyện. Cuối bài, bạn sẽ tự dựng lại được các bộ phận của nó. (`denoiser` đổi lời của mạng thành một bức tranh; bài 03 sẽ dựng nó.)
@@ -116,14 +117,14 @@ show(torch.cat(noisy + guesses), titles=[f"t = {t}" for t in levels], columns=6)
 #
 # Với $\alpha = 0.8$, $\sigma = 0.6$, $x_0 = 0.5$, $\varepsilon = -1$: $\;x = 0.4 - 0.6 = -0.2$.
 # %% [markdown] lang="en"
-# The network sees $-0.2$ and should say $0.5$. How $\alpha$ and $\sigma$ depend on $t$ is lesson 02; here $t = 0$ is clean and $t = 1$ is all noise.
-# %% [markdown] lang="vi" of="020a1f04"
-# Mạng thấy $-0.2$ và phải nói ra $0.5$. Bài 02 sẽ bàn $\alpha$ và $\sigma$ phụ thuộc vào $t$ ra sao; ở đây $t = 0$ là sạch và $t = 1$ là toàn nhiễu.
+# The network sees $-0.2$ and should say $0.5$. How $\alpha$ and $\sigma$ depend on $t$, the noise schedule, is lesson 02; here $t = 0$ is clean and $t = 1$ is all noise.
+# %% [markdown] lang="vi" of="9c0504e8"
+# Mạng thấy $-0.2$ và phải nói ra $0.5$. $\alpha$ và $\sigma$ phụ thuộc vào $t$ ra sao, tức lịch nhiễu (noise schedule), là chuyện của bài 02; ở đây $t = 0$ là sạch và $t = 1$ là toàn nhiễu.
 # %%
 x0, t = clean[CAT : CAT + 1], torch.tensor(0.5)         # (1, 3, 32, 32), ()
-alpha, sigma = path.alpha(t), path.sigma(t)
+alpha, sigma = schedule.alpha(t), schedule.sigma(t)
 x = alpha * x0 + sigma * eps                            # (1, 3, 32, 32)
-torch.testing.assert_close(x, path.mix(x0, eps, t))
+torch.testing.assert_close(x, schedule.mix(x0, eps, t))
 print(f"alpha {alpha:.3f}  sigma {sigma:.3f}  alpha² + sigma² {alpha**2 + sigma**2:.3f}")
 # %% [markdown] lang="en" slide="slide"
 # ## 2. A convolution sees three pixels
@@ -272,7 +273,7 @@ def train(network, t=0.5, batch=16):
     network, optimizer = network.to(device), torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(steps):
         x0 = data[torch.randint(len(data), (batch,), generator=generator)]          # (B, 3, 32, 32)
-        x = path.mix(x0, torch.randn(x0.shape, generator=generator), torch.tensor(t))
+        x = schedule.mix(x0, torch.randn(x0.shape, generator=generator), torch.tensor(t))
         loss = (network(x.to(device)) - x0.to(device)).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -302,8 +303,8 @@ plt.ylabel("loss")
 plt.legend()
 plt.show()
 # %% slide="sub"
-chosen = clean[[KINDS.index(kind) for kind in ("star", "cat", "house", "boat", "flower", "umbrella")]]
-x = path.mix(chosen, torch.randn(chosen.shape, generator=torch.Generator().manual_seed(1)), torch.tensor(0.5))
+chosen = clean[[SHAPES.index(name) for name in ("star", "cat", "house", "boat", "flower", "umbrella")]]
+x = schedule.mix(chosen, torch.randn(chosen.shape, generator=torch.Generator().manual_seed(1)), torch.tensor(0.5))
 with torch.no_grad():
     rows = [network(x) for network in networks.values()]
 show(torch.cat([x, *rows]), columns=6)
@@ -472,26 +473,26 @@ plt.show()
 # Chỉ quanh 500 bức tranh mới sạch: nó tin lời ta. Báo sai về phía nào thì cũng còn nhiễu, nhưng không giống nhau, như các hình cho thấy. (Một mạng không bao giờ được báo giờ vẫn có thể học cách tự đoán mức nhiễu từ ảnh; mạng này thì không cần.)
 # %%
 @torch.no_grad()
-def told(x, t, timestep, label=CAT):
-    """x (1, 3, 32, 32) at level t, and what the network is told: its guess, (1, 3, 32, 32)."""
+def guess_at(timestep, x, t, label=CAT):
+    """The network's guess (1, 3, 32, 32) at x (1, 3, 32, 32) of noise level t, when it is given this timestep."""
     v = unet(x, torch.tensor([float(timestep)]), labels=torch.tensor([label]))
-    return path.alpha(t) * x - path.sigma(t) * v
+    return schedule.alpha(t) * x - schedule.sigma(t) * v
 
 
 t = torch.tensor(0.5)
-x = path.mix(clean[CAT : CAT + 1], eps, t)
+x = schedule.mix(clean[CAT : CAT + 1], eps, t)
 
 
-def draw_told(timestep, axis):
-    picture = told(x, t, timestep)[0].clamp(-1, 1)
+def draw_guess(timestep, axis):
+    picture = guess_at(timestep, x, t)[0].clamp(-1, 1)
     axis.imshow(picture.permute(1, 2, 0) / 2 + 0.5)
     axis.set_axis_off()
 
 
-slider(draw_told, "timestep", [100, 350, 500, 900])
+slider(draw_guess, "timestep", [100, 350, 500, 900])
 # %% [markdown] lang="en"
 # The noise is worth a second look. Told too much (900), the network takes away too little, and part of the noise stays. Told too little (100), it takes away too much: the noise comes back with its **colours reversed**, and the cat is pale. Compare two dots of colour. (`alpha * x - sigma * v` is what `denoiser` does for this network; with what lesson 03 says about $v$ you can work out why.)
-# %% [markdown] lang="vi" of="8144a361"
+# %% [markdown] lang="vi" of="f8067518"
 # Lớp nhiễu đáng nhìn lại lần nữa. Báo quá nhiều (900), mạng xóa quá ít, và một phần nhiễu còn lại. Báo quá ít (100), nó xóa quá tay: nhiễu quay lại với **màu bị đảo ngược**, còn con mèo thì nhợt đi. Hãy so thử vài chấm màu. (`alpha * x - sigma * v` chính là việc `denoiser` làm cho mạng này; với những gì bài 03 nói về $v$, bạn sẽ tự suy ra được vì sao.)
 # %% [markdown] lang="en" role="pitfall" slide="slide"
 # ### Pitfall: the clock that stands still
@@ -500,20 +501,21 @@ slider(draw_told, "timestep", [100, 350, 500, 900])
 #
 # **Cause.** The network was trained with times from 0 to 1000, and somebody calls it with $t$ between 0 and 1. To the clocks that is always the first second of the day.
 #
-# **Cure.** `path.timestep(t)`. And look at the numbers that go in: print `timestep.min(), timestep.max()` once.
-# %% [markdown] lang="vi" of="ef72a432"
+# **Cure.** `schedule.timestep(t)`. And look at the numbers that go in: print `timestep.min(), timestep.max()` once.
+# %% [markdown] lang="vi" of="3b6dc893"
 # ### Bẫy: chiếc đồng hồ đứng yên
 #
 # **Triệu chứng.** Mọi thứ vẫn chạy, kích thước khớp, không một lời cảnh báo; nhưng ảnh ra nhiễu chẳng kém lúc vào, ảnh càng nhiễu càng tệ.
 #
 # **Nguyên nhân.** Mạng được huấn luyện với thời gian từ 0 đến 1000, còn ai đó lại gọi nó với $t$ từ 0 đến 1. Với những chiếc đồng hồ kia, lúc nào cũng là giây đầu tiên trong ngày.
 #
-# **Cách chữa.** `path.timestep(t)`. Và hãy nhìn các con số đưa vào: in `timestep.min(), timestep.max()` một lần.
+# **Cách chữa.** `schedule.timestep(t)`. Và hãy nhìn các con số đưa vào: in `timestep.min(), timestep.max()` một lần.
 # %%
 levels = [0.1, 0.3, 0.5, 0.8]
-rows = [path.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
-right = [told(x, torch.tensor(t), path.timestep(torch.tensor(t))) for x, t in zip(rows, levels, strict=True)]
-wrong = [told(x, torch.tensor(t), t) for x, t in zip(rows, levels, strict=True)]
+rows = [schedule.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
+times = torch.tensor(levels)
+right = [guess_at(schedule.timestep(t), x, t) for x, t in zip(rows, times, strict=True)]
+wrong = [guess_at(t, x, t) for x, t in zip(rows, times, strict=True)]
 show(torch.cat(right + wrong), titles=[f"{1000 * t:.0f}" for t in levels] + [f"{t}" for t in levels], columns=8)
 # %% [markdown] lang="en"
 # ## 8. The whole U
@@ -574,7 +576,7 @@ show(torch.cat(pictures), titles=[f"{side} {len(m)} x {len(m)}" for side, m in z
 labels = torch.arange(6)
 fields = {}
 for t in (0.1, 0.3, 0.5, 0.7, 0.9):
-    x = path.mix(clean[:6], torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2)), torch.tensor(t))
+    x = schedule.mix(clean[:6], torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2)), torch.tensor(t))
     fields[f"t = {t}"] = seen(lambda x, t=t: unet(x, torch.tensor([1000 * t]), labels=labels), x)
 draw_fields(fields)
 # %% [markdown] lang="en" role="notes"
@@ -615,13 +617,13 @@ draw_fields(fields)
 # Nhiễu không nói lên điều gì, nên câu trả lời tốt nhất là trung bình của mọi ngôi sao, trung bình của mọi con mèo, và trung bình của mọi bức tranh. Ô tiếp theo tính các trung bình này từ 540 bức vẽ rồi đặt lời đoán của mạng bên dưới.
 # %% slide="slide"
 many = to_tensor(portraits(540))                                                    # (540, 3, 32, 32), kind n % 18
-asked = {"star": KINDS.index("star"), "cat": CAT, "tree": KINDS.index("tree"), "anything": ANYTHING}
-groups = [many if label == ANYTHING else many[label::18] for label in asked.values()]
+wanted = {"star": SHAPES.index("star"), "cat": CAT, "tree": SHAPES.index("tree"), "anything": ANYTHING}
+groups = [many if label == ANYTHING else many[label::18] for label in wanted.values()]
 means = torch.stack([group.mean(dim=0) for group in groups])                        # (4, 3, 32, 32)
-shots = torch.cat([guess(eps, 1.0, label) for label in asked.values()])             # (4, 3, 32, 32)
-show(torch.cat([means, shots]), titles=[f"mean: {name}" for name in asked] + ["one guess, t = 1"] * 4, columns=4)
+shots = torch.cat([guess(eps, 1.0, label) for label in wanted.values()])             # (4, 3, 32, 32)
+show(torch.cat([means, shots]), titles=[f"mean: {name}" for name in wanted] + ["one guess, t = 1"] * 4, columns=4)
 
-for name, group, mean, shot in zip(asked, groups, means, shots, strict=True):
+for name, group, mean, shot in zip(wanted, groups, means, shots, strict=True):
     spread = (group - mean).square().mean().sqrt()
     print(f"{name:9} from a picture to the mean {spread:.2f}, from the guess to the mean {(shot - mean).square().mean().sqrt():.2f}")
 # %% [markdown] lang="en"

@@ -20,13 +20,13 @@ from minidiff.diffusion.schedules import get_schedule, linear_betas, per_example
 Predict = Callable[[Tensor, Tensor], Tensor]    # (x (B, ...), t (B,) int64) -> eps or x0 (B, ...)
 Noise = Callable[[int], Tensor]                 # step t -> standard normal noise like x
 
-PATH = get_schedule("cosine")
+SCHEDULE = get_schedule("cosine")
 
 
 def times(alpha_bar: Tensor) -> Tensor:
-    """The times at which the cosine path has these alpha_bar, that is, this much noise. Float64, of the same shape."""
+    """The times at which the cosine schedule has these alpha_bar, that is, this much noise. Float64, of the same shape."""
     alpha_bar = alpha_bar.double()
-    return PATH.time((alpha_bar / (1 - alpha_bar)).log() / 2)
+    return SCHEDULE.time((alpha_bar / (1 - alpha_bar)).log() / 2)
 
 
 # --- 02.1 alpha_bar from betas ----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ ALPHA_BARS = Exercise(
 
 def q_sample(x0: Tensor, eps: Tensor, t: Tensor, alpha_bar: Tensor) -> Tensor:
     """The library's `mix`, at the times that have the table's alpha_bar."""
-    return PATH.mix(x0, eps, times(alpha_bar[t]))
+    return SCHEDULE.mix(x0, eps, times(alpha_bar[t]))
 
 
 def across(values: Tensor, x: Tensor) -> Tensor:
@@ -214,9 +214,9 @@ Q_SAMPLE = Exercise(
 
 
 def ddpm_loss(network: Predict, x0: Tensor, t: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The library's `diffusion_loss` of kind eps, with its weights of 1."""
+    """The library's `diffusion_loss` with prediction type eps and its weights of 1."""
     time = times(alpha_bar[t])
-    return diffusion_loss(network(PATH.mix(x0, eps, time), t), x0, eps, time, PATH, "eps")
+    return diffusion_loss(network(SCHEDULE.mix(x0, eps, time), t), x0, eps, time, SCHEDULE, "eps")
 
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
@@ -336,8 +336,8 @@ DDPM_LOSS = Exercise(
 def ancestral_step(x: Tensor, x0: Tensor, alpha_bar_t: Tensor, alpha_bar_s: Tensor, noise: Tensor) -> Tensor:
     """The library's `step` at eta = 1, at the times that have these alpha_bar."""
     t, s = times(alpha_bar_t), times(alpha_bar_s)
-    alpha, sigma = (across(weight, x) for weight in (PATH.alpha(t), PATH.sigma(t)))
-    return samplers.step(PATH, x0, (x - alpha * x0) / sigma, t, s, eta=1.0, noise=noise)
+    alpha, sigma = (across(weight, x) for weight in (SCHEDULE.alpha(t), SCHEDULE.sigma(t)))
+    return samplers.step(SCHEDULE, x0, (x - alpha * x0) / sigma, t, s, eta=1.0, noise=noise)
 
 
 def posterior(
@@ -470,10 +470,10 @@ def sample_ddpm(denoise: Predict, x: Tensor, alpha_bar: Tensor, noise: Noise) ->
 
     def denoiser(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         x0 = denoise(x, torch.full((len(x),), steps[float(time)]))
-        return x0, (x - float(PATH.alpha(time)) * x0) / float(PATH.sigma(time))
+        return x0, (x - float(SCHEDULE.alpha(time)) * x0) / float(SCHEDULE.sigma(time))
 
     with torch.no_grad():
-        *_, last = samplers.sample(denoiser, x, PATH, grid, eta=1.0, noise=lambda k: noise(len(alpha_bar) - 1 - k))
+        *_, last = samplers.sample(denoiser, x, SCHEDULE, grid, eta=1.0, noise=lambda k: noise(len(alpha_bar) - 1 - k))
     return last.x
 
 
