@@ -6,7 +6,7 @@ references insist on float32; here they are made to compute in float64, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise, product
@@ -26,7 +26,18 @@ from torch.testing import assert_close
 from minidiff.diffusion.analytic import mixture
 from minidiff.diffusion.guidance import cfg
 from minidiff.diffusion.prediction import PREDICTION_TYPES, Denoiser, denoiser, target, to_x0_eps
-from minidiff.diffusion.samplers import ALIASES, SAMPLERS, get_sampler, heun, lookaheads, run, sample, step, step_weights
+from minidiff.diffusion.samplers import (
+    ALIASES,
+    SAMPLERS,
+    State,
+    get_sampler,
+    heun,
+    lookaheads,
+    run,
+    sample,
+    step,
+    step_weights,
+)
 from minidiff.diffusion.schedules import SCHEDULES, TABLE_LENGTH, NoiseSchedule, get_schedule
 from minidiff.diffusion.timesteps import SPACINGS, flow_shift, get_spacing, karras, leading, trailing, uniform
 
@@ -521,6 +532,28 @@ def test_run_refuses_at_once(given: dict, message: str) -> None:
     given = {"name": "ddim", "steps": 4, **given}
     with pytest.raises(ValueError, match=message):
         run(given.pop("name"), model_of(schedule), start(), schedule, given.pop("steps"), **given)
+
+
+@pytest.mark.parametrize("loop", [sample, heun])
+def test_a_loop_called_directly_refuses_timesteps_that_do_not_fall(loop: Callable[..., Iterator[State]]) -> None:
+    schedule = get_schedule("cosine")
+    with pytest.raises(ValueError, match="falling times"):
+        next(loop(model_of(schedule), start(), schedule, torch.tensor([0.5, 0.7, 0.0])))
+
+
+@pytest.mark.parametrize("loop", [sample, heun])
+def test_timesteps_may_be_of_any_dtype_and_part_of_a_graph(loop: Callable[..., Iterator[State]]) -> None:
+    """The denoiser is given float64 times, so that no time is rounded, and without a graph."""
+    schedule, asked = get_schedule("cosine"), []
+
+    def noted(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        asked.append(t)
+        return model_of(schedule)(x, t)
+
+    times = [1.0, 0.5, 0.25, 0.0]
+    got = last(loop(noted, start(), schedule, torch.tensor(times, dtype=torch.float32, requires_grad=True)))
+    assert all(t.dtype == torch.float64 and not t.requires_grad for t in asked)
+    assert_close(got, last(loop(model_of(schedule), start(), schedule, torch.tensor(times, dtype=torch.float64))))
 
 
 def test_only_orders_1_and_2() -> None:
