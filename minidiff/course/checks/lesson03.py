@@ -437,15 +437,14 @@ EMA_UPDATE = Exercise(
         )),
         Mistake("new_tensors", new_tensors, Say(
             "The numbers are right, but `average` now holds new tensors. Whoever had the old ones (a model that samples with "
-            "them) goes on with stale weights, and memory is asked for at every step: update in place, with lerp_ or mul_ "
-            "and add_.",
+            "them) goes on with stale weights, and every step needs new memory: update in place, with lerp_ or mul_ and add_.",
             "Số thì đúng, nhưng `average` giờ giữ các tensor mới. Ai đang giữ tensor cũ (chẳng hạn mô hình dùng để sinh ảnh) "
             "sẽ tiếp tục chạy với trọng số cũ, và bước nào cũng phải xin thêm bộ nhớ: hãy cập nhật tại chỗ bằng lerp_ hoặc "
             "mul_ rồi add_.",
         )),
         Mistake("keeps_the_graph", with_graph, Say(
-            "The average asks for gradients: every update hangs on to the graph of the one before, and memory grows until it "
-            "is full. Work under torch.no_grad() or on detached values.",
+            "The average requires gradients: every update keeps the graph of the one before, and memory grows until it is "
+            "full. Work under torch.no_grad() or on detached values.",
             "Giá trị trung bình đang đòi gradient: mỗi lần cập nhật giữ lại đồ thị của lần trước, bộ nhớ phình ra đến khi "
             "đầy. Hãy làm trong torch.no_grad() hoặc trên giá trị đã detach.",
         )),

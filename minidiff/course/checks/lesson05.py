@@ -222,7 +222,7 @@ def always_both(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Ten
     return halves_combined(x0, scale), halves_combined(eps, scale)
 
 
-def asked_twice(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def called_twice(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     if scale == 1:
         return pair(x, t)
     (x0, eps), (x0_empty, eps_empty) = pair(x, t), pair(x, t)
@@ -285,16 +285,16 @@ GUIDED = Exercise(
     ),
     mistakes=(
         Mistake("always_both", always_both, Say(
-            "At scale 1 the unconditional half has weight 0, and still the network was asked about it: twice the work for "
-            "nothing. Ask about x alone there; `pair` then answers under the conditions.",
-            "Với hệ số 1, nửa không điều kiện có trọng số 0 mà mạng vẫn phải tính: tốn gấp đôi vô ích. Khi đó chỉ cần hỏi "
-            "riêng x; `pair` sẽ trả lời theo các điều kiện.",
+            "At scale 1 the unconditional half has weight 0, and still it was computed: twice the work for nothing. Call "
+            "`pair` with x alone there; then it uses the conditions.",
+            "Với hệ số 1, nửa không điều kiện có trọng số 0 mà vẫn bị tính: tốn gấp đôi vô ích. Khi đó chỉ cần gọi `pair` với "
+            "riêng x; nó sẽ dùng các điều kiện.",
         )),
-        Mistake("asked_twice", asked_twice, Say(
-            "`pair` was asked twice about B rows. Both times it answered under the conditions, so the difference is 0 and "
-            "nothing is guided. Give it x twice in one batch: the second half is answered under the empty conditions.",
-            "Bạn đã hỏi `pair` hai lần, mỗi lần B hàng. Cả hai lần nó đều trả lời theo điều kiện, nên chênh lệch bằng 0 và "
-            "chẳng có gì được dẫn hướng. Hãy đưa x hai lần trong một lô: nửa sau được trả lời theo điều kiện rỗng.",
+        Mistake("called_twice", called_twice, Say(
+            "`pair` was called twice with B rows. Both times it used the conditions, so the difference is 0 and nothing is "
+            "guided. Give it x twice in one batch: the second half gets the empty conditions.",
+            "Bạn đã gọi `pair` hai lần, mỗi lần B hàng. Cả hai lần nó đều dùng các điều kiện, nên chênh lệch bằng 0 và chẳng "
+            "có gì được dẫn hướng. Hãy đưa x hai lần trong một lô: nửa sau nhận điều kiện rỗng.",
         )),
         Mistake("halves_swapped", halves_swapped, Say(
             "The halves were taken in the wrong order. The first B rows hold the conditions, the last B the empty ones; "
@@ -395,9 +395,9 @@ GUIDED_NETWORK = Exercise(
     ),
     mistakes=(
         Mistake("null_in_both", null_in_both, Say(
-            "The network is asked about the null label in both halves: it is never told what to draw. Print `both`, and see "
-            "where `labels` should be in it.",
-            "Cả hai nửa đều hỏi mạng với nhãn rỗng: mạng không hề được cho biết phải vẽ gì. Hãy in `both` ra, và xem `labels` "
+            "The network gets the null label in both halves, so the labels never reach it. Print `both`, and see where "
+            "`labels` should be in it.",
+            "Cả hai nửa đều đưa cho mạng nhãn rỗng, nên các nhãn không hề đến được mạng. Hãy in `both` ra, và xem `labels` "
             "phải nằm ở đâu trong đó.",
         )),
         Mistake("label_in_both", label_in_both, Say(
@@ -413,8 +413,8 @@ GUIDED_NETWORK = Exercise(
             "thứ tự trong `both` với thứ tự các tên đứng trước `chunk`.",
         )),
         Mistake("scale_one", scale_one, Say(
-            "The prediction is the conditional one at every scale: a fixed 1 stands where `scale` should. Guidance scale 1 "
-            "guides nothing, however large the one that was asked for.",
+            "The prediction is the conditional one at every scale: there is a fixed 1 where `scale` should be. Scale 1 guides "
+            "nothing, whatever scale the caller wants.",
             "Với mọi hệ số, dự đoán luôn là dự đoán có điều kiện: số 1 cố định đang đứng ở chỗ của `scale`. Hệ số dẫn hướng 1 "
             "nghĩa là không dẫn hướng gì, dù bạn yêu cầu hệ số lớn đến đâu.",
         )),

@@ -323,7 +323,7 @@ def up_path(h, skips, levels):
             h = block(torch.cat([h, skips.pop()], dim=1))
     return h
 
-# %% 01.5 label_not_told
+# %% 01.5 label_left_out
 import torch.nn.functional as F
 
 from minidiff.course.checks.lesson01 import down_path, reference_up, up_levels

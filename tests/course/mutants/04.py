@@ -1,4 +1,4 @@
-# Wrong answers to lesson 04 as learners write them; each must be told which mistake it is.
+# Wrong answers to lesson 04 as learners write them; each must be recognised as its mistake.
 
 # %% 04.1 leading
 import torch

@@ -65,7 +65,7 @@ def guided(pair, x, t, scale):
     eps = eps[b:] + scale * (eps[:b] - eps[b:])
     return x0, eps
 
-# %% 05.3 asked_twice
+# %% 05.3 called_twice
 def guided(pair, x, t, scale):
     if scale == 1.0:
         return pair(x, t)
