@@ -1,9 +1,8 @@
-"""The small picture metrics, written out: PSNR, SSIM, Frechet distance, KID, precision and recall, perceptual distance.
+"""The small image metrics, written out: PSNR, SSIM, Frechet distance, KID, precision and recall, perceptual distance.
 
-What it is not: a feature extractor. FD, KID, precision and recall compare rows of features, whoever made them; with
-our own extractor the results are called FD-mini, KID-mini and PD-mini, never FID or LPIPS: those name fixed weights.
-Each function is proven equal to torchmetrics, scikit-image or torch-fidelity in tests/test_metrics.py.
-Taught in the lesson on measuring.
+What it is not: a feature extractor. FD, KID, precision and recall compare rows of features of any kind; with our own
+extractor the results are called FD-mini, KID-mini and PD-mini, never FID or LPIPS, which stand for fixed weights.
+tests/test_metrics.py compares each function with torchmetrics, scikit-image or torch-fidelity.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minidiff.utils.images import gaussian_window
+
 
 def _same_shape(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape or a.ndim != 4:
@@ -25,20 +26,13 @@ def _same_shape(a: Tensor, b: Tensor) -> None:
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
-    """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), per picture. a, b (B, C, H, W); returns (B,).
+    """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), per image. a, b (B, C, H, W); returns (B,).
 
-    Equal pictures give infinity. Raises ValueError when the shapes differ.
+    Equal images give infinity. Raises ValueError when the shapes differ.
     """
     _same_shape(a, b)
     error = (a.double() - b.double()).pow(2).mean(dim=(1, 2, 3))                           # (B,)
     return (10 * torch.log10(data_range**2 / error)).float()
-
-
-def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
-    """A 1-D Gaussian that sums to 1, (size,). A 2-D one is its outer product, so pictures are blurred axis by axis."""
-    x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    weights = torch.exp(-(x**2) / (2 * sigma**2))
-    return weights / weights.sum()
 
 
 def _blur(x: Tensor, window: Tensor) -> Tensor:
@@ -52,8 +46,8 @@ def _blur(x: Tensor, window: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
     """Structural similarity (Wang et al. 2004, eq. 13) with the 11-pixel, sigma 1.5 Gaussian window; mean of channels.
 
-    a, b (B, C, H, W) in a range of width `data_range`, sides at least 11; returns (B,). Only windows that lie inside
-    the picture count, so no padding is invented. Raises ValueError when shapes differ or a picture is too small.
+    a, b (B, C, H, W) in a range of width `data_range`, sides at least 11; returns (B,). Only windows inside the image count,
+    so there is no padding. Raises ValueError when shapes differ or an image is too small.
     """
     _same_shape(a, b)
     window = gaussian_window()
@@ -71,7 +65,7 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
 
 
 def _two_sets(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Check two feature sets (N, D), (M, D) and give them in float64, which the differences below need."""
+    """Check two feature sets (N, D), (M, D) and return them in float64, which the differences below need."""
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"Features must be (N, D) and (M, D), not {tuple(real.shape)} and {tuple(fake.shape)}.")
     if min(len(real), len(fake)) < least:
@@ -138,8 +132,8 @@ def _radii(x: Tensor, k: int) -> Tensor:
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
     """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1-3), each in 0..1.
 
-    Precision: the share of fakes that fall into a ball around some real row reaching to its k-th neighbour, so pictures
-    that could be real. Recall: the share of reals inside such a ball of a fake, so how much of the world is covered.
+    Precision: the share of fakes inside a ball around some real row that reaches to its k-th neighbour (images that could be
+    real). Recall: the share of reals inside such a ball around a fake (how much of the world is covered).
     """
     real, fake = _two_sets(real, fake, least=k + 1)
     distance = torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist")        # (M, N)
@@ -149,10 +143,10 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 
 
 def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Distance of two batches seen through feature maps (Zhang et al. 2018, eq. 1, with all channel weights 1), (B,).
+    """Distance of two batches in feature maps (Zhang et al. 2018, eq. 1, with all channel weights 1), (B,).
 
-    a, b: for each layer, (B, C, H, W). Each position's features are scaled to length 1, so the kind of thing counts and
-    not the contrast; squared differences are summed over channels, averaged over positions and summed over layers.
+    a, b: for each layer, (B, C, H, W). Features are scaled to length 1 at each position, so contrast doesn't count; squared
+    differences are summed over channels, averaged over positions and summed over layers.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"Both need the same number of layers, at least one, not {len(a)} and {len(b)}.")
@@ -166,7 +160,7 @@ def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
 def bootstrap_interval(
     values: Tensor | Sequence[float], level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean (Efron 1979): what the mean would be had other prompts been drawn.
+    """Percentile bootstrap interval of a mean (Efron 1979): how far it would vary with other samples of the same size.
 
     values (N,), numbers or truth values; returns (low, high), or (nan, nan) when there are none.
     """

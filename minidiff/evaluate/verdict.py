@@ -1,9 +1,8 @@
-"""Rules that decide whether what the judge saw is what a prompt said. No network here, no thresholds on certainty.
+"""Rules that decide whether an image shows what a prompt says, from what the judge found. No network here.
 
-A claim (a `Scene` with things left open) is right only when everything in it is true and nothing else is in the
-picture: another object makes it wrong, and numbers are exact. What the claim leaves open cannot be wrong.
-Tolerances follow the rules by which the world places things, with room on both sides (`tests/test_judge.py` renders
-worlds to hold that), so that a true picture never fails and a doubtful one does not pass.
+A claim (a `Scene` with things left open) is right only when everything in it is true and nothing else is in the image: another
+object makes it wrong, and numbers are exact. What the claim leaves open cannot be wrong. The tolerances lie between what the
+world's layout guarantees and what would be doubtful, so that a correct image never fails.
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ from minidiff.data.world.scenes import Group, Scene
 from minidiff.evaluate.judge import Detection, Seen
 
 ATTRIBUTES = ("object", "count", "colour", "size", "position", "binding", "setting")
-APART = 0.10   # "left of" wants centres at least this far apart, in widths of the picture; the world keeps 0.45
+APART = 0.10   # "left of" wants centres at least this far apart, in widths of the image; the world keeps 0.45
 MIDDLE = 0.13  # "in the middle" is at most this far from the centre on each axis; the world stays within 0.04
 EDGE = 0.12    # "at the left" is at least this far left of the centre; the world keeps 0.23
-TOO_MANY = 6   # more things than any scene has: a count that is wrong whoever belongs to whom
+TOO_MANY = 6   # more things than any scene has: the count is wrong however they are assigned
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """For each attribute that the claim speaks of, whether it is true."""
+    """For each attribute that the claim mentions, whether it is true."""
 
     attributes: dict[str, bool]
 
     @property
     def right(self) -> bool:
-        """Whether everything that was said is true, and nothing else is there."""
+        """Whether everything in the claim is true, and nothing else is there."""
         return all(self.attributes.values())
 
 
 def judge(claim: Scene, seen: Seen) -> Verdict:
-    """Compare a claim with what was seen. Things of one kind go to the groups of that kind; where two groups share a
-    kind, the assignment that makes most of the claim true is taken."""
+    """Compare a claim with what the judge found. Things are assigned to the groups of their kind; where two groups share a
+    kind, the assignment that makes most of the claim true counts."""
     owners = [[k for k, group in enumerate(claim.groups) if group.kind == thing.kind] or [-1] for thing in seen.things]
     if len(seen.things) > TOO_MANY:
         owners = [choice[:1] for choice in owners]
@@ -89,9 +88,9 @@ def _positions(claim: Scene, members: Sequence[Sequence[Detection]]) -> bool:
 
 
 def at_place(thing: Detection, place: str) -> bool:
-    """Whether a thing stands at "left", "right", "top", "bottom" or in the "middle" of the picture.
+    """Whether a thing stands at "left", "right", "top", "bottom" or in the "middle" of the image.
 
-    At an edge means clearly off the centre, and further that way than up or down (or left or right).
+    "left" means clearly left of the centre, and further left than up or down; the other edges likewise.
     """
     x, y = thing.x - 0.5, thing.y - 0.5
     if place == "middle":

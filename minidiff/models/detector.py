@@ -1,6 +1,5 @@
-"""A detector of centres after CenterNet (Zhou et al. 2019, "Objects as Points"): for each cell of a map, whether a thing's centre
-lies in it, of which kind and colour, and how large it is. The judge of `evaluate/judge.py` is one of 0.8 M parameters.
-"""
+"""A detector of centres after CenterNet (Zhou et al. 2019, "Objects as Points"): for each cell of a map, whether a thing has
+its centre there, of which kind and colour, and how large it is. The judge (`evaluate/judge.py`) is one of 0.8 M parameters."""
 
 from __future__ import annotations
 

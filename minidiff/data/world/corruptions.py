@@ -1,6 +1,6 @@
 """Small faults that generated images have and drawings don't: blur, grain, colour casts, compression, wobble.
 
-The judge is trained with them, so that it looks at contents and not at how cleanly they are drawn, and it is measured with them.
+The judge is trained with them, so that it looks at contents and not at how cleanly they are drawn, and is measured with them.
 Generators are not: they should learn clean images.
 """
 

@@ -1,8 +1,7 @@
-"""How each kind of thing in the drawn world is drawn: flat parts with a soft light from the upper left.
+"""How each kind of thing is drawn: flat parts with a soft light from the upper left.
 
-Every drawing lives in a unit box, x to the right and y downwards, both from -1 to 1; a `Pen` collects its parts as
-polygons, and `paint` puts them on a canvas of any size. So a thing looks the same at 32 and at 512 pixels.
-This file knows nothing of scenes: where things stand and how they are described is said in `scenes` and `captions`.
+Every drawing lies in a unit box, x to the right and y downwards, both from -1 to 1. A `Pen` collects its parts as polygons, and
+`paint` puts them on a canvas of any size. What this file is not: where things stand (`layout`).
 """
 
 from __future__ import annotations
