@@ -38,8 +38,22 @@ TESTS = {
     "minidiff/course/grade.py": "course/test_grade",
 }
 
+NO_ACCELERATOR = "on a machine without an accelerator every device is the CPU"
 # Mutants that change nothing a test could see: (end of the file's path, what the line becomes, why).
-EQUIVALENT: list[tuple[str, str, str]] = []
+EQUIVALENT: list[tuple[str, str, str]] = [
+    (
+        "losses.py", "return ((torch.rand(1, generator=generator, device=device) - torch.arange(n, device=device) / n)) % 1",
+        "the same times in another order",
+    ),
+    (
+        "losses.py", "return (torch.rand(1, generator=generator) + torch.arange(n, device=device) / n) % 1", NO_ACCELERATOR,
+    ),
+    (
+        "losses.py", "return (torch.rand(1, generator=generator, device=device) + torch.arange(n) / n) % 1", NO_ACCELERATOR,
+    ),
+    ("losses.py", "return torch.rand(n, generator=generator)", NO_ACCELERATOR),
+    ("losses.py", "return torch.randn(n, generator=generator).sigmoid()", NO_ACCELERATOR),
+]  # fmt: skip
 
 COMPARISONS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -264,7 +278,9 @@ def inside(arguments: list[str], observer: Observer) -> int:
     return int(pytest.main(arguments, plugins=[observer]))
 
 
-def examine(place: Copy, file: str, tests: list[str], chosen: list[Mutant], known: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def examine(
+    place: Copy, file: str, tests: list[str], chosen: list[Mutant], known: dict[str, Any], patience: float
+) -> Iterator[tuple[str, Any]]:
     """(diff, verdict) of each mutant. A verdict in `known` is kept."""
     source = (place.folder / file).read_bytes()
     if all(m.diff(source) in known for m in chosen):
@@ -284,7 +300,7 @@ def examine(place: Copy, file: str, tests: list[str], chosen: list[Mutant], know
         if diff not in known:
             began = time.monotonic()
             place.write(file, mutant.apply(source))
-            status, report = place.run(tests, took, broken, 30 + 5 * sum(took.values()))
+            status, report = place.run(tests, took, broken, patience + 5 * sum(took.values()))
             verdict = "survived" if status in (SURVIVED, NO_TESTS) else "timeout" if status == TIMEOUT else "killed"
             by = (report.get("failed") or [f"pytest's status {status}"])[0] if verdict != "survived" else ""
             known[diff] = {"kind": mutant.kind, "verdict": verdict, "by": by, "seconds": round(time.monotonic() - began, 2)}
@@ -333,6 +349,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tests", nargs="+", help="test files (default: those of the table TESTS)")
     parser.add_argument("--sample", type=int, help="mutants per file, drawn at random (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    parser.add_argument("--patience", type=float, default=30, help="seconds after which the tests hang, over 5 times their own")
     parser.add_argument("--json", type=Path, help="where results are kept, and read from at the next run")
     parser.add_argument("--list", action="store_true", help="show the mutants and try none")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository to copy (default: this folder)")
@@ -368,7 +385,7 @@ def main(arguments: list[str] | None = None) -> None:
             if last.get("tests") != marks["tests"]:
                 known = {diff: v for diff, v in known.items() if v["verdict"] != "survived"}
             verdicts = {}
-            for diff, verdict in examine(place, file, tests, chosen, known):
+            for diff, verdict in examine(place, file, tests, chosen, known, options.patience):
                 verdicts[diff] = verdict
                 kept[file] = {**marks, "mutants": known}
                 if options.json:

@@ -56,6 +56,16 @@ def test_every_channel_is_guided() -> None:
         assert ((after - before).abs().amax((0, 2, 3)) > 1e-3).all()
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_row_i_is_guided_by_condition_i_and_the_empty_one_n_rows_on(n: int) -> None:
+    def model(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        row = torch.arange(len(x), dtype=x.dtype)
+        return x + row, x - row
+
+    x, row = torch.randn(n, dtype=torch.float64), torch.arange(n)
+    assert_close(cfg(model, 3.0)(x, HALF), (x + row - 2 * n, x - row + 2 * n))      # u + 3 (c - u), where u is c + n
+
+
 def test_scale_0_is_the_unconditional_half() -> None:
     _, model, x = pair()
     both = model(torch.cat([x, x]), HALF)
@@ -86,6 +96,13 @@ def test_outside_the_interval_there_is_no_guidance(t: float, rows: int) -> None:
     network, model, x = pair()
     cfg(model, 3.0, interval=(0.3, 0.8))(x, torch.tensor(t, dtype=torch.float64))
     assert network.rows == [rows]
+
+
+@pytest.mark.parametrize("t", [0.0, 0.5, 1.0])
+def test_a_schedule_changes_nothing_without_a_rescale(t: float) -> None:
+    _, model, x = pair()
+    time = torch.tensor(t, dtype=torch.float64)
+    assert_close(cfg(model, 3.0, schedule=COSINE)(x, time), cfg(model, 3.0)(x, time), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("amount", [0.3, 1.0])
