@@ -18,13 +18,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from minidiff.models.class_dit import ClassDiT, ClassDiTConfig, published_config
-from minidiff.pretrained.state_dicts import (
-    from_diffusers_dit,
-    from_original_dit,
-    load_strict,
-    to_diffusers_dit,
-    to_original_dit,
-)
+from minidiff.pretrained.assemble import load_strict
+from minidiff.pretrained.state_dicts import from_diffusers_dit, from_original_dit, to_diffusers_dit, to_original_dit
 
 CONFIG = ClassDiTConfig(sample_size=8, out_channels=8, hidden_size=32, depth=3, heads=4, num_classes=7)
 AS_DIFFUSERS = dataclasses.replace(CONFIG, freq_shift=1.0, mlp_norm_eps=1e-5)
@@ -196,7 +191,7 @@ def test_what_does_not_fit_is_said_at_the_door() -> None:
     x, timestep, label = inputs()
     with pytest.raises(ValueError, match="multiples of 2"):
         model(x[..., :7], timestep, label)
-    with pytest.raises(ValueError, match="one for each of 3 latents"):
+    with pytest.raises(ValueError, match="for 3 latents; give one each"):
         model(x, timestep, label[:2])
     with pytest.raises(ValueError, match=r"from 0 to 7 \(7: no class\)"):
         model(x, timestep, label + 1)
