@@ -289,8 +289,7 @@ from minidiff.diffusion.prediction import to_x0_eps
 
 like = next(pipe.network.parameters())                                      # its device and dtype
 x_1 = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(42)).to(like)
-context = pipe.network.prepare_context(vectors.to(like), mask)
-v = pipe.network(x_1, torch.tensor([1000.0]).to(like), context)
+v = pipe.network(x_1, torch.tensor([1000.0]).to(like), vectors.to(like), mask)
 x0, eps = to_x0_eps(schedule, "v", v, x_1, torch.tensor(1.0))
 print("x_1", tuple(x_1.shape), "v", tuple(v.shape), "x0", tuple(x0.shape))
 torch.testing.assert_close(x0, -v)
@@ -589,7 +588,7 @@ show(generate_image(hard, num_images=4, seed=0))
 vague = "a cat and a house"
 request = pipe.request(vague, seed=0, num_images=4)
 rows = generate_image(vague, seed=0, num_images=4, expand_prompt=False) + pipe(request)
-titles = [vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expanded_prompt(request)]
+titles = [vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expanded_prompts(request)]
 show(rows, titles=titles, columns=4)
 
 # %% [markdown] lang="en" slide="slide"

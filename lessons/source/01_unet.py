@@ -520,25 +520,26 @@ show(torch.cat(right + wrong), titles=[f"{1000 * t:.0f}" for t in levels] + [f"{
 # %% [markdown] lang="en"
 # ## 8. The whole U
 #
-# Now every part is in your hands. The library's `UNet` puts them together: per level one residual block down, two up, each up-block fed with **its own features and one skip, side by side**; in the middle two blocks with attention between them.
+# Now every part is in your hands. The library's `UNet` puts them together: on each level one residual block down (`DownBlock`) and two up (`UpBlock`), each of the two fed with **its own features and one skip, side by side**; in the middle (`MidBlock`) two residual blocks with attention between them.
 #
 # Attention lets every position look at every other; here it works on the small 8 × 8 maps only. We build it in lesson 07.
-# %% [markdown] lang="vi" of="0818cf19"
+# %% [markdown] lang="vi" of="5d0a9e1b"
 # ## 8. Toàn bộ chữ U
 #
-# Giờ bạn đã nắm mọi bộ phận. `UNet` của thư viện ráp chúng lại: mỗi tầng một khối phần dư khi xuống, hai khối khi lên, mỗi khối đi lên nhận **đặc trưng của chính nó và một kết nối tắt, đặt cạnh nhau**; ở giữa là hai khối, xen giữa là cơ chế chú ý (attention).
+# Giờ bạn đã nắm mọi bộ phận. `UNet` của thư viện ráp chúng lại: mỗi tầng một khối phần dư khi xuống (`DownBlock`), hai khối khi lên (`UpBlock`), mỗi khối khi lên nhận **đặc trưng của chính nó và một kết nối tắt, đặt cạnh nhau**; ở giữa (`MidBlock`) là hai khối phần dư, xen giữa là cơ chế chú ý (attention).
 #
 # Cơ chế chú ý cho mỗi vị trí nhìn mọi vị trí khác; ở đây nó chỉ làm việc trên các bản đồ nhỏ 8 × 8. Ta sẽ dựng nó ở bài 07.
 # %%
-from minidiff.models.unet import UNet
+from minidiff.models.unet import UNet, UpBlock
 
 source(UNet.forward)
+source(UpBlock.forward)
 # %% [markdown] lang="en" role="think"
-# `skips` is a list: the way down appends, the way up pops. The network has three levels. How many skips are there, and which of them does the very last up-block get?
+# `skips` is a list: the way down adds to its end, the way up takes from its end. The network has three levels. How many skips are there, and which of them does the very last residual block on the way up get?
 # ---
-# Six: one from the first convolution, one from the residual block of each of three levels, one from each of two halvings. The last up-block gets the first skip that was made, from `conv_in`: last in, first out. Exercise 01.4 is about what happens otherwise.
-# %% [markdown] lang="vi" of="4c6fe8c6"
-# `skips` là một danh sách: đường xuống thêm vào, đường lên lấy ra. Mạng có ba tầng. Có bao nhiêu kết nối tắt, và khối đi lên cuối cùng nhận cái nào?
+# Six: one from the first convolution, one from the residual block of each of three levels, one from each of two halvings. The last residual block on the way up gets the first skip that was made, from `conv_in`: last in, first out. Exercise 01.4 is about what happens otherwise.
+# %% [markdown] lang="vi" of="d0af4349"
+# `skips` là một danh sách: đường xuống thêm vào cuối, đường lên lấy ra từ cuối. Mạng có ba tầng. Có bao nhiêu kết nối tắt, và khối đi lên cuối cùng nhận cái nào?
 # ---
 # Sáu: một từ phép tích chập đầu tiên, ba từ khối phần dư của ba tầng, hai từ hai lần thu nhỏ. Khối đi lên cuối cùng nhận cái được tạo ra đầu tiên, từ `conv_in`: vào sau, ra trước. Bài tập 01.4 cho thấy nếu làm khác thì sao.
 # %% [markdown] lang="en"
@@ -701,18 +702,28 @@ from torch import Tensor, nn
 from minidiff import load_pipeline
 from minidiff.course.checks.lesson01 import down_path, forward_with, reference_up, up_levels
 from minidiff.course.notebook import source
+from minidiff.data.world.scenes import SHAPES
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 from minidiff.models import unet as unet_file
 from minidiff.models.unet import UNet
 from minidiff.nn import embeddings
 from minidiff.nn.blocks import ResBlock
 
-pipe = load_pipeline("world-pixels", device="cpu", dtype="float32", batch=4)
+pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
+unet, schedule = pipe.network.unet, pipe.scheduler.schedule
+labels = torch.tensor([SHAPES.index(name) for name in ("star", "cat", "house", "boat")])
+both = torch.cat([labels, torch.full_like(labels, len(SHAPES))])                    # (8,): the last four say nothing
+noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
+@torch.inference_mode()
 def pictures() -> Tensor:
-    """(4, 3, 32, 32), drawn by the shipped network in 8 steps."""
-    *_, (_, drawn, _) = pipe.sample(["star", "cat", "house", "boat"], [0, 1, 2, 3], [""] * 4, steps=8, guidance_scale=2.0)
-    return drawn
+    """(4, 3, 32, 32), drawn by the shipped network in 8 steps, guided as lesson 05 explains."""
+    pair = denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, "v")
+    *_, last = run("dpmpp_2m", cfg(pair, 2.0), noise, schedule, steps=8)
+    return last.x
 # %% [markdown] lang="en" exercise="01.1"
 # Write the sinusoids of section 7: $\omega_k = \texttt{max\_period}^{-k/\text{half}}$, the angles $t \cdot \omega_k$, all cosines, then all sines. One line each is enough.
 # %% [markdown] lang="vi" of="deaa3cf8"
@@ -881,9 +892,9 @@ def draw(function):
 
 payoff(draw, up_path, reference_up)
 # %% [markdown] lang="en" exercise="01.5"
-# The last one wires the system: the whole forward pass of a U-Net that is told a time and a label. `unet` has `config.channels`, `time_embedding` (the two linear layers), `class_embedding`, `mid_block` with two layers, `conv_norm_out` and `conv_out`. Use your own `timestep_embedding` and `up_path`, and from the first cell `down_path(unet, x, time)` and `up_levels(unet, time)`.
-# %% [markdown] lang="vi" of="12292def"
-# Bài cuối nối cả hệ thống: toàn bộ lượt truyền xuôi của một U-Net được báo thời gian và nhãn. `unet` có `config.channels`, `time_embedding` (hai lớp tuyến tính tạo vector nhúng), `class_embedding`, `mid_block` gồm hai lớp, `conv_norm_out` và `conv_out`. Hãy dùng `timestep_embedding` và `up_path` bạn đã viết, cùng `down_path(unet, x, time)` và `up_levels(unet, time)` từ ô đầu tiên.
+# The last one wires the system: the whole forward pass of a U-Net with a time and a label. `unet` has `config.channels`, `time_embedding` (the two linear layers), `class_embedding`, `mid_block(h, time)`, `conv_norm_out` and `conv_out`. Use your own `timestep_embedding` and `up_path`, and from the first cell `down_path(unet, x, time)` and `up_levels(unet, time)`.
+# %% [markdown] lang="vi" of="422d8931"
+# Bài cuối nối cả hệ thống: toàn bộ lượt truyền xuôi của một U-Net có thời gian và nhãn. `unet` có `config.channels`, `time_embedding` (hai lớp tuyến tính tạo vector nhúng), `class_embedding`, `mid_block(h, time)`, `conv_norm_out` và `conv_out`. Hãy dùng `timestep_embedding` và `up_path` bạn đã viết, cùng `down_path(unet, x, time)` và `up_levels(unet, time)` từ ô đầu tiên.
 # %% exercise="01.5"
 def unet_forward(unet: UNet, x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
     """x (B, 3, H, W), timestep (B or 1,) in 0..1000, labels (B,) int64 to a prediction (B, 3, H, W) of x's dtype."""
@@ -891,15 +902,14 @@ def unet_forward(unet: UNet, x: Tensor, timestep: Tensor, labels: Tensor) -> Ten
     sinusoids = timestep_embedding(timestep, unet.config.channels[0]).to(x.dtype)   # (B, C)
     time = unet.time_embedding(sinusoids) + unet.class_embedding(labels)            # (B, 4 C)
     h, skips = down_path(unet, x, time)
-    for k in range(2):
-        h = unet.mid_block.layer(k, h, time, iter(()))                              # no captions here
+    h = unet.mid_block(h, time)                                                     # (B, C', h, w)
     h = up_path(h, skips, up_levels(unet, time))                                    # (B, C, H, W)
     return unet.conv_out(F.silu(unet.conv_norm_out(h)))                             # (B, 3, H, W)
     #@ stub
     # 1. sinusoids (B, C) of x's dtype, where C is unet.config.channels[0]
     # 2. time (B, 4 C): through time_embedding, plus the label's vector
     # 3. down_path gives h and skips
-    # 4. the middle: h = unet.mid_block.layer(k, h, time, iter(())) for k = 0 and 1 (iter(()): no captions here)
+    # 4. the middle, mid_block, which needs the time too
     # 5. up_path, with up_levels(unet, time)
     # 6. conv_norm_out, SiLU, conv_out
     raise NotImplementedError

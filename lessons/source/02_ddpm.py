@@ -892,6 +892,7 @@ from torch import Tensor
 
 from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
+from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion import samplers
 from minidiff.diffusion.prediction import to_x0_eps
 from minidiff.diffusion.schedules import per_example
@@ -1066,10 +1067,10 @@ def draw(ddpm_loss: Callable) -> Tensor:
     eps = torch.cat([noises[0], noises[1]])                     # (4, 3, 32, 32)
 
     def network_for(name: str) -> Callable:
-        label = pipe.tokenizer.encode([name])[0][0].expand(4)   # (4,)
+        labels = torch.full((4,), SHAPES.index(name))           # (4,)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
-            v = pipe.network(x, schedule.timestep(t / 30), label)  # it predicts v, of which lesson 03 makes eps
+            v = pipe.network.unet(x, schedule.timestep(t / 30), labels=labels)      # lesson 03 makes eps of v
             return to_x0_eps(schedule, pipe.prediction_type, v, x, t / 30)[1]
         return network
 

@@ -32,7 +32,7 @@ noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to
 
 @torch.no_grad()
 def network(x, timestep):
-    return pipe.network(x, timestep, labels)                        # (4, 3, 32, 32)
+    return pipe.network.unet(x, timestep, labels=labels)            # (4, 3, 32, 32)
 
 
 runs = {}
@@ -815,7 +815,8 @@ real = to_tensor(portraits(18, "validation"))                       # (18, 3, 32
 t, its_noise = torch.linspace(0.1, 0.9, 18), torch.randn(real.shape, generator=generator)
 with torch.no_grad():
     x = schedule.mix(real, its_noise, t).to(pipe.device)
-    pred = pipe.network(x, schedule.timestep(t).to(pipe.device), torch.arange(18, device=pipe.device)).cpu()
+    things = torch.arange(18, device=pipe.device)
+    pred = pipe.network.unet(x, schedule.timestep(t).to(pipe.device), labels=things).cpu()
 found = {}
 for prediction_type in PREDICTION_TYPES:
     weight = min_snr_weight(schedule, prediction_type, t)
@@ -907,7 +908,7 @@ noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to
 
 @torch.no_grad()
 def network(x, timestep):
-    return pipe.network(x, timestep, labels)                        # v, (4, 3, 32, 32)
+    return pipe.network.unet(x, timestep, labels=labels)            # v, (4, 3, 32, 32)
 
 
 @torch.no_grad()
@@ -1055,7 +1056,7 @@ def draw(min_snr):
     t = torch.tensor([0.03, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95])
     star = to_tensor(portraits(4))[3:].expand(8, -1, -1, -1)                        # (8, 3, 32, 32)
     x = schedule.mix(star, torch.randn(star.shape, generator=torch.Generator().manual_seed(0)), t).to(pipe.device)
-    pred = pipe.network(x, schedule.timestep(t).to(x.device), labels[:1].expand(8)).cpu()
+    pred = pipe.network.unet(x, schedule.timestep(t).to(x.device), labels=labels[:1].expand(8)).cpu()
     weight = min_snr(schedule, "v", t).view(8, 1, 1, 1)
     return 1 - weight / weight.max() * (1 - to_x0_eps(schedule, "v", pred, x.cpu(), t)[0].clamp(-1, 1))  # 1 is white
 
@@ -1205,7 +1206,7 @@ def draw(training_loss):
     things = torch.arange(18, device=pipe.device)
 
     def predict(x, timestep):
-        return pipe.network(x.to(pipe.device), timestep.to(pipe.device), things).cpu()
+        return pipe.network.unet(x.to(pipe.device), timestep.to(pipe.device), labels=things).cpu()
 
     losses = {name: float(training_loss(predict, x0, eps, t, schedule, name)) for name in PREDICTION_TYPES}
     print({name: round(loss, 3) for name, loss in losses.items()})

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.models.unet import DownBlock, MidBlock, UNet, UNetBlock, UNetConfig, UpBlock
+from minidiff.models.unet import MidBlock, UNet, UNetBlock, UNetConfig, UpBlock
 from minidiff.nn.blocks import ResBlock
 from minidiff.nn.embeddings import timestep_embedding
 
@@ -26,17 +26,13 @@ UpLevel = tuple[list[Block], Double | None]
 
 
 def down_path(unet: UNet, x: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The left half of the U: x (B, 3, H, W) and the time's vectors (B or 1, D) to h, the deepest features, and skips, all
+    """The left half of the U: x (B, 3, H, W) and the time embedding (B or 1, D) to h, the deepest features, and skips, all
     that was made on the way, finest first."""
     h = unet.conv_in(x)
     skips = [h]
-    for level in cast(list[DownBlock], unet.down_blocks):
-        for k in range(unet.config.layers):
-            h = level.layer(k, h, time)
-            skips.append(h)
-        for halve in level.downsamplers:
-            h = halve(h)
-            skips.append(h)
+    for block in unet.down_blocks:
+        h, made = block(h, time)
+        skips += made
     return h, skips
 
 
@@ -458,8 +454,7 @@ def forward_with(up_path: Callable[[Tensor, list[Tensor], list[UpLevel]], Tensor
     ) -> Tensor:
         time = self._time(timestep, labels)
         h, skips = down_path(self, x, time)
-        for k in range(2):
-            h = cast(MidBlock, self.mid_block).layer(k, h, time)
+        h = self.mid_block(h, time)
         return self.conv_out(F.silu(self.conv_norm_out(up_path(h, skips, up_levels(self, time)))))
 
     return forward
