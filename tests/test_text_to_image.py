@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +112,20 @@ def test_by_default_it_samples_v_on_a_cosine_with_dpmpp_2m_at_uniform_times_one_
     assert pipeline.latent_shape == SHAPE and isinstance(pipeline.tokenizer, Letters)
 
 
+def test_latents_are_taken_as_they_are_unless_a_mean_and_a_deviation_are_given() -> None:
+    z = noise_of(0, 1)[0]
+    assert_close(made().pixels(z)[0, 0], z[0, 0])
+
+
+def test_it_works_where_its_network_is() -> None:
+    """Tensors on the meta device have no values, but a device, as on an accelerator."""
+    pipeline = TextToImage(Letters(), Tower(), Network().to("meta").bfloat16(), Stretch(), dtype=torch.float32)
+    assert {tensor.device.type for tensor in (pipeline.latent_mean, pipeline.latent_std)} == {"meta"}
+    assert (pipeline.device.type, pipeline.dtype, pipeline.batch) == ("meta", torch.bfloat16, None)
+    model = lambda x, t: (x, x)  # noqa: E731
+    assert {state.x.device.type for state in pipeline._run(model, [1, 2], "euler_a", 2, None)} == {"meta"}
+
+
 def test_what_it_is_given_is_what_it_has() -> None:
     scheduler = SchedulerConfig(get_schedule("flow"), "flow", "heun", karras)
     assert made(scheduler=scheduler).scheduler is scheduler
@@ -157,6 +172,24 @@ def test_prompts_are_expanded_by_the_seed_of_their_image_where_model_and_request
     pipeline = made(prompt_expander=expand)
     list(pipeline.stream(Request("s", steps=1, seed=7, negative_prompt="no")))
     assert pipeline.tokenizer.given[-1] == ["s, 7", "no"], "and are what is sampled"
+
+
+@pytest.mark.parametrize(("prompt", "negative"), [("12345678and more", ""), ("a", "12345678and more")])
+def test_a_prompt_that_is_too_long_to_be_read_whole_is_said(prompt: str, negative: str) -> None:
+    request = Request(prompt, negative, steps=1)
+    assert "'and more'" in made().cut(request) and "8" in made().cut(request)
+    assert made().cut(request, "vi") not in ("", made().cut(request))
+    with pytest.warns(UserWarning, match="'and more'") as caught:
+        made()(request)
+    assert [warning.filename for warning in caught] == [__file__], "it points at the caller's line"
+
+
+def test_nothing_is_said_of_prompts_that_are_read_whole() -> None:
+    assert made().cut(Request("12345678", "12345678")) == ""
+    assert "'!'" in made(prompt_expander=lambda prompt, seed: f"{prompt}!").cut(Request("12345678"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made()(Request("12345678", "12345678", steps=1))
 
 
 # Sampling
