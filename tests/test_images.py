@@ -53,7 +53,7 @@ def test_captions_are_below_their_images_and_marks_frame_them() -> None:
     lefts = [10 + 44 * k for k in range(3)]
     assert all(tuple(pixels[20, x + 16]) == colour for x, colour in zip(lefts, COLOURS, strict=False))
     frames = [tuple(pixels[20, x - 2]) for x in lefts]
-    assert frames == [images.FRAMES[True], (255, 255, 255), images.FRAMES[False]]
+    assert frames == [(60, 160, 80), (255, 255, 255), (205, 60, 60)], "green, none, red"
     inks = [(pixels[44:, x : x + 32] < 200).any() for x in lefts]
     assert inks == [True, False, True]
 

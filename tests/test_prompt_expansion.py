@@ -174,10 +174,10 @@ def pipeline(tiny_zoo: Path) -> TextToImage:
 OPEN = "a cat and a house"
 
 
-def test_spots_are_said_to_a_model_that_has_learnt_them(tiny_zoo: Path, tmp_path: Path) -> None:
+def test_places_are_told_to_a_model_that_has_learnt_them(tiny_zoo: Path, tmp_path: Path) -> None:
     config, state = zoo.load("world-dit", tiny_zoo)
     shutil.copytree(tiny_zoo, tmp_path / "zoo")
-    zoo.add("world-dit", state, {**config, "spots": True}, root=tmp_path / "zoo")
+    zoo.add("world-dit", state, {**config, "tell_places": True}, root=tmp_path / "zoo")
     prompt = "a cat between a house and a tree"
     asked = Request(prompt, steps=1, seed=3)
     roots = (tmp_path / "zoo", tiny_zoo)

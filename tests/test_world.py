@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 import unicodedata
@@ -18,7 +19,7 @@ from minidiff.data.world.compositions import held_out, is_held_out, is_unseen
 from minidiff.data.world.layout import Thing, layout, tell_places
 from minidiff.data.world.random_scenes import SPLITS, complete, sample_scene, scene_at
 from minidiff.data.world.rendering import render
-from minidiff.data.world.scenes import COLOURS, OPPOSITES, SETTINGS, SHAPES, Group, Scene, is_ambiguous
+from minidiff.data.world.scenes import COLOURS, OPPOSITES, SETTINGS, SHAPES, WORLD_VERSION, Group, Scene, is_ambiguous
 
 
 def many(count: int = 300, split: str = "judge") -> list[Scene]:
@@ -37,6 +38,20 @@ def test_splits_never_share_a_scene() -> None:
     assert min(later - earlier for earlier, later in pairwise(starts)) >= 1 << 30
     found = [scene_at(k, split) for split in SPLITS for k in range(100)]
     assert len(set(found)) == len(found)
+
+
+def test_the_world_of_version_1_never_changes() -> None:
+    """The shipped models have learnt it: where things stand, what captions say, and the mean colours of images."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for k in range(40):
+            scene = scene_at(k, split)
+            digest.update(repr([(t.group, round(t.x, 6), round(t.y, 6), round(t.radius, 6)) for t in layout(scene)]).encode())
+            digest.update(" ".join(captions.describe(scene, lang, random.Random(k)) for lang in captions.LANGS).encode())
+    assert WORLD_VERSION == 1 and digest.hexdigest()[:16] == "c3da32393c9a584a"
+    means = np.stack([render(scene_at(k), 64).image.mean(axis=(0, 1)) for k in range(4)])
+    then = [(210.9, 180.7, 150.9), (196.5, 178.7, 166.7), (211.7, 184.7, 181.2), (171.6, 220.1, 185.7)]
+    np.testing.assert_allclose(means, then, atol=0.5)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -44,9 +44,7 @@ class Detector(nn.Module):
         super().__init__()
         self.config = config
         width = config.channels
-        self.stem = nn.Sequential(
-            _convolution(3, 24, 2), _convolution(24, 48, 2), _convolution(48, 48), _convolution(48, width, 2)
-        )
+        self.stem = nn.Sequential(*(_convolution(*c) for c in ((3, 24, 2), (24, 48, 2), (48, 48), (48, width, 2))))
         self.trunk = nn.ModuleList(_convolution(width, width) for _ in range(config.depth))
         self.parts = (1, len(config.kinds), len(config.colours), 3)
         self.head = nn.Conv2d(width, sum(self.parts), 1)
