@@ -186,6 +186,16 @@ def test_xl_has_the_names_and_shapes_of_diffusers() -> None:
     assert {name: tensor.shape for name, tensor in to_diffusers_dit(ours.state_dict()).items()} == expected
 
 
+def test_no_device_is_waited_for() -> None:
+    """On a device the program doesn't look at labels, which would make it wait; nor in a graph, where it can't."""
+    model, (x, timestep, label) = shaken(ClassDiT(CONFIG)), inputs()
+    graph = torch.export.export(model, (x, timestep, label)).module()
+    assert_close(graph(x, timestep, label.flip(0)), model(x, timestep, label.flip(0)))
+    with torch.device("meta"):      # any look at a number raises an error
+        out = ClassDiT(CONFIG)(x.to("meta"), timestep.to("meta"), label.to("meta"))
+    assert out.shape == (3, 8, 8, 8)
+
+
 def test_what_does_not_fit_is_said_at_the_door() -> None:
     model = ClassDiT(CONFIG)
     x, timestep, label = inputs()
