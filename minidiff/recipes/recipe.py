@@ -21,6 +21,7 @@ from minidiff.models.clip import TextConfig, TextEncoder
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.unet import UNet, UNetConfig
 from minidiff.pretrained import zoo
+from minidiff.pretrained.configs import build_config
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.checkpoint import Training
 from minidiff.train.latent_diffusion import Examples, LatentDiffusionTask, Objective, TextTrainable, set_text_trainable
@@ -192,6 +193,11 @@ def adjusted(recipe: Recipe, run: RecipeRun) -> Recipe:
             model = changed(model, name.removeprefix("model."), value, name)
         else:
             stages = [changed(stage, name, value, name) for stage in stages]
+    if model != recipe.model:
+        try:
+            build_config(type(model), asdict(model), "--change: model")
+        except ValueError as error:
+            raise TrainingError(str(error)) from None
     adjusted_recipe = replace(recipe, model=model, stages=tuple(stages), name=run.name or recipe.name)
     if isinstance(model, DiTConfig) and not recipe.token_layer < model.depth:
         adjusted_recipe = replace(adjusted_recipe, token_layer=model.depth // 2)
@@ -209,14 +215,15 @@ def changed(settings: Any, name: str, text: str, whole: str) -> Any:
     """A dataclass with the setting `name` (a path with dots) read from a text. Raises TrainingError."""
     head, _, rest = name.partition(".")
     kinds = {f.name: get_type_hints(type(settings), include_extras=True)[f.name] for f in fields(settings)}
-    if head not in kinds:
+    value = getattr(settings, head, None)
+    nested = head == "aux" or is_dataclass(value)
+    if head not in kinds or (rest and not nested):
         raise TrainingError(f"--change: there is no setting {whole!r}; here there are {', '.join(kinds)}.")
-    value = getattr(settings, head)
     try:
         if head == "aux" and rest:
-            weights = {**dict(value), rest: convert(parsed(text), Weight, f"--change: {whole}")}
+            weights = {**dict(getattr(settings, head)), rest: convert(parsed(text), Weight, f"--change: {whole}")}
             return replace(settings, aux=tuple(weights.items()))
-        if rest and is_dataclass(value):
+        if rest:
             return replace(settings, **{head: changed(value, rest, text, whole)})
         return replace(settings, **{head: convert(parsed(text), kinds[head], f"--change: {whole}")})
     except ValueError as error:
