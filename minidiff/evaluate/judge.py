@@ -58,11 +58,8 @@ class Seen:
 
 
 def to_batch(images: Any, size: int = 128) -> Tensor:
-    """Images as the judge takes them: (B, 3, size, size) float in 0..1.
-
-    images: floats (B, 3, H, W) in 0..1, a uint8 array or tensor (B, H, W, 3), or a list of PIL images. Raises ValueError for
-    anything else.
-    """
+    """Floats (B, 3, size, size) in 0..1 from floats (B, 3, H, W) in 0..1, bytes (B, H, W, 3) or a list of PIL images. Raises
+    ValueError for anything else."""
     if isinstance(images, (list, tuple)):
         images = np.stack([np.asarray(image.convert("RGB") if hasattr(image, "convert") else image) for image in images])
     x = torch.as_tensor(images)
@@ -79,10 +76,8 @@ def to_batch(images: Any, size: int = 128) -> Tensor:
 
 
 def decode(output: DetectorOutput, config: DetectorConfig, threshold: float = 0.3) -> list[Seen]:
-    """The things in each image: local maxima of the heat above `threshold`.
-
-    Of two maxima closer than 0.6 of their radii together only the more certain one stays: the world's things never overlap.
-    """
+    """The things in each image: local maxima of the heat above `threshold`; of two closer than 0.6 of their radii together only
+    the more certain one, since the world's things never overlap."""
     heat = output.heat.sigmoid()                                                            # (B, H, W)
     peaks = (heat == F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]) & (heat > threshold)
     cells = heat.shape[-1]
@@ -136,8 +131,7 @@ def _device(module: nn.Module) -> torch.device:
 
 
 def from_state(config: Mapping[str, Any], state: dict[str, Tensor], source: str = "The judge") -> Detector:
-    """A judge in evaluation mode from what `zoo.load` gives. Raises ValueError for settings or weights that don't fit, and for
-    a judge of another world than this one."""
+    """A judge from what `zoo.load` gives. Raises ValueError for settings or weights that don't fit, or of another world."""
     made = build(DetectorConfig, config, source, BOUNDS)
     for name, known, world in (("kinds", made.kinds, SHAPES), ("colours", made.colours, COLOURS),
                                ("settings", made.settings, SETTINGS)):  # fmt: skip
@@ -148,5 +142,5 @@ def from_state(config: Mapping[str, Any], state: dict[str, Tensor], source: str 
 
 
 def load_judge(name: str = "world-judge") -> Detector:
-    """The shipped judge. Raises ZooError when its file is missing, truncated or changed, ValueError as `from_state`."""
+    """The shipped judge. Raises ValueError when it is missing or damaged."""
     return from_state(*zoo.load(name), f"The judge {name!r}")

@@ -1,7 +1,7 @@
-"""Does the image show what the prompt says? `minidiff evaluate prompts --json out.json` measures it in three languages, on
-compositions that training never showed, beside two controls and the judge's own accuracy.
+"""Does the image show what the prompt says? `minidiff evaluate prompts` measures it in three languages, on compositions that
+training never showed, beside controls and the judge's own accuracy. Training calls `accuracy`.
 
-What it is not: the judge (`judge`), its rules (`verdict`) or the prompts (`suites`). Training calls `accuracy`.
+What it is not: the judge (`judge`), its rules (`verdict`) or the prompts (`suites`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PromptsRun:
 
 @dataclass
 class Results:
-    """Verdicts on some prompts, in order, with what the judge found and the images (uint8) in which it found it."""
+    """Prompts, verdicts, what the judge found, and images (uint8), in the same order."""
 
     prompts: list[Prompt]
     verdicts: list[Verdict] = field(default_factory=list)
@@ -83,8 +83,8 @@ class Results:
     images: list[np.ndarray] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """overall and each category: share of images in which everything is right; intervals: their bootstrap intervals over
-        prompts (images of one prompt aren't independent); attributes: share of prompts that mention it in which it is right."""
+        """Shares of images in which everything is right, overall and by category; bootstrap intervals of these over prompts
+        (images of one prompt aren't independent); and for each attribute, of the prompts that mention it."""
         right: dict[str, list[float]] = defaultdict(list)
         attributes: dict[str, list[float]] = defaultdict(list)
         for (category, _), values in self.by_prompt().items():
@@ -99,14 +99,13 @@ class Results:
         return shares
 
     def by_prompt(self) -> dict[tuple[str, Scene], list[bool]]:
-        """Whether everything is right in each image of a prompt, by category and claim."""
+        """By category and claim: whether everything is right in each image."""
         found: dict[tuple[str, Scene], list[bool]] = defaultdict(list)
         for prompt, verdict in zip(self.prompts, self.verdicts, strict=True):
             found[prompt.category, prompt.claim].append(verdict.right)
         return found
 
     def extend(self, other: Results) -> None:
-        """Append another set of results."""
         for name in ("prompts", "verdicts", "seen", "images"):
             getattr(self, name).extend(getattr(other, name))
 
@@ -114,7 +113,7 @@ class Results:
 def assess(
     generate: Generate, prompts: Sequence[Prompt], judge: Detector, lang: str = "en", batch: int = 16, quiet: bool = True
 ) -> Results:
-    """Generate an image of each prompt's text in `lang`, and compare what the judge finds with the claim."""
+    """Generate an image of each prompt's text in `lang` and compare what the judge finds with the claim."""
     results = Results([])
     for start in tqdm(range(0, len(prompts), batch), desc=f"prompts: {lang}", unit="batch", disable=quiet, leave=False):
         part = prompts[start : start + batch]
@@ -140,9 +139,9 @@ def accuracy(
     """{"en": 0.8, "en_object": 0.9, ...}, overall and by category, for each language in `langs`; for training.
 
     Args:
-        generate: texts to images. It must draw the i-th text that it ever gets from noise of its own, the same in every call of
-            `accuracy`; otherwise figures of two moments differ by luck too.
-        prompts: `suites.suite(...)`; by default 10 of each category, none of them of the published suite.
+        generate: must draw the i-th text that it ever gets from noise of its own, the same in every call of `accuracy`;
+            otherwise figures of two moments differ by luck too.
+        prompts: by default 10 of each category, none of them of the published suite.
         judge: by default the shipped one.
     """
     prompts = prompts if prompts is not None else suite(10, seed=1)
@@ -157,7 +156,7 @@ def accuracy(
 
 @torch.inference_mode()
 def through_vae(pipeline: TextToImage, images: Tensor) -> Tensor:
-    """Encoded and decoded, (B, 3, H, W) in 0..1: the best that a generator in this latent space can do."""
+    """(B, 3, H, W) in 0..1, encoded and decoded: the best that this latent space allows."""
     mean, _ = pipeline.vae.encode(images.to(pipeline.device) * 2 - 1)
     return (pipeline.vae.decode(mean).float().clamp(-1, 1) + 1).cpu() / 2
 
@@ -165,7 +164,7 @@ def through_vae(pipeline: TextToImage, images: Tensor) -> Tensor:
 def real_images(
     prompts: Sequence[Prompt], judge: Detector, seed: int = 0, change: Callable[[Tensor], Tensor] | None = None
 ) -> Results:
-    """Control, the ceiling: renders of which each claim is true, optionally changed before judging."""
+    """Control, the ceiling: renders of which the claims are true, perhaps changed before judging."""
     results = Results([])
     for start in range(0, len(prompts), 64):
         part = prompts[start : start + 64]
@@ -187,7 +186,7 @@ def shuffled(results: Results) -> Results:
 
 
 def pipeline_generator(pipeline: TextToImage, run: PromptsRun, first_seed: int) -> Generate:
-    """Samples many prompts at a time; the k-th text that it ever gets starts from seed `first_seed` + k."""
+    """The k-th text that it ever gets starts from seed `first_seed` + k."""
     seeds = itertools.count(first_seed)
     prompt_expander = pipeline.prompt_expander if run.expand else None
     scale = pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale
@@ -206,10 +205,8 @@ def pipeline_generator(pipeline: TextToImage, run: PromptsRun, first_seed: int) 
 
 
 def evaluate(run: PromptsRun) -> dict[str, Any]:
-    """Measure, print tables, write the JSON and the sheet of images; returns what the JSON holds.
-
-    Raises ValueError when the model or the judge is missing or damaged.
-    """
+    """Measure, print tables, write the JSON and the sheet; returns what the JSON holds. Raises ValueError when the model or the
+    judge is missing or damaged."""
     from minidiff.pipelines.loading import load_pipeline
 
     pipeline = load_pipeline(run.model, run.device, run.dtype, batch=run.batch)
@@ -252,7 +249,6 @@ def _over_seeds(pipeline: TextToImage, run: PromptsRun, prompts: Sequence[Prompt
 
 
 def _about(run: PromptsRun, pipeline: TextToImage, seconds: float) -> dict[str, Any]:
-    """What is needed to get these figures again."""
     return {
         "model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
         "suite": run.suite, "sampler": run.sampler, "steps": run.steps, "seed": run.seed, "seeds": run.seeds,

@@ -1,8 +1,7 @@
-"""How far generated images are from the world's own: `minidiff evaluate quality --json quality.json`.
+"""How far generated images are from the world's own (`minidiff evaluate quality`): FD-mini, KID-mini, precision and recall,
+beside a floor (other real images), the VAE alone and ceilings (blur, noise, mode collapse); and the nearest training images.
 
-FD-mini, KID-mini, precision and recall of the judge's features, beside a floor (real against other real images), the cost of
-the VAE alone, and ceilings (blur, noise, mode collapse); and the nearest training images, for memorisation.
-What it is not: FID. The features are those of our own small judge; compare these figures only with others made the same way.
+What it is not: FID. The features are the judge's, so the figures can only be compared with others made the same way.
 """
 
 from __future__ import annotations
@@ -61,20 +60,18 @@ class QualityRun:
 
 
 def renders(first: int, count: int, split: str, size: int = 128) -> np.ndarray:
-    """Drawings number `first` and on of a split, (count, size, size, 3) uint8."""
+    """Renders of a split from number `first` on, (count, size, size, 3) uint8."""
     return np.stack([render(scene_at(k, split), size).image for k in range(first, first + count)])
 
 
 def seen_features(judge: Detector, make: Callable[[int, int], Any], count: int, name: str, batch: int = 64) -> Tensor:
-    """Features (count, D) of images that `make(first, how many)` gives, a batch at a time, with a progress bar."""
+    """Features (count, D) of images from `make(first, how many)`."""
     starts = tqdm(range(0, count, batch), desc=name, unit="batch", leave=False)
     return torch.cat([features(judge, make(k, min(batch, count - k))) for k in starts])
 
 
 def compare(real: Tensor, other: Tensor) -> dict[str, float]:
-    """FD-mini, KID-mini (mean and deviation over 100 subsets, times 1000), precision and recall (k = 3).
-
-    Features are first scaled to mean 0 and deviation 1 over the real images, so that all count alike."""
+    """FD-mini, KID-mini (times 1000), precision and recall, with features scaled to deviation 1 over the real images."""
     mean_of, scale = real.mean(dim=0), real.std(dim=0).clamp(min=1e-6)
     real, other = (real - mean_of) / scale, (other - mean_of) / scale
     mean, deviation = kid(real, other)
@@ -86,7 +83,7 @@ def compare(real: Tensor, other: Tensor) -> dict[str, float]:
 
 
 def controls(judge: Detector, real: Tensor, samples: int, seed: int = 0) -> dict[str, dict[str, float]]:
-    """The floor (other real images) and three ceilings, each a row as `compare` gives it."""
+    """The floor (other real images) and three ceilings: name to a row of `compare`."""
 
     def other(first: int, count: int) -> Tensor:
         return to_batch(renders(samples + first, count, "test"))
@@ -109,13 +106,13 @@ def controls(judge: Detector, real: Tensor, samples: int, seed: int = 0) -> dict
 
 
 def nearest(features_of: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row (N, D) the distance (N,) and the index (N,) of the closest training row (M, D)."""
+    """For rows (N, D): distance (N,) and index (N,) of the closest training row (M, D)."""
     least, index = zip(*(torch.cdist(part, training).min(dim=1) for part in features_of.split(512)), strict=True)
     return torch.cat(least), torch.cat(index)
 
 
 def captions_of(first: int, count: int) -> list[str]:
-    """English captions of test scenes: the prompts of the generated images."""
+    """English captions of test scenes, for generated images."""
     scenes = [scene_at(k, "test") for k in range(first, first + count)]
     return [captions.describe(scene, "en", random.Random(first + k)) for k, scene in enumerate(scenes)]
 
@@ -132,10 +129,8 @@ def generated(pipeline: TextToImage, run: QualityRun) -> np.ndarray:
 
 
 def evaluate(run: QualityRun) -> dict[str, Any]:
-    """Measure, print a table, write the JSON and the sheet of neighbours; returns what the JSON holds.
-
-    Raises ValueError when the model or the judge is missing or damaged.
-    """
+    """Measure, print a table, write the JSON and the sheet of neighbours; returns what the JSON holds. Raises ValueError when
+    the model or the judge is missing or damaged."""
     from minidiff.pipelines.loading import load_pipeline
 
     pipeline, judge = load_pipeline(run.model, run.device, run.dtype, batch=run.batch), load_judge()
@@ -160,10 +155,8 @@ def evaluate(run: QualityRun) -> dict[str, Any]:
 
 
 def neighbours(judge: Detector, images: np.ndarray, made: Tensor, real: Tensor, run: QualityRun) -> dict[str, float]:
-    """Distances of generated and of real test images to their nearest training image; writes a sheet of the eight generated
-    images that come closest to one, each above its neighbour.
-
-    A generator that repeats its training set has much smaller distances than real images."""
+    """Distances of generated and of real images to the nearest training image (a generator that repeats its training set has
+    much smaller ones); writes a sheet of the eight closest, each above its neighbour."""
     training = seen_features(judge, lambda k, n: renders(k, n, "train"), run.training, "training images")
     distance, index = nearest(made, training)
     fresh, _ = nearest(real, training)

@@ -26,7 +26,7 @@ Fault = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def test_scenes(count: int, first: int = 0) -> list[Scene]:
-    """Scenes that the judge was not trained on, of any composition, held out from generators or not."""
+    """Scenes that the judge was not trained on, of any composition."""
     return [scene_at(first + k, "judge_test") for k in range(count)]
 
 
@@ -38,7 +38,7 @@ def rendered(scenes: list[Scene], size: int = 128) -> Tensor:
 def looked_at(
     judge: Detector, scenes: list[Scene], fault: Fault | None = None, batch: int = 64, quiet: bool = True, name: str = ""
 ) -> Iterator[tuple[Scene, Seen]]:
-    """Render, corrupt and look, a batch at a time; the faults are the same in every run."""
+    """Render, corrupt and look; the faults are the same in every run."""
     generator = torch.Generator().manual_seed(0)
     for start in tqdm(range(0, len(scenes), batch), desc=name, unit="batch", disable=quiet, leave=False):
         part = scenes[start : start + batch]
@@ -68,7 +68,7 @@ def notices(pairs: Iterator[tuple[Scene, Seen]], seed: int = 0) -> dict[str, flo
 
 
 def falsify(scene: Scene, attribute: str, rng: random.Random) -> Scene | None:
-    """The scene as a claim with one thing false, or None where the scene has nothing of that attribute."""
+    """The scene as a claim with one thing false, or None if it has nothing of that attribute."""
     return FALSE[attribute](scene, rng)
 
 

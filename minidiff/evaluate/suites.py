@@ -1,8 +1,7 @@
 """The prompt suite: claims about the drawn world in six categories, each in English, Vietnamese and Vietnamese without
-accents. Every claim has a composition that training never shows (`compositions.is_unseen`).
+accents. Every claim has a composition that training never shows. Nothing is stored: the suite is a function of its seed.
 
-Nothing is stored: the suite is a function of its seed. The three texts of a prompt come from one claim, so a difference between
-languages is not a difference between prompts. PartiPrompts and DrawBench (about the real world) are not shipped.
+What it is not: PartiPrompts or DrawBench, which are about the real world and not shipped.
 """
 
 from __future__ import annotations
@@ -36,10 +35,8 @@ class Prompt:
 def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0) -> list[Prompt]:
     """`per_category` different prompts of each category, always the same for the same arguments.
 
-    held_out True: each claim has a composition that training never shows; False: none has. seed: 0 is the published suite; any
-    other is for choosing between models, and shares no claim with it.
-
-    Raises ValueError when a category doesn't have that many different claims (some hundreds are always found).
+    held_out: whether each claim has a composition that training never shows, or none. seed: 0 is the published suite; any other
+    shares no claim with it. Raises ValueError when a category doesn't have that many claims (some hundreds are always found).
     """
     prompts: list[Prompt] = []
     known: set[Scene] = {prompt.claim for prompt in suite(held_out=held_out)} if seed else set()
@@ -62,7 +59,7 @@ def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0
 
 
 def phrase(claim: Scene, seed: int) -> dict[str, str]:
-    """The claim in every language; the two Vietnamese texts differ in accents only, since all use the same random numbers."""
+    """The claim in every language; the two Vietnamese texts differ in accents only."""
     return {lang: captions.phrase(claim, lang, random.Random(seed)) for lang in LANGS}
 
 
@@ -82,7 +79,7 @@ def _kinds_differ(scene: Scene) -> bool:
 
 
 def _object(scene: Scene, chance: Chance) -> Scene | None:
-    """Two or three different things, at most one of them with its colour: are all of them there?"""
+    """Two or three different things, at most one with its colour: are all there?"""
     if len(scene.groups) < 2 or any(group.count > 1 for group in scene.groups) or not _kinds_differ(scene):
         return None
     coloured = chance(0.5)
@@ -108,7 +105,7 @@ def _colour(scene: Scene, chance: Chance) -> Scene | None:
 
 
 def _position(scene: Scene, chance: Chance) -> Scene | None:
-    """Where something stands in the image, or on which side of another thing, or between two."""
+    """A place in the image, or a relation."""
     alone = scene.groups[0].place is not None
     if not alone and (scene.relation is None or not _kinds_differ(scene)):
         return None

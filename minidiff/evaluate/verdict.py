@@ -1,8 +1,7 @@
 """Rules that decide whether an image shows what a prompt says, from what the judge found. No network here.
 
-A claim (a `Scene` with things left open) is right only when everything in it is true and nothing else is in the image: another
-object makes it wrong, and numbers are exact. What the claim leaves open cannot be wrong. The tolerances lie between what the
-world's layout guarantees and what would be doubtful, so that a correct image never fails.
+A claim is right only when everything in it is true and nothing else is in the image; what it leaves open cannot be wrong. The
+tolerances are wider than what the world's layout guarantees, so that a correct image never fails.
 """
 
 from __future__ import annotations
@@ -23,19 +22,18 @@ TOO_MANY = 6   # more things than any scene has: the count is wrong however they
 
 @dataclass(frozen=True)
 class Verdict:
-    """For each attribute that the claim mentions, whether it is true."""
+    """Whether each attribute that the claim mentions is true."""
 
     attributes: dict[str, bool]
 
     @property
     def right(self) -> bool:
-        """Whether everything in the claim is true, and nothing else is there."""
         return all(self.attributes.values())
 
 
 def judge(claim: Scene, seen: Seen) -> Verdict:
-    """Compare a claim with what the judge found. Things are assigned to the groups of their kind; where two groups share a
-    kind, the assignment that makes most of the claim true counts."""
+    """Compare a claim with what the judge found. Where two groups share a kind, the assignment of things to groups that makes
+    most of the claim true counts."""
     owners = [[k for k, group in enumerate(claim.groups) if group.kind == thing.kind] or [-1] for thing in seen.things]
     if len(seen.things) > TOO_MANY:
         owners = [choice[:1] for choice in owners]
@@ -72,7 +70,7 @@ def _counts(claim: Scene, members: Sequence[Sequence[Detection]], total: int) ->
 
 
 def _all_of(groups: Sequence[Group], members: Sequence[Sequence[Detection]], name: str) -> bool:
-    """Whether every thing has the colour (or size) of its group, where the group has one."""
+    """Whether every thing has the colour (or size) of its group, if that has one."""
     wanted = [getattr(group, name) for group in groups]
     return all(getattr(t, name) == want for want, things in zip(wanted, members, strict=True) if want for t in things)
 
@@ -88,10 +86,7 @@ def _positions(claim: Scene, members: Sequence[Sequence[Detection]]) -> bool:
 
 
 def at_place(thing: Detection, place: str) -> bool:
-    """Whether a thing stands at "left", "right", "top", "bottom" or in the "middle" of the image.
-
-    "left" means clearly left of the centre, and further left than up or down; the other edges likewise.
-    """
+    """Whether a thing is at a place of PLACES; "left" is clearly left of the centre, and further left than up or down."""
     x, y = thing.x - 0.5, thing.y - 0.5
     if place == "middle":
         return max(abs(x), abs(y)) <= MIDDLE
@@ -118,8 +113,8 @@ def _middle(things: Sequence[Detection]) -> tuple[float, float]:
 
 
 def _between(p: tuple[float, float], a: tuple[float, float], b: tuple[float, float]) -> bool:
-    """Whether p lies beside the middle part of the line from a to b: 0.2 to 0.8 of its length, and off it by at most
-    0.4 of that length (the world: 0.43 to 0.57, and 0.3)."""
+    """Whether p lies beside the middle part of the line from a to b, 0.2 to 0.8 of its length (the world: 0.43 to 0.57), off it
+    by at most 0.4 of that length (0.3)."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = dx * dx + dy * dy
     if length < (2 * APART) ** 2:

@@ -1,7 +1,7 @@
 """Captions of a scene in English, in Vietnamese, and in Vietnamese typed without accents.
 
-`drop_details` turns a scene into a claim (a scene with some fields left None), `phrase` puts a claim into words, `describe`
-does both. A random generator chooses among phrasings and synonyms. Grammar is in tables of words and a few short functions.
+`drop_details` turns a scene into a claim, `phrase` puts a claim into words, `describe` does both. A random generator chooses
+among phrasings and synonyms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minidiff.data.world.scenes import Group, Scene
 LANGS = ("en", "vi", "vi_unaccented")
 LANG_SHARES = (0.4, 0.4, 0.2)  # of training captions
 
-# English: singular and plural of each kind. Vietnamese: noun with its classifier, the same for any number.
+# English: singular and plural. Vietnamese: noun with its classifier.
 SHAPES_EN: dict[str, tuple[tuple[str, str], ...]] = {
     "circle": (("circle", "circles"), ("disc", "discs")),
     "square": (("square", "squares"),),
@@ -145,9 +145,8 @@ OPENINGS_VI = ("bức tranh vẽ", "hình ảnh", "tranh vẽ")
 
 
 def drop_details(scene: Scene, rng: random.Random, detail: float = 1.0) -> Scene:
-    """The claim that a caption makes of a scene: kinds and numbers always; colours, sizes, places, the relation and the setting
-    sometimes, `detail` (0 to 1) times as often as by default. Two groups of one kind keep their colours, which tell them apart;
-    two that look alike keep their relation."""
+    """The claim that a caption makes of a scene: kinds and numbers always, other details sometimes, `detail` (0 to 1) times as
+    often as by default. Two groups of one kind keep their colours; two that look alike keep their relation."""
     kinds = [group.kind for group in scene.groups]
     alike = len(kinds) > 1 and len({(group.kind, group.colour) for group in scene.groups}) == 1
     groups = []
@@ -186,7 +185,7 @@ def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What differs between the languages: noun phrases and tables of words. The order of a sentence doesn't."""
+    """What differs between the languages; the order of a sentence doesn't."""
 
     group: Callable[[Group, random.Random], str]
     relations: Mapping[str, tuple[str, ...]]
@@ -226,7 +225,7 @@ def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
 
 
 def spot_words(spot: str | None, grammar: Grammar) -> str:
-    """What follows a thing that stands there: " at the top left"; nothing for None."""
+    """" at the top left", to follow a thing; nothing for None."""
     return f" {grammar.spots[spot]}" if spot else ""
 
 

@@ -1,7 +1,6 @@
 """Small faults that generated images have and drawings don't: blur, grain, colour casts, compression, wobble.
 
-The judge is trained with them, so that it looks at contents and not at how cleanly they are drawn, and is measured with them.
-Generators are not: they should learn clean images.
+The judge is trained and measured with them, so that it looks at contents. Generators are not: they should learn clean images.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def compress(x: Tensor, generator: torch.Generator, low: int = 35, high: int = 9
 
 
 def wobble(x: Tensor, generator: torch.Generator, most: float = 0.012) -> Tensor:
-    """Bend the image smoothly by up to about `most` of its width: shapes from a model are never quite straight."""
+    """Bend the image smoothly by up to about `most` of its width."""
     coarse = torch.randn(len(x), 2, 6, 6, generator=generator) * _amounts(x, generator, 0, most)
     bend = F.interpolate(coarse, size=x.shape[-2:], mode="bicubic", align_corners=True)
     straight = F.affine_grid(torch.eye(2, 3).expand(len(x), 2, 3), list(x.shape), align_corners=False)

@@ -25,8 +25,8 @@ class Thing:
 
 
 def layout(scene: Scene) -> list[Thing]:
-    """Centre and radius of each thing, group by group. The seed decides: nothing overlaps, nothing leaves the image, and
-    what the scene says of places and relations holds with a margin."""
+    """Centre and radius of each thing, group by group. Nothing overlaps or leaves the image, and what the scene says of places
+    and relations holds with a margin."""
     rng = random.Random(scene.seed)
     radii = [[rng.uniform(*RADIUS[group.size or "small"])] * group.count for group in scene.groups]
     if scene.relation is not None:
@@ -104,9 +104,9 @@ def spot_of(x: float, y: float) -> str:
 
 
 def tell_places(claim: Scene, scene: Scene) -> Scene:
-    """The claim with the spot of each thing of the scene, or only of the outer two when the claim says "between". Unchanged
-    when the claim has another relation or a group of several, or only one thing; when two things share a spot; and when
-    training would see a held-out composition (a kind at a place)."""
+    """The claim with the spot of each thing, or of the outer two when it says "between". Unchanged when the claim has another
+    relation, a group of several or only one thing; when two things share a spot; and when that would be a held-out
+    composition (a kind at a place)."""
     between = claim.relation == "between"
     several = any(group.count > 1 for group in claim.groups)
     if len(claim.groups) == 1 or several or not (between or claim.relation is None):

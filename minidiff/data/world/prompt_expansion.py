@@ -1,10 +1,8 @@
 """Prompt expansion: places are added to a prompt that leaves them open, before the model sees it.
 
-From "a cat and a house" a small model has to decide out of noise which of them stands where, and often decides twice: two cats.
-From "a cat left of a house" it makes both. Large systems let a language model write a short prompt out (Betker et al. 2023,
-"Improving Image Generation with Better Captions"); here the grammar of `captions`, read backwards, is enough.
-
-What it is not: a parser of arbitrary sentences. A prompt with a word that it doesn't understand is left alone.
+From "a cat and a house" a small model often makes two cats; from "a cat left of a house" it makes both things. Large systems
+use a language model (Betker et al. 2023, "Improving Image Generation with Better Captions"); here the grammar of `captions`,
+read backwards, is enough. A prompt with a word that it doesn't know is left alone.
 """
 
 from __future__ import annotations
@@ -37,8 +35,7 @@ AXES = (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top
 
 @dataclass(frozen=True)
 class Sentence:
-    """A prompt that leaves open where its one to three things stand, word for word: `before`, the things with `gaps` between
-    them, and `after`; how many of each thing; and the language, a key of GRAMMARS."""
+    """A prompt that leaves open where its one to three things stand, word for word; lang is a key of GRAMMARS."""
 
     before: str
     things: tuple[str, ...]
@@ -50,13 +47,12 @@ class Sentence:
 
 
 def expand_prompt(prompt: str, seed: int, tell_places: bool = False) -> str:
-    """The prompt with places: on which side of each other two things stand, which of three is in the middle, where a single
-    one is. Two or three of a kind become two groups: "three cars" are "a car above two cars". Unchanged are prompts that
-    have places, are not understood, or have four of a kind (these come out better so).
+    """The prompt with places: a relation of two things, the middle one of three, the place of a single one. Two or three of a
+    kind become two groups: "three cars" are "a car above two cars". Unchanged are prompts that have places, are not understood,
+    or have four of a kind (these come out better so).
 
-    prompt: in Unicode NFC. seed: decides the places, the same in English and in Vietnamese. tell_places: for models whose
-    captions told places (`layout.tell_places`): also say on which sides the outer two of three things are; otherwise a model
-    may set them along both axes at once.
+    prompt: in Unicode NFC. seed: decides the places, in each language the same. tell_places: for models whose captions told
+    places (`layout.tell_places`): also say on which sides the outer two of three things are.
     """
     sentence = read(prompt)
     if sentence is None or (sentence.between and not tell_places):

@@ -24,8 +24,8 @@ def sample_scene(rng: random.Random, held_out: bool | None = False) -> Scene:
 
 
 def sample_counts(rng: random.Random) -> Scene:
-    """Two to four things that look alike as two groups, the smaller first: "a car above two cars". Such scenes teach numbers
-    as sums; `sample_scene` has none. Neither their compositions nor the whole number of their kind are held out."""
+    """Two to four things that look alike as two groups, the smaller first: "a car above two cars". They teach numbers as sums.
+    Neither their compositions nor the whole number of their kind are held out."""
     while True:
         scene = sample_scene(rng)
         group, *others = scene.groups

@@ -49,6 +49,5 @@ class Scene:
 
 
 def is_ambiguous(scene: Scene) -> bool:
-    """Whether the scene leaves open where its things stand; "between" does too, since it has two possible axes. These scenes
-    are the hardest to learn: the model has to decide, and the whole image has to agree."""
+    """Whether the scene leaves open where its things stand ("between" does too: along which axis?). The hardest to learn."""
     return scene.relation in (None, "between") and all(group.place is None for group in scene.groups)
