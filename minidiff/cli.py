@@ -128,6 +128,7 @@ def sample(options: SampleOptions) -> None:
     pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
     request = pipeline.request(options.prompt, **settings)
     with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
         images, prompts = pipeline(request, progress=None), pipeline.expanded_prompts(request)
     for note in notes:
         print(f"minidiff: {note.message}", file=sys.stderr)
@@ -330,7 +331,7 @@ def sentences(argv: Sequence[str], prog: str) -> Iterator[None]:
     def raise_sentence(event: Any) -> None:
         with contextlib.suppress(AttributeError):
             if text := sentence(event, hooks, argv):
-                raise UsageError(f"{text} (see {prog} --help)")
+                raise UsageError(f"{text.rstrip('.')} (see {prog} --help)")
 
     with on_error(raise_sentence):
         yield
@@ -411,5 +412,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except (UsageError, ValueError, OSError) as error:
         if os.environ.get("MINIDIFF_TRACEBACK"):  # to look for the cause in the code
             raise
-        print(f"minidiff: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        print(text if text.startswith("minidiff ") else f"minidiff: {text}", file=sys.stderr)
         sys.exit(2)

@@ -106,7 +106,7 @@ BAD = [
     (["sample", "a", "--out", "many.png", "--num-images", "3"], "many-2.png is a directory"),
     (["sample", "a", "--out", ""], "not a .png"),
     (["sample", "a", "--dtype", "int8"], "no dtype 'int8'"),
-    (["sample", "a", "--model", ""], "no weights called ''|is no folder"),
+    (["sample", "a", "--model", ""], "no weights called ''"),
     (["sample", "a", "--model", "world-cat"], "no weights called"),
     (["sample", "a", "--device", "abacus"], "no device"),
     (["sample", "a", "--model", "./nowhere"], "There is no folder ./nowhere"),
@@ -118,11 +118,22 @@ BAD = [
     (["export", "diffusers", "exported", "--model", "world-vae"], "holds no network that makes images"),
     (["train", "world-cat"], "choose one of world-vae"),
     (["train", "world-vae", "--accumulate", "3"], "batch of 16 cannot be divided into 3"),
-    (["train", "world-vae", "--save-every", "0"], "--save-every must be at least 1, not 0"),
-    (["train", "world-dit", "--text", "half"], "--text must be one of joint, last, frozen"),
-    (["train", "world-dit", "--text-from", "world-vae"], "'world-vae' has no text tower"),
-    (["train", "world-dit", "--text-from", "nothing", "--seeing-block", "9"], "--seeing-block must be from 0 to 7"),
-    (["train", "world-dit", "--steps", "few"], "--steps must be INT, not 'few'"),
+    (["train", "world-vae", "--save-every", "0"], "save_every is 0, but it must be a whole number of at least 1 (see"),
+    (["train", "world-vae", "--steps", "few"], "--steps must be INT, not 'few'"),
+    (["train", "world-vae", "--warmup", "-1"], "warmup is -1, but it must be a whole number of at least 0"),
+    (["train", "world-vae", "--seed", "-1"], "seed is -1"),
+    (["train", "world-vae", "--whole", "5"], "whole is 5.0, but it must be a finite number from 0 to 1"),
+    (["train", "world-vae", "--groups", "0"], "groups is 0"),
+    (["train", "world-vae", "--size", "0"], "size is 0"),
+    (["train", "world-vae", "--lr", "nan"], "lr is nan"),
+    (["train", "world-vae", "--optimizer", "sgd"], "--optimizer must be one of adamw, muon, not 'sgd'"),
+    (["train", "world-vae", "--out", "/dev/null/run"], "/dev/null/run"),
+    (["train", "world-dit", "--scale", "few"], "--scale must be FLOAT, not 'few'"),
+    (["train", "world-dit", "--scale", "0"], "scale is 0.0"),
+    (["train", "world-dit", "--stages", "99"], "has the stages 1 to"),
+    (["train", "world-dit", "--change", "lr"], "must be NAME=VALUE"),
+    (["train", "world-dit", "--change", "nothing=1"], "there is no setting 'nothing'"),
+    (["train", "world-dit", "--workers", "-1"], "workers is -1"),
     (["zoo", "--root", "nowhere"], "There is no zoo in nowhere"),
     (["zoo", "list", "--root", "nowhere"], "There is no zoo in nowhere"),
     (["zoo", "--root"], "--root needs a value"),
@@ -136,15 +147,17 @@ BAD = [
     (["grade", "x.ipynb", "--pass-mark", "high"], "--pass-mark must be"),
     (["sample", "a", "--device", "cpu:abc"], "no device 'cpu:abc'"),
     (["evaluate", "taste"], "choose one of prompts"),
-    (["evaluate", "prompts", "--seeds", "0"], "--seeds must be at least 1, not 0"),
-    (["evaluate", "prompts", "--per-category", "0"], "--per-category must be at least 1"),
-    (["evaluate", "prompts", "--batch", "0"], "--batch must be at least 1"),
-    (["evaluate", "prompts", "--guidance-scale", "nan"], "0 to 15"),
+    (["evaluate", "prompts", "--seeds", "0"], "seeds is 0"),
+    (["evaluate", "prompts", "--per-category", "0"], "per_category is 0"),
+    (["evaluate", "prompts", "--batch", "0"], "batch is 0"),
+    (["evaluate", "prompts", "--guidance-scale", "nan"], "guidance_scale is nan"),
+    (["evaluate", "prompts", "--device", "abacus"], "no device 'abacus'"),
+    (["evaluate", "prompts", "--model", "nothing"], "no weights called 'nothing'"),
     (["evaluate", "prompts", "--steps", "100000"], "1 to 100"),
     (["evaluate", "prompts", "--sampler", "magic"], "no sampler"),
-    (["evaluate", "prompts", "--json", "nowhere/out.json"], "cannot be written to 'nowhere/out.json'"),
+    (["evaluate", "prompts", "--json", "nowhere/out.json"], "'nowhere/out.json' cannot be written"),
     (["evaluate", "quality", "--json", "out.png"], "'out.png' is not a .json file"),
-    (["evaluate", "quality", "--samples", "0"], "--samples must be at least 1"),
+    (["evaluate", "quality", "--samples", "0"], "samples is 0"),
     (["dance"], "choose one of sample"),
     (["--nonsense"], "there is no command '--nonsense'"),
     (["app", "--port", "web"], "--port must be INT, not 'web'"),
@@ -168,8 +181,8 @@ def test_bad_input_is_one_line_and_exit_2(
     assert code == 2
     assert out == ""
     assert err.count("\n") == 1
-    assert any(part in err for part in says.split("|"))
-    assert err.startswith("minidiff: ") and len(err) < 500
+    assert says in err
+    assert err.startswith("minidiff") and err.count("minidiff:") <= 1 and len(err) < 500
     assert "Traceback" not in err
     assert not [path for path in tiny.glob("*.png") if path.is_file()]
 
@@ -190,11 +203,17 @@ def test_what_can_be_refused_early_is_refused_before_a_model_is_loaded(
 def test_without_tyro_s_hooks_its_own_message_is_shown(
     tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are private: another version may not have them."""
+    """They are private: another version may lack them, or have others."""
     from tyro import _errors
 
-    for name in ("UnrecognizedArgs", "on_parse_error"):
-        monkeypatch.delattr(_errors, name)
+    def of_another_form(event: object, hooks: object, argv: object) -> str:
+        raise AttributeError("UnrecognizedArgs")
+
+    for broken in ("form", "missing"):
+        if broken == "form":
+            monkeypatch.setattr(cli, "sentence", of_another_form)
+        else:
+            monkeypatch.delattr(_errors, "on_parse_error")
         code, out, err = run(capsys, "sample", "a", "--nonsense")
         assert (code, out) == (2, "")
         assert "--nonsense" in err and "Traceback" not in err
@@ -271,7 +290,7 @@ def test_a_bad_model_folder_is_one_line_and_exit_2(tiny: Path, capsys: pytest.Ca
     (tiny / "xl/model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
     code, out, err = run(capsys, "sample", "a star", "--model", "./xl")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "StableDiffusionXLPipeline, which is not supported" in err
+    assert "'StableDiffusionXLPipeline', which is not supported" in err
 
 
 def test_a_missing_package_is_one_line_and_exit_2(

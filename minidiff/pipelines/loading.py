@@ -66,7 +66,7 @@ def find_model(name: Path | str, root: Path | str | None = None) -> tuple[str, b
     path = Path(name).expanduser()
     if str(name) in zoo.manifest(root):
         return str(name), True
-    if path.is_dir():
+    if str(name) and path.is_dir():
         return str(path.resolve()), False
     return str(name), path.name == str(name)  # one word can only be meant for the zoo, which will list its names
 
