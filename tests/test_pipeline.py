@@ -82,17 +82,17 @@ def test_stream_shows_every_step_and_ends_with_the_images(pipeline: TextToImage)
 
 def test_first_state_is_the_noise_of_the_seed(pipeline: TextToImage) -> None:
     seen: list[torch.Tensor] = []
-    original = pipeline.denoiser
+    original = pipeline._network
 
-    def denoiser(*arguments: Any) -> Any:
-        model = original(*arguments)
-        return lambda x, t: (seen.append(x), model(x, t))[1]
+    def listening(*arguments: Any) -> Any:
+        network = original(*arguments)
+        return lambda x, timestep: (seen.append(x[:1]), network(x, timestep))[1]
 
-    pipeline.denoiser = denoiser  # type: ignore[method-assign]
+    pipeline._network = listening  # type: ignore[method-assign]
     try:
         pipeline(Request(PROMPT, steps=1, seed=3, num_images=2))
     finally:
-        del pipeline.denoiser  # type: ignore[attr-defined]
+        del pipeline._network  # type: ignore[attr-defined]
     for x, seed in zip(seen, (3, 4), strict=True):
         expected = torch.randn(pipeline.latent_shape, generator=torch.Generator().manual_seed(seed))
         torch.testing.assert_close(x[0], expected, rtol=0, atol=0)

@@ -22,6 +22,7 @@ from minidiff.diffusion.prediction import Denoiser, denoiser
 from minidiff.diffusion.schedules import get_schedule
 from minidiff.diffusion.timesteps import uniform
 from minidiff.inference import prepare
+from minidiff.inference.fused_sampling import Network, run_fused
 from minidiff.inference.latent_preview import LatentPreview
 from minidiff.pipelines.messages import say
 from minidiff.pipelines.request import Request, check_length
@@ -29,6 +30,7 @@ from minidiff.pretrained.scheduler_config import SchedulerConfig
 from minidiff.text.encoders import AnyTokenizer, WordEncoder
 
 ALWAYS = (0.0, 1.0)  # guide at all times
+Guided = tuple[Sequence[str], Sequence[str], float, tuple[float, float], float]  # the arguments of `TextToImage.denoiser`
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,13 @@ class TextToImage:
         groups = [slice(i, i + size) for i in range(0, len(prompts), size)]
         runs = []
         for g in groups:
-            model = self.denoiser(prompts[g], negative_prompts[g], guidance_scale, guidance_interval, guidance_rescale)
-            runs.append(self._run(model, seeds[g], sampler, steps, eta))
+            guided = (prompts[g], negative_prompts[g], guidance_scale, guidance_interval, guidance_rescale)
+            runs.append(self._run(guided, seeds[g], sampler, steps, eta))
         for states in zip(*runs, strict=True):  # all groups advance together, so that previews show every image
             yield states[0].n, torch.cat([s.x for s in states]), torch.cat([s.x0 for s in states])
 
     def _run(
-        self, model: Denoiser, seeds: Sequence[int], sampler: str, steps: int, eta: float | None
+        self, guided: Guided, seeds: Sequence[int], sampler: str, steps: int, eta: float | None
     ) -> Iterator[samplers.State]:
         """The states of one group of images. The noise is made on the CPU: no device or batch changes an image."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -206,7 +208,11 @@ class TextToImage:
         schedule = self.scheduler.schedule
         timesteps = self.scheduler.timesteps(schedule, steps)
         x = self.scheduler.start(noise(), timesteps)
-        return samplers.run(sampler, model, x, schedule, steps, noise=noise, eta=eta, timesteps=timesteps)
+        prompts, negative_prompts, scale, interval, rescale = guided
+        if self.scheduler.clip is None and interval == ALWAYS and not rescale:  # then a step needs no x0 before it is made
+            network, kind = self._guided_network(prompts, negative_prompts, scale), self.prediction_type
+            return run_fused(sampler, network, x, schedule, kind, steps, noise=noise, eta=eta, timesteps=timesteps)
+        return samplers.run(sampler, self.denoiser(*guided), x, schedule, steps, noise=noise, eta=eta, timesteps=timesteps)
 
     def denoiser(
         self,
@@ -218,6 +224,26 @@ class TextToImage:
     ) -> Denoiser:
         """(x, t) -> (x0, eps), guided, for B prompts and their B negative ones. The text is encoded here, once."""
         schedule, clip = self.scheduler.schedule, self.scheduler.clip
+        model = denoiser(self._network(prompts, negative_prompts, scale, interval), schedule, self.prediction_type)
+        guided = guidance.cfg(model, scale, interval=interval, rescale=rescale, schedule=schedule)
+        return guided if clip is None else guidance.clip_x0(guided, schedule, clip)
+
+    def _guided_network(self, prompts: Sequence[str], negative_prompts: Sequence[str], scale: float) -> Network:
+        """(x (B, ...), timestep) -> the guided prediction. Every type of prediction is combined as x0 and eps are."""
+        network = self._network(prompts, negative_prompts, scale)
+        if scale == 1:
+            return network
+
+        def guided(x: Tensor, timestep: Tensor) -> Tensor:
+            conditional, unconditional = network(torch.cat([x, x]), timestep).chunk(2)
+            return guidance.combine(conditional, unconditional, scale)
+
+        return guided
+
+    def _network(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], scale: float, interval: tuple[float, float] = ALWAYS
+    ) -> Network:
+        """(x, timestep) -> prediction, for x (2 B, ...) with the negative prompts behind the prompts, or without them."""
         vectors, mask = self.encode([*prompts, *negative_prompts] if scale != 1 else list(prompts))
         fast, count = self.fast_network, len(prompts)
         contexts = {len(vectors): fast.prepare_context(vectors, mask)}
@@ -229,9 +255,7 @@ class TextToImage:
             prediction = fast(x[:count], timestep[:1], contexts[len(x)])
             return prediction[:, : x.shape[1]]  # published DiTs also predict the variance, which no sampler wants
 
-        model = denoiser(network, schedule, self.prediction_type)
-        guided = guidance.cfg(model, scale, interval=interval, rescale=rescale, schedule=schedule)
-        return guided if clip is None else guidance.clip_x0(guided, schedule, clip)
+        return network
 
     # ---------------------------------------------------------------------------------------------------------- decoding
 
