@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from minidiff.data.world.scenes import scene_at
 from minidiff.diffusion.prediction import to_x0_eps
 from minidiff.diffusion.schedules import get_schedule
 from minidiff.evaluate.judge import load_judge
@@ -28,46 +27,48 @@ from minidiff.evaluate.prompt_following import assess
 from minidiff.evaluate.report import percent, save_json, table
 from minidiff.evaluate.suites import suite
 from minidiff.pretrained import zoo
-from minidiff.train.dit import DiTRun, DiTTask, draw
+from minidiff.recipes.recipe import Recipe, Stage, Weights, build_task
+from minidiff.recipes.world import JOINT, WORLD_DIT, Sampler, pipeline_of
+from minidiff.train.latent_diffusion import LatentDiffusionTask, Objective
 from minidiff.train.loop import fit
-from minidiff.train.world_captions import caption
+from minidiff.train.options import LoopConfig
 from minidiff.utils.devices import autocast
 
 HOME = Path("runs/choices")
-BASE = DiTRun(hidden_size=192, depth=6, heads=3, seeing_block=3, warmup=40, ema=0.99, validate_every=10**9, save_every=100)
-CHOICES: dict[str, dict[str, object]] = {  # what differs from BASE: v, joint text tower, seeing loss, Muon
+MODEL = replace(WORLD_DIT.model, hidden_size=192, depth=6, heads=3)
+BASE = replace(WORLD_DIT.stages[0], lr=3e-3, warmup=40, ema=0.99)
+LABELS, QUESTIONS = JOINT[1], JOINT[0]
+CHOICES: dict[str, dict[str, object]] = {  # what differs from BASE: v, joint text encoder, token labels, Muon
     "v": {},
-    "flow, logit-normal times": {"prediction_type": "flow", "schedule": "flow", "times": "logit_normal"},
-    "eps": {"prediction_type": "eps"},
-    "x0": {"prediction_type": "x0"},
-    "v, text tower frozen": {"text": "frozen", "reading": 0.0},
-    "v, its last layer trained": {"text": "last"},
-    "v, no seeing loss": {"seeing": 0.0},
+    "flow, logit-normal times": {"objective": Objective("flow", "flow", "logit_normal")},
+    "eps": {"objective": Objective(prediction_type="eps")},
+    "x0": {"objective": Objective(prediction_type="x0")},
+    "v, text encoder frozen": {"text_trainable": "none", "aux": (LABELS,)},
+    "v, its last layer trained": {"text_trainable": "last"},
+    "v, no token labels": {"aux": (QUESTIONS,)},
     "v, AdamW 1e-3": {"optimizer": "adamw", "lr": 1e-3},
-    "v, logit-normal times": {"times": "logit_normal"},
+    "v, logit-normal times": {"objective": Objective(times="logit_normal")},
 }
 ATTRIBUTES = ("object", "count", "colour", "size", "position", "binding", "setting")
 
 
 @torch.no_grad()
-def v_loss(task: DiTTask, thirds: int = 3) -> list[float]:
+def v_loss(task: LatentDiffusionTask, thirds: int = 3) -> list[float]:
     """The error in v of a variance-preserving path, in each third of the cosine path's times 0.05 to 0.95 from data to
     noise (nearer the ends an error of eps or of x0 is multiplied without limit), on validation scenes. A model of another
     path is shown the same mixture at its own time and scale."""
-    cosine, rng, errors, times = get_schedule("cosine"), random.Random(0), [], []
-    for start in range(0, len(task.held), 128):
-        generator = torch.Generator().manual_seed(start)
-        x0 = torch.from_numpy(task.held[start : start + 128]).float()
+    cosine, errors, times = get_schedule("cosine"), [], []
+    for number, batch in enumerate(task.examples.held_out()):
+        generator, x0, mask = torch.Generator().manual_seed(128 * number), batch["latents"], batch["mask"]
         share = (torch.arange(len(x0)) + 0.5) / len(x0)
         t = 0.05 + 0.9 * share
         x = cosine.mix(x0, torch.randn(x0.shape, generator=generator), t)
         own = task.schedule.time(cosine.log_snr_half(t))
         shown = x * (task.schedule.alpha(own) / cosine.alpha(t)).view(-1, 1, 1, 1)
-        tokens = task.tokens([caption(scene_at(start + k, "validation"), rng) for k in range(len(x0))])
         with autocast(torch.device("cpu")):
-            text = task.text(**tokens).sequence
-            prediction = task.dit(shown, task.schedule.timestep(own), text, tokens["mask"])
-        guess, _ = to_x0_eps(task.schedule, task.config.prediction_type, prediction.float(), shown, own)
+            text = task.text(batch["ids"], mask).sequence
+            prediction = task.network(shown, task.schedule.timestep(own), text, mask)
+        guess, _ = to_x0_eps(task.schedule, task.objective.prediction_type, prediction.float(), shown, own)
         # with x known, an error d in x0 is an error -d / sigma in v
         errors.append((guess - x0).square().flatten(1).mean(1) / cosine.sigma(t) ** 2)
         times.append(share)
@@ -75,20 +76,24 @@ def v_loss(task: DiTTask, thirds: int = 3) -> list[float]:
     return [float(error[third == k].mean()) for k in range(thirds)]
 
 
-def run(name: str, config: DiTRun, prompts: int) -> dict[str, object]:
+def run(name: str, stage: Stage, folder: Path, prompts: int) -> dict[str, object]:
     """Train one choice and measure it; what is already in runs/choices is read from there."""
-    done = config.out / "figures.json"
+    done = folder / "figures.json"
     if done.exists():
         return json.loads(done.read_text())
     print(f"\n{name}", flush=True)
-    task = DiTTask(config)
+    recipe = replace(WORLD_DIT, model=MODEL, token_layer=3, stages=(stage,))
+    task = build_task(recipe, stage, None)
+    config = LoopConfig(
+        folder, stage.steps, stage.batch, stage.lr, stage.warmup, stage.weight_decay, stage.optimizer, ema=stage.ema,
+        seed=stage.seed, validate_every=10**9, save_every=100,
+    )  # fmt: skip
     training = fit(task, config)
     training.ema.copy_to(task)
     task.eval()
-    pipeline = task.pipeline()
-    generate = lambda texts: (draw(pipeline, texts, config.guidance) / 2 + 0.5).clamp(0, 1)  # noqa: E731
+    generate = Sampler(pipeline_of(recipe.data, task), 5.0)
     judged = assess(generate, suite(prompts, seed=1), load_judge()).figures()
-    figures = {"v_loss": v_loss(task), "minutes": training.seconds / 60, "steps": config.steps, "batch": config.batch,
+    figures = {"v_loss": v_loss(task), "minutes": training.seconds / 60, "steps": stage.steps, "batch": stage.batch,
                "overall": judged["overall"], **judged["attributes"]}  # fmt: skip
     save_json(figures, done)
     return figures
@@ -97,10 +102,10 @@ def run(name: str, config: DiTRun, prompts: int) -> dict[str, object]:
 def shipped() -> list[float]:
     """`v_loss` of the zoo's world-dit."""
     config = zoo.entry("world-dit")["config"]
-    options = DiTRun(
-        start="world-dit", schedule=config["schedule"], prediction_type=config["prediction_type"], text="frozen", reading=0.0, seeing=0.0, scenes=8
-    )
-    return v_loss(DiTTask(options).eval())
+    objective = Objective(config["schedule"], config["prediction_type"])
+    stage = replace(BASE, scenes=8, objective=objective, text_trainable="none", aux=())
+    recipe: Recipe = WORLD_DIT
+    return v_loss(build_task(recipe, stage, Weights("world-dit")).eval())  # type: ignore[arg-type]
 
 
 def share(text: str) -> tuple[int, int]:
@@ -136,8 +141,8 @@ def main() -> None:
     home = HOME / (f"{options.steps}x{options.batch}" + (f"-seed-{options.seed}" if options.seed else ""))
     for name in options.only[part - 1 :: parts]:
         folder = home / name.replace(", ", "-").replace(" ", "-")
-        config = replace(BASE, out=folder, steps=options.steps, batch=options.batch, seed=options.seed, **CHOICES[name])  # type: ignore[arg-type]
-        f = run(name, config, options.prompts)
+        changes: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "seed": options.seed, **CHOICES[name]}
+        f = run(name, replace(BASE, **changes), folder, options.prompts)
         thirds = f["v_loss"]
         assert isinstance(thirds, list)
         shares = [percent(f.get(a)) for a in ATTRIBUTES]  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,25 +11,32 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.choices import CHOICES, v_loss
+from benchmarks.choices import BASE, CHOICES, v_loss
 from minidiff.diffusion.prediction import target
 from minidiff.diffusion.schedules import NoiseSchedule, get_schedule
 
 HELD = np.random.default_rng(0).standard_normal((96, 4, 4, 4)).astype(np.float16)
 
 
-def task_of(kind: str, path: NoiseSchedule, guess_x0) -> SimpleNamespace:  # type: ignore[no-untyped-def]
-    """A task whose network thinks that the data is `guess_x0(x / alpha)`, and says it as `kind` on `path`."""
+class Held:
+    """Validation latents without words."""
+
+    def held_out(self) -> Iterator[dict[str, Tensor | None]]:
+        yield {"latents": torch.from_numpy(HELD).float(), "ids": None, "mask": None}
+
+
+def task_of(prediction_type: str, schedule: NoiseSchedule, guess_x0) -> SimpleNamespace:  # type: ignore[no-untyped-def]
+    """A task whose network takes the data to be `guess_x0(x / alpha)`, and predicts `prediction_type` on `schedule`."""
 
     def network(x: Tensor, timestep: Tensor, text: None, mask: None) -> Tensor:
         t = timestep / 1000
-        alpha, sigma = (weight.view(-1, 1, 1, 1) for weight in (path.alpha(t), path.sigma(t)))
+        alpha, sigma = (weight.view(-1, 1, 1, 1) for weight in (schedule.alpha(t), schedule.sigma(t)))
         x0 = guess_x0(x / alpha)
-        return target(path, kind, x0, (x - alpha * x0) / sigma, t)
+        return target(schedule, prediction_type, x0, (x - alpha * x0) / sigma, t)
 
     return SimpleNamespace(
-        held=HELD, schedule=path, config=SimpleNamespace(prediction_type=kind), dit=network, tokens=lambda texts: {"mask": None},
-        text=lambda mask: SimpleNamespace(sequence=None),
+        schedule=schedule, objective=SimpleNamespace(prediction_type=prediction_type), network=network, examples=Held(),
+        text=lambda ids, mask: SimpleNamespace(sequence=None),
     )  # fmt: skip
 
 
@@ -58,5 +67,7 @@ def test_the_error_is_that_of_v() -> None:
 
 def test_every_choice_differs_from_the_base_in_what_it_is_named_after() -> None:
     assert [name for name, changes in CHOICES.items() if not changes] == ["v"]
-    assert {changes.get("kind", "v") for changes in CHOICES.values()} == {"v", "eps", "x0", "flow"}
-    assert {changes.get("text", "joint") for changes in CHOICES.values()} == {"joint", "last", "frozen"}
+    objectives = [replace(BASE, **changes).objective for changes in CHOICES.values()]  # type: ignore[arg-type]
+    assert {objective.prediction_type for objective in objectives} == {"v", "eps", "x0", "flow"}
+    assert {changes.get("text_trainable", "all") for changes in CHOICES.values()} == {"all", "last", "none"}
+    assert len({replace(BASE, **changes) for changes in CHOICES.values()}) == len(CHOICES)  # type: ignore[arg-type]

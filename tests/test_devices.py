@@ -14,24 +14,75 @@ from minidiff.train.optim import orthogonalise
 from minidiff.utils import devices
 
 
-@pytest.fixture
-def processor(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[bool]:
-    """A processor that computes in bfloat16 itself, or one that has to imitate it."""
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is forced, and nothing measured yet."""
+    monkeypatch.delenv("MINIDIFF_DTYPE", raising=False)
+    devices._measured_dtype.cache_clear()
+    yield
+    devices._measured_dtype.cache_clear()
+
+
+def takes(monkeypatch: pytest.MonkeyPatch, float32: float, bfloat16: float) -> list[int]:
+    """A processor whose products take so long; counts the measurements."""
+    asked: list[int] = []
+
+    def product_seconds() -> dict[str, float]:
+        asked.append(1)
+        return {"float32": float32, "bfloat16": bfloat16}
+
+    monkeypatch.setattr(devices, "product_seconds", product_seconds)
+    return asked
+
+
+@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize(
+    ("seconds", "wanted"),
+    [((2.0, 1.0), torch.bfloat16), ((1.0, 1.4), torch.float32), ((1.0, 0.95), torch.float32)],
+)
+def test_bfloat16_is_used_where_it_is_faster_whatever_the_processor_says(
+    monkeypatch: pytest.MonkeyPatch, flag: bool, seconds: tuple[float, float], wanted: torch.dtype
+) -> None:
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: request.param, raising=False)
-    devices.fastest_dtype.cache_clear()
-    yield request.param
-    devices.fastest_dtype.cache_clear()
-
-
-@pytest.mark.parametrize("processor", [True, False], indirect=True)
-def test_bfloat16_is_used_where_the_processor_has_it_and_only_there(processor: bool) -> None:
-    wanted = torch.bfloat16 if processor else torch.float32
-    assert devices.fastest_dtype("cpu") == wanted
+        monkeypatch.setattr(torch.cpu, name, lambda: flag, raising=False)
+    asked = takes(monkeypatch, *seconds)
+    assert devices.fastest_dtype("cpu") == devices.fastest_dtype("cpu:0") == wanted and len(asked) == 1
     with devices.autocast(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == wanted
     coarse = orthogonalise(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))
-    assert coarse.dtype == torch.float32 and torch.equal(coarse, coarse.bfloat16().float()) == processor
+    assert coarse.dtype == torch.float32 and torch.equal(coarse, coarse.bfloat16().float()) == (wanted == torch.bfloat16)
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_an_environment_variable_forces_the_dtype(monkeypatch: pytest.MonkeyPatch, name: str, wanted: torch.dtype) -> None:
+    asked = takes(monkeypatch, 1.0, 1.0)
+    monkeypatch.setenv("MINIDIFF_DTYPE", name)
+    assert devices.fastest_dtype("cpu") == devices.fastest_dtype("cuda") == wanted and not asked
+    monkeypatch.setenv("MINIDIFF_DTYPE", "half")
+    with pytest.raises(ValueError, match="MINIDIFF_DTYPE is 'half', but it must be float32 or bfloat16"):
+        devices.fastest_dtype("cpu")
+
+
+def test_products_are_timed_in_both_dtypes_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: next(clock) / 1000)  # a slow machine: 1 ms between two looks
+    seconds = devices.product_seconds()
+    assert seconds == {"float32": pytest.approx(0.001), "bfloat16": pytest.approx(0.001)}
+    assert next(clock) < 60  # looks, that is 60 ms with what comes after the last one
+
+
+def test_each_process_of_a_launcher_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert devices.local_place() == (0, 1)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert devices.local_place() == (3, 4)
+    monkeypatch.setattr(devices, "best_device", lambda: "cpu")
+    assert devices.own_device() == "cpu"
+    monkeypatch.setattr(devices, "best_device", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert devices.own_device() == "cuda:3"
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
@@ -47,7 +98,7 @@ def test_a_gpu_older_than_ampere_imitates_bfloat16(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
-    assert devices.fastest_dtype.__wrapped__("cuda") == dtype
+    assert devices.fastest_dtype("cuda:1") == dtype
 
 
 FAULTS = """

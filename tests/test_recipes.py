@@ -1,4 +1,4 @@
-"""A recipe runs its stages one after the other, goes on after a kill at any moment, and leaves its weights where they can be used."""
+"""A recipe runs its stages in order, goes on after a kill at any moment, and leaves its weights where they can be used."""
 
 from __future__ import annotations
 
@@ -247,13 +247,13 @@ def test_a_unet_is_trained_by_the_same_recipe_and_keeps_the_text_encoder(root: P
         run_recipe(tiny(root, one, (stage,)), run_of(root / "one"))
 
 
-def test_token_labels_are_asked_of_eight_by_eight_tokens_and_teach_the_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_labels_are_for_eight_by_eight_tokens_and_teach_the_network(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def latents(count: int, *rest: Any) -> np.ndarray:
         return np.random.default_rng(0).standard_normal((count, 4, 16, 16)).astype(np.float16)
 
     monkeypatch.setattr(world, "cached_latents", latents)
-    for model in (replace(DIT, sample_size=16), replace(UNET, sample_size=16), replace(UNET, attention=(True, False), sample_size=16)):
-        recipe = replace(tiny(root, model), stages=(FIRST,))
+    for shape in (DIT, UNET, replace(UNET, attention=(True, False))):
+        recipe = replace(tiny(root, replace(shape, sample_size=16)), stages=(FIRST,))
         task = build_task(recipe, replace(FIRST, aux=(("token_labels", 0.5),)), None)
         batch = task.make_batch(0, 4, 0)
         loss, figures = task(batch, world_step())
@@ -291,8 +291,10 @@ def test_changes_reach_every_stage_and_the_model(tmp_path: Path) -> None:
     [
         ("lr", "must be NAME=VALUE"), ("rate=1", "no setting 'rate'; here there are steps, batch, lr"), ("lr=-1", "lr is -1"),
         ("lr=nan", "lr is 'nan'"), ("lr=Infinity", "lr is inf"), ("captions.drop=1", "no setting 'captions.drop'"),
-        ("captions.places=2", "captions.places is 2"), ("aux.seeing=1", "no auxiliary loss 'seeing'"), ("aux.token_labels=x", "x"),
-        ("model.depth=0", "depth"), ("model.depth=1.5", "model.depth is 1.5"), ("model.heads=7", "heads"), ("steps=0", "steps is 0"),
+        ("captions.places=2", "captions.places is 2"), ("aux.seeing=1", "no auxiliary loss 'seeing'"),
+        ("aux.token_labels=x", "x"),
+        ("model.depth=0", "depth"), ("model.depth=1.5", "model.depth is 1.5"), ("model.heads=7", "heads"),
+        ("steps=0", "steps is 0"),
         ("seed=-1", "seed is -1"), ("text_trainable=half", "text_trainable is 'half'"), ("steps.x=1", "no setting 'steps.x'"),
     ],
 )  # fmt: skip
@@ -304,7 +306,8 @@ def test_changes_that_make_no_sense_are_one_sentence(change: str, message: str) 
 
 @pytest.mark.parametrize(
     "options",
-    [{"scale": 0.0}, {"scale": float("nan")}, {"seed": -1}, {"stages": (0,)}, {"judged": -1}, {"accumulate": 0}, {"workers": -1},
+    [{"scale": 0.0}, {"scale": float("nan")}, {"seed": -1}, {"stages": (0,)}, {"judged": -1},
+     {"accumulate": 0}, {"workers": -1},
      {"stop_after": 0}, {"save_every": 0}, {"precision": "fp8"}],
 )  # fmt: skip
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ class PixelsRun(LoopConfig):
         super().__post_init__()
         levels = len(self.channels)
         if not 1 <= levels <= 6 or len(self.attention) != levels:
-            raise TrainingError(f"--channels {self.channels} and --attention {self.attention} must name the same 1 to 6 levels.")
+            raise TrainingError(f"--channels {self.channels} and --attention {self.attention} must name 1 to 6 levels alike.")
         for width, attends in zip(self.channels, self.attention, strict=True):
             if width % self.groups or (attends and width % min(width, self.head_dim)):
                 wanted = f"multiples of --groups {self.groups}, and of --head-dim {self.head_dim} where there is attention"

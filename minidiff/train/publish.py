@@ -33,7 +33,8 @@ def keep(
     to_zoo: publish them, too. meta: recipe, images_seen, world_version, figures, as for `zoo.add`.
     """
     for other in dependencies:
-        zoo.copy(other, None, folder)
+        if other in zoo.manifest() or other not in zoo.manifest(folder):  # a new tokenizer is in the folder only
+            zoo.copy(other, None, folder)
     made_with = {other: zoo.entry(other, folder)["sha256"] for other in dependencies}
     zoo.add(name, state, {**config, **({"made_with": made_with} if made_with else {})}, dtype=dtype, root=folder, **meta)
     if to_zoo:
