@@ -339,7 +339,7 @@ def sentences(argv: Sequence[str], prog: str) -> Iterator[None]:
 
 def sentence(event: Any, hooks: Any, argv: Sequence[str]) -> str:
     """What is wrong with a command line; empty if tyro shall say it."""
-    argument = getattr(event, "argument", None)
+    argument: Any = getattr(event, "argument", None)
     option = argument.display_name() if argument else ""
     if isinstance(event, hooks.UnrecognizedArgs):
         token = event.tokens[0]

@@ -79,7 +79,7 @@ class Request:
         }
         if not checked["prompt"]:
             raise RequestError("prompt_empty", most=OUR_CHARACTERS)
-        if checked["eta"] and SAMPLERS[checked["sampler"]].method == "heun":
+        if checked["eta"] and SAMPLERS[str(checked["sampler"])].method == "heun":
             raise RequestError("eta_sampler", given=checked["sampler"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
