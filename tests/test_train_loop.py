@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,6 +144,14 @@ def test_speed_and_minutes_are_logged_and_minutes_go_on_after_a_break(tmp_path: 
     fit(Scale(), config(tmp_path))
     assert [float(row["minutes"]) for row in rows(tmp_path)] == pytest.approx([k / 60 for k in range(1, 8)], rel=1e-4)
     assert {float(row["images_per_second"]) for row in rows(tmp_path)} == {3.0}
+
+
+def test_speed_counts_the_images_of_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=itertools.count(100.0).__next__))
+    real = loop.begin
+    monkeypatch.setattr(loop, "begin", lambda *arguments: replace(real(*arguments), processes=4))
+    fit(Scale(), config(tmp_path))
+    assert {float(row["images_per_second"]) for row in rows(tmp_path)} == {12.0}
 
 
 # When it validates, saves and ends
@@ -286,6 +296,42 @@ def test_processes_share_the_validators_and_know_all_figures(tmp_path: Path, ran
     two = SimpleNamespace(rank=rank, count=2, gather=lambda figures: [figures, {"other": 1.0}])
     figures = measured(Scale(), validators, tmp_path, 0, two)  # type: ignore[arg-type]
     assert asked == expected and figures == {**{f"figure {k}": float(k) for k in expected}, "other": 1.0}
+
+
+def test_a_step_moves_the_weights_by_the_rate_of_its_place_in_the_schedule(tmp_path: Path) -> None:
+    task = Scale()
+    training = Training(task, [torch.optim.SGD(task.parameters(), lr=9.0)], EMA(task, 0.9))
+    logged = one_step(task, training, config(tmp_path, clip=0.5), iter([task.make_batch(0, 6, 0)]), make_accelerator("no", 1))
+    assert logged["lr"] == pytest.approx(0.1 / 2), "the first of two steps of warmup"
+    assert float(task.weight) == pytest.approx(0.05 * 0.5), "the gradient, -2, was clipped to -0.5"
+
+
+def test_accumulated_gradients_are_those_of_the_mean(tmp_path: Path) -> None:
+    task = Scale()
+    training = Training(task, [torch.optim.SGD(task.parameters(), lr=9.0)], EMA(task, 0.9))
+    parts = iter([task.make_batch(k, 2, 0) for k in range(3)])
+    logged = one_step(task, training, config(tmp_path, accumulate=3), parts, make_accelerator("no", 3))
+    assert logged["grad_norm"] == pytest.approx(2.0) and logged["loss"] == pytest.approx(1.0)
+
+
+def test_a_run_begins_as_one_of_its_processes_on_its_device(tmp_path: Path) -> None:
+    accelerator = SimpleNamespace(
+        device=torch.device("meta"), num_processes=3, is_main_process=False, mixed_precision="bf16"
+    )
+    task = Scale()
+    training = loop.begin(task, config(tmp_path, ema=0.5), accelerator)  # type: ignore[arg-type]
+    assert task.weight.device.type == "meta" and task.processes == 3
+    assert (training.processes, training.main, training.precision, training.ema.decay) == (3, False, "bf16", 0.5)
+
+
+def test_only_the_main_process_locks_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(loop, "locked", lambda *arguments: (locked.append(arguments), nullcontext())[1])
+    monkeypatch.setattr(loop, "_fit", lambda *arguments: None)
+    for main in (False, True):
+        monkeypatch.setattr(loop, "join", lambda main=main: SimpleNamespace(is_main_process=main))
+        fit(Scale(), config(tmp_path))
+    assert locked == [(tmp_path / ".lock", f"The run folder {tmp_path}", loop.LOCK_WAIT)]
 
 
 def test_gradients_and_weights_of_one_step_do_not_reach_into_the_next(tmp_path: Path) -> None:
