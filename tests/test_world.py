@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import time
 import unicodedata
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from minidiff.data.world import captions
 from minidiff.data.world.backdrops import SETTINGS as BACKDROPS
 from minidiff.data.world.compositions import held_out, is_held_out, is_unseen
+from minidiff.data.world.drawing import parts_of
 from minidiff.data.world.layout import Thing, layout, tell_places
 from minidiff.data.world.random_scenes import SPLITS, complete, sample_scene, scene_at
 from minidiff.data.world.rendering import render
@@ -35,13 +36,13 @@ def test_the_same_scene_gives_the_same_image_and_two_seeds_differ() -> None:
 def test_splits_never_share_a_scene() -> None:
     """Each begins a long way before the next one, and scenes are drawn from the split's own seeds."""
     starts = sorted(SPLITS.values())
-    assert min(later - earlier for earlier, later in pairwise(starts)) >= 1 << 30
+    assert min(later - earlier for earlier, later in itertools.pairwise(starts)) >= 1 << 30
     found = [scene_at(k, split) for split in SPLITS for k in range(100)]
     assert len(set(found)) == len(found)
 
 
 def test_the_world_of_version_1_never_changes() -> None:
-    """The shipped models have learnt it: where things stand, what captions say, and the mean colours of images."""
+    """The shipped models have learnt it: where things stand, what captions say, how things are drawn."""
     digest = hashlib.sha256()
     for split in SPLITS:
         for k in range(40):
@@ -49,6 +50,11 @@ def test_the_world_of_version_1_never_changes() -> None:
             digest.update(repr([(t.group, round(t.x, 6), round(t.y, 6), round(t.radius, 6)) for t in layout(scene)]).encode())
             digest.update(" ".join(captions.describe(scene, lang, random.Random(k)) for lang in captions.LANGS).encode())
     assert WORLD_VERSION == 1 and digest.hexdigest()[:16] == "c3da32393c9a584a"
+    parts = hashlib.sha256()
+    for kind, colour in itertools.product(SHAPES, COLOURS):
+        for points, rgb, outer in parts_of(kind, colour, random.Random(7)):
+            parts.update(repr((points.round(4).tolist(), rgb, outer)).encode())
+    assert parts.hexdigest()[:16] == "3d76ea6864e0c2ef"
     means = np.stack([render(scene_at(k), 64).image.mean(axis=(0, 1)) for k in range(4)])
     then = [(210.9, 180.7, 150.9), (196.5, 178.7, 166.7), (211.7, 184.7, 181.2), (171.6, 220.1, 185.7)]
     np.testing.assert_allclose(means, then, atol=0.5)
@@ -73,7 +79,7 @@ def test_all_sizes_show_the_same_image() -> None:
 
     for scene in many(12):
         large = np.asarray(Image.fromarray(render(scene, 256).image).reduce(4)).astype(float)
-        assert np.abs(large - render(scene, 64).image).mean() < 4
+        assert np.abs(large - render(scene, 64).image).mean() < 2, "without anti-aliasing it would be up to 3.5"
 
 
 def test_things_stay_inside_apart_and_where_the_scene_says() -> None:
@@ -165,8 +171,8 @@ def test_places_are_told_as_the_image_has_them() -> None:
             assert not answer.groups[0].spot and set(spots) in ({"left", "right"}, {"top", "bottom"})
         for thing in layout(scene) if spots else []:
             spot = answer.groups[thing.group].spot or ""
-            assert ("left" in spot) <= (thing.x < 0.4) and ("right" in spot) <= (thing.x > 0.6), (spot, thing)
-            assert ("top" in spot) <= (thing.y < 0.4) and ("bottom" in spot) <= (thing.y > 0.6), (spot, thing)
+            assert ("left" in spot) == (thing.x < 0.4) and ("right" in spot) == (thing.x > 0.6), (spot, thing)
+            assert ("top" in spot) == (thing.y < 0.4) and ("bottom" in spot) == (thing.y > 0.6), (spot, thing)
     assert told > 80
 
 
