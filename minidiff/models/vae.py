@@ -1,7 +1,7 @@
 """The VAE: an image of H x W x 3 to a latent of H/8 x W/8 x 4 and back (Kingma & Welling 2014; Rombach et al. 2022).
 
 Layout and names are those of diffusers' `AutoencoderKL`, so Stable Diffusion's VAE loads. The factors that normalise latents
-are kept with the weights. Taught in the lesson on latents.
+are kept with the weights and applied in pipelines/text_to_image.py. Taught in the lesson on latents.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Text-to-image training in the space of latents: all that a DiT and a U-Net have in common, on any data.
 
-The task joins a network, a text encoder, examples (latents with tokens) and an objective. Not here: the data, the sizes of the
-networks and the stages of a training, which are recipes'.
+The task joins a network, a text encoder, examples (latents with tokens) and an objective. Not here: the data, the captions and
+their dropout (recipes/world.py), the sizes of the networks and the stages of a training (recipes/recipe.py).
 """
 
 from __future__ import annotations
