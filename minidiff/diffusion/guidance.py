@@ -1,6 +1,7 @@
 """Classifier-free guidance (`cfg`), its two refinements (an interval and a rescale), and the clipping of x0.
 
-They are denoisers made of denoisers; they stand between network and sampler, and neither knows of them. Not here: the words that condition the network, which the caller has already put into the denoiser.
+They are denoisers made of denoisers; they stand between network and sampler, and neither knows of them. Not here: the words
+that condition the network, which the caller has already put into the denoiser.
 Taught in the lesson on guidance.
 """
 
