@@ -1,1 +1,1 @@
-"""The drawn world: scenes, how they are drawn, and what people say of them."""
+"""The drawn world: scenes, where their things stand, their images, and their captions."""
