@@ -736,19 +736,19 @@ noise = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_se
 
 # %% exercise="00.1"
 #@ solution
-def to_pixels(pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W), floats of about -1..1, as pixels (B, H, W, 3), uint8."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+def to_pixels(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W), floats of about -1..1, as pixels (B, H, W, 3), uint8."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 #@ stub
-def to_pixels(pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W), floats of about -1..1, as pixels (B, H, W, 3), uint8."""
+def to_pixels(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W), floats of about -1..1, as pixels (B, H, W, 3), uint8."""
     # 1. keep the numbers within -1..1
     # 2. shift and stretch them to 0..255
     # 3. round, then torch.uint8
     # 4. colours last
-    # pixels = pictures. ...                                    # (B, H, W, 3) uint8, the missing line
+    # pixels = images. ...                                      # (B, H, W, 3) uint8, the missing line
     raise NotImplementedError
 
 # %% exercise="00.1" role="payoff"

@@ -470,9 +470,10 @@ plt.show()
 
 # %%
 from minidiff.evaluate.judge import load_judge
-from minidiff.train.pixels import portraits, recognised
+from minidiff.evaluate.portraits import recognised
+from minidiff.train.pixels import portraits
 
-judge, every = load_judge(), torch.arange(18).repeat(2)                         # (36,): every prediction_type twice
+judge, every = load_judge(), torch.arange(18).repeat(2)                         # (36,): every kind twice
 
 
 def diversity(pictures: Tensor) -> float:

@@ -4,17 +4,17 @@
 import torch
 
 
-def to_pixels(pictures):
-    pictures = pictures.clamp(-1, 1)
-    pictures = 0.5 * pictures + 0.5
-    return pictures.permute(0, 2, 3, 1).byte()
+def to_pixels(images):
+    images = images.clamp(-1, 1)
+    images = 0.5 * images + 0.5
+    return images.permute(0, 2, 3, 1).byte()
 
 # %% 00.1 no_shift
 import torch
 
 
-def to_pixels(pictures):
-    out = torch.clamp(pictures, 0.0, 1.0)
+def to_pixels(images):
+    out = torch.clamp(images, 0.0, 1.0)
     out = torch.round(255 * out)
     return out.permute(0, 2, 3, 1).type(torch.uint8)
 
@@ -22,48 +22,48 @@ def to_pixels(pictures):
 import torch
 
 
-def to_pixels(pictures):
-    pixels = (pictures * 255).clamp(min=0, max=255).round()
+def to_pixels(images):
+    pixels = (images * 255).clamp(min=0, max=255).round()
     return torch.einsum("bchw->bhwc", pixels).byte()
 
 # %% 00.1 truncated
 import torch
 
 
-def to_pixels(pictures):
-    pixels = 127.5 * pictures.clamp(-1, 1) + 127.5
+def to_pixels(images):
+    pixels = 127.5 * images.clamp(-1, 1) + 127.5
     return pixels.byte().permute(0, 2, 3, 1)
 
 # %% 00.1 truncated
 import torch
 
 
-def to_pixels(pictures):
-    pixels = torch.floor((1 + pictures.clamp(-1, 1)) / 2 * 255)
+def to_pixels(images):
+    pixels = torch.floor((1 + images.clamp(-1, 1)) / 2 * 255)
     return torch.movedim(pixels, 1, -1).to(torch.uint8)
 
 # %% 00.1 no_clamp
 import torch
 
 
-def to_pixels(pictures):
-    moved = pictures.permute(0, 2, 3, 1)
+def to_pixels(images):
+    moved = images.permute(0, 2, 3, 1)
     return torch.round(moved * 127.5 + 127.5).byte()
 
 # %% 00.1 channels_first
 import torch
 
 
-def to_pixels(pictures):
-    pixels = (pictures + 1) / 2
+def to_pixels(images):
+    pixels = (images + 1) / 2
     return (pixels.clamp(0, 1) * 255).round().byte()
 
 # %% 00.1 lying_on_its_side
 import torch
 
 
-def to_pixels(pictures):
-    pixels = (pictures.clamp(-1, 1) * 127.5 + 127.5).round().byte()
+def to_pixels(images):
+    pixels = (images.clamp(-1, 1) * 127.5 + 127.5).round().byte()
     return pixels.transpose(1, 3)
 
 # %% 00.2 n_times
