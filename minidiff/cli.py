@@ -302,7 +302,7 @@ def parse(commands: Command | dict[str, Command], argv: Sequence[str], prog: str
         branches.append(Annotated[command.options, tyro.conf.subcommand(name=name, description=text, prefix_name=False)])
     if len(branches) == 1:  # a Union of one would be no choice
         branches.append(Annotated[None, tyro.conf.Suppress])
-    examples = "examples:" + "".join(f"\n  {command.examples}" for command in commands.values())
+    examples = "examples:" + "".join(f"\n  {command.examples.splitlines()[0]}" for command in commands.values())
     with sentences(argv, f"{prog} {argv[0]}" if argv[0] in commands else prog):
         options = tyro.cli(Union[tuple(branches)], prog=prog, args=argv, description=examples)  # type: ignore # noqa: UP007
     return next(command for command in commands.values() if command.options is type(options)), options
