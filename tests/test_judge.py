@@ -306,6 +306,13 @@ def test_the_shipped_judge_sees_what_is_drawn(shipped):
     assert reliability.confirms(iter(pairs))["overall"] >= 0.97
     assert min(reliability.notices(iter(pairs)).values()) >= 0.97
     assert reliability.confirms(reliability.looked_at(shipped, scenes[:48], corruptions.corrupt))["overall"] >= 0.94
+    errors = []
+    for scene, seen in pairs:
+        for real in layout(scene):
+            found = min(seen.things, key=lambda t: np.hypot(t.x - real.x, t.y - real.y))
+            errors.append([abs(found.radius - real.radius), np.hypot(found.x - real.x, found.y - real.y)])
+    radius, centre = np.mean(errors, axis=0)
+    assert radius < 0.004 and centre < 0.008, "in widths of the image"
 
 
 def test_the_shipped_judge_knows_noise_from_images(shipped):

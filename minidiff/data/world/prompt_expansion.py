@@ -55,7 +55,7 @@ def expand_prompt(prompt: str, seed: int, tell_places: bool = False) -> str:
     places (`layout.tell_places`): also say on which sides the outer two of three things are.
     """
     sentence = read(prompt)
-    if sentence is None or (sentence.between and not tell_places):
+    if sentence is None:
         return prompt
     rng, grammar, counts = random.Random(f"places {seed}"), GRAMMARS[sentence.lang], sentence.counts
     things, gaps, after = sentence.things, sentence.gaps, sentence.after
