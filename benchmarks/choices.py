@@ -26,6 +26,7 @@ from minidiff.evaluate.judge import load_judge
 from minidiff.evaluate.prompt_following import assess
 from minidiff.evaluate.report import percent, save_json, table
 from minidiff.evaluate.suites import suite
+from minidiff.models.dit import DiTConfig
 from minidiff.pretrained import zoo
 from minidiff.recipes.recipe import Recipe, Stage, Weights, build_task
 from minidiff.recipes.world import JOINT, WORLD_DIT, Sampler, pipeline_of
@@ -35,7 +36,7 @@ from minidiff.train.options import LoopConfig
 from minidiff.utils.devices import autocast
 
 HOME = Path("runs/choices")
-MODEL = replace(WORLD_DIT.model, hidden_size=192, depth=6, heads=3)
+MODEL = DiTConfig(sample_size=16, hidden_size=192, depth=6, heads=3)
 BASE = replace(WORLD_DIT.stages[0], lr=3e-3, warmup=40, ema=0.99)
 LABELS, QUESTIONS = JOINT[1], JOINT[0]
 CHOICES: dict[str, dict[str, object]] = {  # what differs from BASE: v, joint text encoder, token labels, Muon

@@ -147,7 +147,8 @@ def test_no_damaged_or_forged_checkpoint_ends_in_a_traceback_or_runs_code(tmp_pa
     fit(Line(), config(tmp_path / "good", stop_after=4))
     good = (tmp_path / "good" / "checkpoint.pt").read_bytes()
     state = torch.load(io.BytesIO(good), weights_only=True)
-    wrong_momentum = {**state, "optimizers": [{**state["optimizers"][0], "state": {0: {"exp_avg": torch.zeros(1, 1, 1)}}}]}
+    wrong = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(1, 1, 1), "exp_avg_sq": torch.zeros(1, 1, 1)}
+    wrong_momentum = {**state, "optimizers": [{**state["optimizers"][0], "state": {0: wrong}}]}
     files = {
         "text": b"not a checkpoint", "empty": b"", "truncated": good[:-1000], "without hash": good[:-TAIL],
         "torch pickle": stored(Evil(tmp_path / "run")), "plain pickle": hashed(pickle.dumps(Evil(tmp_path / "run"))),
@@ -171,17 +172,20 @@ def test_no_damaged_or_forged_checkpoint_ends_in_a_traceback_or_runs_code(tmp_pa
     assert fit(Line(), config(tmp_path / "bad")).step == 12
 
 
-def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("room", [0, 100, 4000])
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     path = tmp_path / "checkpoint.pt"
     save_checkpoint({"step": 1}, path)
 
     class Full(io.FileIO):
-        def write(self, data: object) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
 
     monkeypatch.setattr(os, "fdopen", lambda handle, mode: Full(handle, mode))
     with pytest.raises(OSError, match="No space left on device: .*checkpoint.pt"):
-        save_checkpoint({"step": 2, "weights": torch.zeros(1000)}, path)
+        save_checkpoint({"step": 2, "weights": torch.zeros(1000), "more": torch.zeros(1000)}, path)
     assert load_checkpoint(path) == {"step": 1} and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
@@ -263,9 +267,11 @@ def test_validation_sees_the_averaged_weights_and_leaves_the_trained_ones(tmp_pa
             return {"weight": seen[-1]}
 
     task = Watched()
+    first = float(task.net[0].weight.detach().sum())
     training = fit(task, config(tmp_path, lr=0.1, precision="no"))
     trained, averaged = (float(w["net.0.weight"].sum()) for w in (task.state_dict(), training.ema.average))
-    assert seen[-1] == pytest.approx(averaged, abs=1e-6) and abs(trained - averaged) > 1e-3
+    assert seen[-1] == pytest.approx(averaged, abs=1e-6)
+    assert abs(trained - averaged) > 1e-3 and abs(averaged - first) > 1e-3
     assert load_checkpoint(tmp_path / "checkpoint.pt")["model"]["net.0.weight"].equal(task.net[0].weight) and task.training
 
 
@@ -347,6 +353,9 @@ class Slow(t.Line):
         return super().make_batch(index, size, seed)
     def validate(self, folder, step):
         return {{"by_rank": float(os.environ["RANK"])}}
+exchanged = []
+no_sync = t.nn.parallel.DistributedDataParallel.no_sync
+t.nn.parallel.DistributedDataParallel.no_sync = lambda model: exchanged.append("not yet") or no_sync(model)
 task = Slow()
 settings = t.config(Path({out!r}), **{options!r})
 def second(folder, step):
@@ -354,7 +363,7 @@ def second(folder, step):
 training = t.fit(task, settings, [second])
 figures = sorted(training.figures.items())
 Path({out!r}, "rank-" + os.environ["RANK"]).write_text(
-    f"{{training.finished(settings)}} {{training.images_seen(settings)}} {{task.processes}} {{figures}}"
+    f"{{training.finished(settings)}} {{training.images_seen(settings)}} {{task.processes}} {{len(exchanged)}} {{figures}}"
 )
 """
 
@@ -384,9 +393,9 @@ def figures_of(folder: Path) -> list[list[float]]:
         return [[float(row[name]) for name in ("step", "loss", "grad_norm", "lr")] for row in csv.DictReader(file)]
 
 
-def test_two_processes_train_as_one_with_two_micro_batches(tmp_path: Path) -> None:
-    process = launched(tmp_path / "two", batch=4, **PARTS)
-    fit(Line(), config(tmp_path / "one", batch=8, accumulate=2, **PARTS))
+def test_two_processes_train_as_one_with_twice_as_many_micro_batches(tmp_path: Path) -> None:
+    process = launched(tmp_path / "two", batch=4, accumulate=2, **PARTS)
+    fit(Line(), config(tmp_path / "one", batch=8, accumulate=4, **PARTS))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors[-2000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -395,7 +404,8 @@ def test_two_processes_train_as_one_with_two_micro_batches(tmp_path: Path) -> No
     assert figures_of(tmp_path / "two") == [pytest.approx(row, rel=1e-4) for row in figures_of(tmp_path / "one")]
     told = [(tmp_path / "two" / f"rank-{rank}").read_text() for rank in (0, 1)]
     shared = "[('by_rank', 0.0), ('second_by_rank', 1.0)]"  # the processes share the validators and know all figures
-    assert told == [f"True 96 2 {shared}", f"False 96 2 {shared}"]  # 12 steps of 4 in each of 2
+    # 12 steps of 4 images in each of 2, and in each step one micro-batch after which gradients are not yet exchanged
+    assert told == [f"True 96 2 12 {shared}", f"False 96 2 12 {shared}"]
 
 
 def test_two_processes_killed_go_on_as_one_with_two_micro_batches(tmp_path: Path) -> None:

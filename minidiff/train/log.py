@@ -17,7 +17,8 @@ class CSVLog:
     step are dropped, so no step is there twice. A new column rewrites the file."""
 
     def __init__(self, path: Path, start: int) -> None:
-        self.path, self.rows = path, []
+        self.path = path
+        self.rows: list[dict[str, str]] = []
         self.fields: list[str] = []
         if path.exists() and start > 0:
             self._read_back(start)
