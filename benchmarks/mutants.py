@@ -40,7 +40,8 @@ TESTS = {
 }
 
 NO_ACCELERATOR = "on a machine without an accelerator every device is the CPU"
-# Mutants that change nothing a test could see: (end of the file's path, what the line becomes without its comment, why).
+# Mutants that change nothing a test could see: (end of the file's path; what the line becomes, without its comment, or
+# "no " and the line that is dropped; why).
 EQUIVALENT: list[tuple[str, str, str]] = [
     (
         "losses.py", "return ((torch.rand(1, generator=generator, device=device) - torch.arange(n, device=device) / n)) % 1",
@@ -72,6 +73,7 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("grade.py", "near = difflib.get_close_matches(name, sorted(found.names - others), cutoff=0.6)", "only the first is used"),
     ("grade.py", "near = difflib.get_close_matches(name, sorted(found.names - others), n=1)", "0.6 is the default"),
     ("grade.py", "path.write_text(content)", "where the tests run, text is UTF-8 by default"),
+    ("loop.py", "no join()", "`fit` has joined the processes already"),
     ("loop.py", "NOISE = 0", "any number sets noise apart from batches, whose seeds are not mixed with one"),
     ("loop.py", "LOCK_WAIT = 11.0", "how long to wait is a matter of judgement"),
 ]  # fmt: skip
@@ -335,8 +337,11 @@ def examine(
 
 def reason(file: str, diff: str) -> str:
     """Why a mutant is equivalent; empty when it is not."""
-    added = " ".join(line[1:].split("  # ")[0].strip() for line in diff.splitlines() if line.startswith("+"))
-    return next((why for end, line, why in EQUIVALENT if file.endswith(end) and line == added), "")
+    before, after = (
+        " ".join(line[1:].split("  # ")[0].strip() for line in diff.splitlines() if line.startswith(sign)) for sign in "-+"
+    )
+    change = f"no {before}" if after == "pass" else after
+    return next((why for end, line, why in EQUIVALENT if file.endswith(end) and line == change), "")
 
 
 def fingerprint(root: Path, names: list[str]) -> str:
