@@ -43,7 +43,7 @@ def test_every_state_is_that_of_the_plain_sampler(
     plain, fused = both(name, schedule, prediction_type, n, timesteps=spacing, eta=eta)
     assert len(plain) == len(fused) == n
     for ours, theirs in zip(fused, plain, strict=True):
-        assert ours[:4] == theirs[:4]
+        assert (ours.index, ours.n, ours.t, ours.s) == (theirs.index, theirs.n, theirs.t, theirs.s)
         assert_close(ours.x, theirs.x, rtol=1e-8, atol=1e-8 * float(theirs.x.abs().max()))
         assert_close(ours.x0, theirs.x0, rtol=1e-8, atol=1e-8 * float(theirs.x0.abs().max()))
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +29,8 @@ from minidiff.diffusion.timesteps import check_timesteps, get_spacing
 Noise = Callable[[int], Tensor]     # index of the step -> standard normal noise like x
 
 
-class State(NamedTuple):
+@dataclass(slots=True)
+class State:
     """Where sampling stands after a step."""
 
     index: int      # of the step just made, from 0
@@ -57,7 +58,8 @@ def step_weights(schedule: NoiseSchedule, t: Tensor, s: Tensor, eta: float = 0.0
 @lru_cache(maxsize=8192)
 def step_weights_at(schedule: NoiseSchedule, t: float, s: float, eta: float) -> tuple[float, float, float]:
     """`step_weights` between two times, as numbers. Remembered, since every image visits the same few times."""
-    to_x0, to_eps, to_noise = step_weights(schedule, *torch.tensor([t, s], dtype=torch.float64), eta)
+    times = torch.tensor([t, s], dtype=torch.float64)
+    to_x0, to_eps, to_noise = step_weights(schedule, times[0], times[1], eta)
     return float(to_x0), float(to_eps), float(to_noise)
 
 
@@ -78,14 +80,17 @@ def step(
     if t.ndim == s.ndim == 0:
         to_x0, to_eps, to_noise = step_weights_at(schedule, float(t), float(s), eta)
         x = weighted_sum(to_x0, x0, to_eps, eps)
-    else:
-        to_x0, to_eps, to_noise = (per_example(weight, x0) for weight in step_weights(schedule, t, s, eta))
-        x = to_x0 * x0 + to_eps * eps
-    if eta == 0 or (isinstance(to_noise, float) and to_noise == 0):
-        return x
+        return torch.add(x, given(noise, eta), alpha=to_noise) if to_noise else x
+    of_x0, of_eps, of_noise = (per_example(weight, x0) for weight in step_weights(schedule, t, s, eta))
+    x = of_x0 * x0 + of_eps * eps
+    return x + of_noise * given(noise, eta) if eta else x
+
+
+def given(noise: Tensor | None, eta: float) -> Tensor:
+    """The noise of a step that adds some. Raises ValueError where there is none."""
     if noise is None:
         raise ValueError(f"A step with eta = {eta} adds noise: pass `noise`, standard normal and like x0.")
-    return torch.add(x, noise, alpha=to_noise) if isinstance(to_noise, float) else x + to_noise * noise
+    return noise
 
 
 def lookaheads(schedule: NoiseSchedule, timesteps: Tensor) -> list[float]:

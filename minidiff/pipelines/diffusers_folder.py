@@ -167,7 +167,8 @@ def read_exported(folder: Path) -> dict[str, Any]:
         scheduler = SchedulerConfig(schedule, settings.prediction_type, "dpmpp_2m", from_nearly_noise)
     network, _ = read_model(folder / "transformer")
     words = encoders.ours(folder / "text")
-    check_captions(network.config.caption_channels, words.tower.config.hidden_size, folder)
+    tower: Any = words.tower
+    check_captions(network.config.caption_channels, tower.config.hidden_size, folder)
     return {
         "tokenizer": words.tokenizer, "text_encoder": words.tower, "network": network, "scheduler": scheduler,
         "guidance_scale": settings.guidance_scale, "model_hash": settings.model_hash,
