@@ -49,28 +49,20 @@ def published_config(name: str, sample_size: int = 32) -> ClassDiTConfig:
     )
 
 
-class LabelEmbedding(nn.Module):
-    """One learnt vector per class, and a last one for no class."""
-
-    def __init__(self, num_classes: int, width: int) -> None:
-        super().__init__()
-        self.embedding_table = nn.Embedding(num_classes + 1, width)
-
-
 class ConditionEmbedding(nn.Module):
-    """Time and class as one vector: the sum of their embeddings."""
+    """Time and class as one vector: the sum of their embeddings. The last row of the table is for no class."""
 
     def __init__(self, config: ClassDiTConfig) -> None:
         super().__init__()
         self.freq_shift = config.freq_shift
         self.timestep_embedder = TimestepEmbedding(SINUSOIDS, config.hidden_size)
-        self.class_embedder = LabelEmbedding(config.num_classes, config.hidden_size)
+        self.class_embedder = nn.ModuleDict({"embedding_table": nn.Embedding(config.num_classes + 1, config.hidden_size)})
 
     def forward(self, timestep: Tensor, label: Tensor) -> Tensor:
         """timestep (B or 1,), label (B,) to (B, D)."""
-        table = self.class_embedder.embedding_table
-        sinusoids = timestep_embedding(timestep, SINUSOIDS, freq_shift=self.freq_shift).to(table.weight.dtype)
-        return self.timestep_embedder(sinusoids) + table(label)
+        of_class = self.class_embedder["embedding_table"](label)
+        sinusoids = timestep_embedding(timestep, SINUSOIDS, freq_shift=self.freq_shift).to(of_class.dtype)
+        return self.timestep_embedder(sinusoids) + of_class
 
 
 class AdaLNZero(nn.Module):
@@ -120,9 +112,9 @@ class ClassDiT(nn.Module):
     def initialise(self) -> None:
         """adaLN-zero (Peebles & Xie 2023, section 3.2): every block starts as the identity, the network predicts 0."""
         initialise_layers(self)
-        for layer in (self.emb.timestep_embedder.linear_1, self.emb.timestep_embedder.linear_2,
-                      self.emb.class_embedder.embedding_table):
-            nn.init.normal_(layer.weight, std=0.02)
+        time = self.emb.timestep_embedder
+        for layer in (time.linear_1, time.linear_2, self.emb.class_embedder["embedding_table"]):
+            nn.init.normal_(cast(nn.Linear | nn.Embedding, layer).weight, std=0.02)
         for block in self.transformer_blocks:
             nn.init.zeros_(cast(ClassBlock, block).norm1.linear.weight)
         nn.init.zeros_(self.proj_out_1.weight)

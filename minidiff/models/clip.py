@@ -98,9 +98,6 @@ class TowerOutput(NamedTuple):
     pooled: Tensor
 
 
-TextOutput = TowerOutput
-
-
 class SelfAttention(nn.Module):
     """The attention of nn/attention.py under transformers' names."""
 
@@ -175,11 +172,11 @@ class TextTransformer(nn.Module):
         self.encoder = Encoder(config)
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> TextOutput:
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> TowerOutput:
         """ids (B, L) int64; mask (B, L) bool, True for tokens, or None when nothing is padding."""
         x = self.read(ids, mask)
         ends = ids if self.config.eos_id is None else (ids == self.config.eos_id).int()
-        return TextOutput(x, x[torch.arange(len(x), device=x.device), ends.argmax(dim=1)])
+        return TowerOutput(x, x[torch.arange(len(x), device=x.device), ends.argmax(dim=1)])
 
     def read(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """One vector per token, (B, L, D), after the final norm. ValueError for texts too long."""
@@ -267,7 +264,7 @@ class TextEncoder(nn.Module):
         self.text_projection = nn.Linear(config.hidden_size, config.projection_dim, bias=False)
         initialise(self)
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> TextOutput:
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> TowerOutput:
         """ids (B, L) int64 with an eos token in every row, mask (B, L) bool (True: token) or None. Returns sequence (B, L, D)
         for cross-attention, which means nothing at padding (pass the mask on), and pooled (B, D), the sequence at each row's
         first eos. ValueError for texts too long."""

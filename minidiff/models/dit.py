@@ -67,7 +67,7 @@ class DiTConfig(TransformerConfig):
 
 def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, eps: float = 1e-6) -> Tensor:
     """adaLN: LayerNorm(x) (1 + scale) + shift (Peebles & Xie 2023, section 3.2). x (B, N, D); shift, scale (B or 1, 1, D)."""
-    return F.layer_norm(x, x.shape[-1:], eps=eps) * (1 + scale) + shift
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=eps), 1 + scale)
 
 
 def unpatchify(tokens: Tensor, x: Tensor, patch_size: int) -> Tensor:
@@ -129,26 +129,18 @@ class PatchEmbed(nn.Module):
         return self.proj(x) + table
 
 
-class TimeEmbedding(nn.Module):
-    """A level of names, as in diffusers."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.timestep_embedder = TimestepEmbedding(SINUSOIDS, width)
-
-
 class AdaLNSingle(nn.Module):
     """One linear layer from the time to the shifts, scales and gates of all blocks (PixArt-alpha, section 2.3)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.emb = TimeEmbedding(width)
+        self.emb = nn.ModuleDict({"timestep_embedder": TimestepEmbedding(SINUSOIDS, width)})    # named as in diffusers
         self.linear = nn.Linear(width, 6 * width)
 
     def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """timestep (B,) to the blocks' modulation (B, 6, D) and the embedded time (B, D)."""
         sinusoids = timestep_embedding(timestep, SINUSOIDS).to(next(self.parameters()).dtype)
-        embedded = self.emb.timestep_embedder(sinusoids)                                        # (B, D)
+        embedded = self.emb["timestep_embedder"](sinusoids)                                     # (B, D)
         return self.linear(F.silu(embedded)).unflatten(1, (6, -1)), embedded
 
 
@@ -184,9 +176,9 @@ class DiT(nn.Module):
         """Every block starts as the identity (gates 0, cross-attention's output 0) and the network predicts 0: adaLN-zero
         (Peebles & Xie 2023, section 3.2). Elsewhere xavier, and normal(0.02) in the embeddings."""
         initialise_layers(self)
-        for mlp in (self.adaln_single.emb.timestep_embedder, self.caption_projection):
-            nn.init.normal_(mlp.linear_1.weight, std=0.02)
-            nn.init.normal_(mlp.linear_2.weight, std=0.02)
+        for mlp in (self.adaln_single.emb["timestep_embedder"], self.caption_projection):
+            for layer in (mlp.linear_1, mlp.linear_2):
+                nn.init.normal_(cast(nn.Linear, layer).weight, std=0.02)
         for tensor in (self.adaln_single.linear.weight, self.scale_shift_table, self.proj_out.weight):
             nn.init.zeros_(tensor)
         for block in cast(list[Block], self.transformer_blocks):
