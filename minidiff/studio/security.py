@@ -1,7 +1,6 @@
-"""What keeps the studio safe when strangers can reach it: headers, limits on size and rate, and closed doors.
+"""What keeps the studio safe when strangers can reach it: headers, limits on size and rate, and parts of gradio turned off.
 
-What it is not: the checking of what is asked, which is `request.py`. gradio sends none of these headers, limits no rate,
-and takes JSON of any size.
+gradio itself sends none of these headers, limits no rate, and takes JSON of any size. Settings are checked in `request.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ MAX_UPLOAD_BODY = 2_200_000  # bytes: a file of 2 MB and the form around it
 MAX_BODY = 200_000  # bytes of any other request
 MAX_PIXELS = 2048 * 2048
 
-# gradio builds its page with inline scripts and styles and compiles templates in the browser, so those two "unsafe" words
-# are needed; everything may come from this server only.
+# gradio's page has inline scripts and styles, and compiles templates in the browser: hence the two "unsafe" words.
+# Everything may come from this server only.
 CONTENT_POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -81,7 +80,7 @@ class TokenBucket:
 
 
 class Guard:
-    """ASGI middleware: closes doors, refuses large bodies and floods, and adds the headers to every answer."""
+    """ASGI middleware: hides what is not used, refuses large bodies and floods, and adds the headers to every answer."""
 
     def __init__(self, app: ASGIApp, bucket: TokenBucket | None = None) -> None:
         self.app = app

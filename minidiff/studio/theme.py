@@ -1,4 +1,4 @@
-"""Colours, type and the few lines of script of the page. No font or script comes from another server."""
+"""Colours, fonts and the few lines of script of the page. No font or script comes from another server."""
 
 from __future__ import annotations
 
