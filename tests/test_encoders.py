@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from minidiff.models.clip import TextConfig, TextEncoder
 from minidiff.models.siglip import SigLIPText
 from minidiff.pretrained import zoo
-from minidiff.text import encoders
+from minidiff.text import published_tokenizers
 from minidiff.text.encoders import WordEncoder, load_encoder
 from minidiff.text.tokenizer import Tokenizer as OurTokenizer
 
@@ -189,6 +189,9 @@ def test_one_contract_for_all(made: Made) -> None:
     assert_close(alone[seen], sequence[:1][mask[:1]], rtol=1e-4, atol=1e-5)
     assert encoder.tokenizer.tokens("red")
     assert not encoder.tokenizer.tokens("")
+    assert not encoder.tokenizer.unread("a red cat")
+    assert encoder.tokenizer.unread(" ".join(["red"] * encoder.tokenizer.max_tokens)) == ""
+    assert encoder.tokenizer.unread(" ".join(["red"] * (encoder.tokenizer.max_tokens + 2))) == "red red"
     assert not any(parameter.requires_grad for parameter in encoder.tower.parameters())
 
 
@@ -230,7 +233,7 @@ def test_words_that_a_published_tokenizer_cannot_say_are_pointed_out(tmp_path: P
     assert encoder.tokenizer.unknown_words("a red đô ngữ, ngữ") == ["ngữ"]
     assert "red" in encoder.tokenizer.tokens("a red cat")
     clip = published.clip_tokenizer(tmp_path / "clip")
-    words = encoders.transformers_tokenizer(clip, 77)
+    words = published_tokenizers.transformers_tokenizer(clip, 77)
     assert words.unknown_words("ngữ") == []  # bytes can say anything
     assert words.tokens("red a") == ["red", "a"]
 
@@ -241,18 +244,29 @@ def test_long_texts_are_cut(made: Made) -> None:
     assert sequence.shape[1] == mask.shape[1] <= 120
 
 
+def spoilt_open_clip(folder: Path, **changes: object) -> None:
+    of_open_clip(folder)
+    file = folder / "open_clip_config.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "model_cfg": {**content["model_cfg"], **changes}}))
+
+
 BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("clip", lambda folder: None, "no config.json"),
     ("magic", lambda folder: None, "choose one of ours, clip, open_clip, siglip, t5"),
     ("open_clip", lambda folder: None, "no open_clip_config.json"),
-    ("open_clip", lambda folder: (folder / "open_clip_config.json").write_text("{}"), "open_clip cannot build"),
+    ("open_clip", lambda folder: (folder / "open_clip_config.json").write_text("{}"), "no weights in"),
+    ("open_clip", lambda folder: spoilt_open_clip(folder, text_cfg={"width": 16, "heads": 3}), "open_clip cannot build"),
+    ("open_clip", lambda folder: spoilt_open_clip(folder, embed_dim="12"), "embed_dim is '12', but it must"),
+    ("open_clip", lambda folder: spoilt_open_clip(folder, text_cfg={"layers": 10**9}), "layers of text_cfg is 10"),
+    ("open_clip", lambda folder: spoilt_open_clip(folder, text_cfg={"width": 4096}), "and the file holds"),
     ("t5", of_clip, "of type 'clip_text_model', but a t5 one is needed"),
     ("siglip", of_clip, "a siglip one is needed"),
     ("clip", lambda folder: (of_clip(folder), (folder / "model.safetensors").unlink()), "no weights in"),
     ("clip", lambda folder: (of_clip(folder), (folder / "config.json").write_text("[")), "cannot be read as JSON"),
     ("clip", lambda folder: (of_clip(folder), (folder / "config.json").write_text('{"model_type": "x"}')), "no model that"),
     ("clip", lambda folder: (of_clip(folder), (folder / "tokenizer.json").write_text("{")), "cannot be read by transformers"),
-    ("t5", lambda folder: (of_t5(folder), save_file({}, folder / "model.safetensors")), "does not fit T5EncoderModel"),
+    ("t5", lambda folder: (of_t5(folder), save_file({}, folder / "model.safetensors")), "2 layers, and there are only 0"),
 ]
 
 
@@ -269,7 +283,7 @@ def test_bad_folders_are_refused_in_one_sentence(
 def test_a_tokenizer_of_sentencepiece_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of_t5(tmp_path)
     (tmp_path / "spiece.model").write_bytes(b"pieces")
-    monkeypatch.setattr(encoders, "find_spec", lambda name: None)
+    monkeypatch.setattr(published_tokenizers, "find_spec", lambda name: None)
     assert load_encoder("t5", tmp_path).tokenizer.tokens("red") == ["red"]  # tokenizer.json holds everything
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match="pip install sentencepiece protobuf"):

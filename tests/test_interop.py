@@ -198,10 +198,10 @@ class TestReadWeights:
         with pytest.raises(ValueError, match="weights.gguf is no kind of weights"):
             read_weights(tmp_path / "weights.gguf")
         save_file({"c": torch.ones(1)}, tmp_path / "model-1.safetensors")
-        with pytest.raises(ValueError, match="disagree about b"):
+        with pytest.raises(ValueError, match="disagree about 'b'"):
             read_weights(index)
         (tmp_path / "model-1.safetensors").unlink()
-        with pytest.raises(ValueError, match="needs model-1.safetensors, which is not beside it"):
+        with pytest.raises(ValueError, match="needs 'model-1.safetensors', which is not beside it"):
             read_weights(index)
 
     def test_an_index_cannot_point_out_of_its_folder(self, tmp_path: Path) -> None:
@@ -209,5 +209,5 @@ class TestReadWeights:
         save_file({"a": torch.ones(1)}, tmp_path / "secret.safetensors")
         index = tmp_path / "inner" / "model.safetensors.index.json"
         index.write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
-        with pytest.raises(ValueError, match="secret.safetensors, which is not beside it"):
+        with pytest.raises(ValueError, match="needs '../secret.safetensors', which is not beside it"):
             read_weights(index)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,52 @@ def test_numbers_that_half_precision_cannot_hold_are_refused(tmp_path: Path, bad
     with pytest.raises(zoo.ZooError, match="not finite"):
         zoo.add("bad", {"w": torch.tensor([bad])}, {}, root=tmp_path)
     assert not zoo.manifest(tmp_path)
+
+
+WRITER = """
+import sys, torch
+from minidiff.pretrained import zoo
+for number in range(40):
+    zoo.add(f"{sys.argv[2]}-{number}", {"w": torch.full((4,), float(number))}, {"number": number}, root=sys.argv[1])
+"""
+
+
+def test_two_processes_that_add_keep_every_row(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writers = [subprocess.Popen([*command, name]) for name in ("first", "second")]
+    assert [writer.wait(timeout=150) for writer in writers] == [0, 0]
+    assert sorted(zoo.manifest(tmp_path)) == sorted(f"{name}-{number}" for name in ("first", "second") for number in range(40))
+    assert all(zoo.load(name, tmp_path)[0]["number"] == int(name.split("-")[1]) for name in zoo.manifest(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 81  # no lock and no draft is left
+
+
+def test_a_writer_that_stays_is_waited_for_and_then_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "PATIENCE", 0.1)
+    held = zoo.locked(small / ".manifest.json.lock", "It")
+    with held, pytest.raises(ValueError, match="manifest of the zoo.*in use by process"):
+        zoo.add("two", {"w": torch.ones(2)}, {}, root=small)
+    zoo.add("two", {"w": torch.ones(2)}, {}, root=small)
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", "", ".hidden", "a b", "x" * 200])
+def test_a_name_is_the_name_of_a_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(zoo.ZooError, match="is no name for weights"):
+        zoo.add(name, {"w": torch.ones(2)}, {}, root=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int8, torch.bool, torch.int32])
+def test_numbers_that_no_weights_have_are_not_stored(tmp_path: Path, dtype: torch.dtype) -> None:
+    with pytest.raises(zoo.ZooError, match="the zoo holds float16, bfloat16, float32, float64, and int64"):
+        zoo.add("bad", {"w": torch.ones(2).to(dtype)}, {}, root=tmp_path)
+
+
+def test_what_a_caller_gets_is_the_caller_s_own(small: Path) -> None:
+    config, state = zoo.load("one", small)
+    config["width"] = 0
+    state["w"].zero_()
+    again, fresh = zoo.load("one", small)
+    assert again == {"width": 64} and float(fresh["w"].abs().max()) > 0.9
 
 
 def test_environment_names_the_zoo(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from minidiff.utils.validation import Between, build, convert, shown
 WIDTH = Between(1, 2**20)  # of a layer; its weights must be in the file
 SIDE = Between(1, 256)  # of a latent, or of the image where there is no VAE: no file of weights says how large it is
 EPS = Between(0, 1, above=True)
-TOKENS = 128**2  # that attention works on
+TOKENS = 96**2  # that attention works on: Stable Diffusion at 768 pixels
 IMAGE_SIDE = 1024  # pixels
 
 _TEXT = ("vocab_size", "hidden_size", "layers", "heads", "intermediate", "projection_dim", "max_length")
@@ -52,7 +52,7 @@ CONFIGS: dict[type[nn.Module], type] = {
 def build_config(cls: type, settings: object, source: str) -> Any:
     """A configuration of a model of ours from its table. Raises ValueError as `validation.build`, and for one with which
     the model could not draw."""
-    config = build(cls, settings, source, BOUNDS[cls])
+    config: Any = build(cls, settings, source, BOUNDS[cls])
     check_design(config, source)
     return config
 

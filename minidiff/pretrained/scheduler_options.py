@@ -34,7 +34,10 @@ def check_option(key: str, value: object, default: object) -> Any:
             raise ValueError(f"The scheduler's {key} is {shown(value)}, but only {choices} is supported.")
         return value
     if key == "trained_betas":
-        return convert(value, list[float] | None, f"The scheduler's {key}")
+        betas = convert(value, list[float] | None, f"The scheduler's {key}")
+        if betas is not None and len(betas) != TABLE_LENGTH:
+            raise ValueError(f"The scheduler's {key} must be {TABLE_LENGTH} betas, but there are {len(betas)}.")
+        return betas
     return convert(value, type(default), f"The scheduler's {key}", RANGES.get(key))
 
 

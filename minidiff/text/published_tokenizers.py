@@ -87,6 +87,9 @@ def read_tokenizer(folder: Path) -> Any:
 
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}, where the tokenizer should be: fetch the whole of the model.")
+    strange = next((path for path in folder.iterdir() if not path.is_file() and not path.is_dir()), None)
+    if strange is not None:  # a pipe, from which reading would wait for ever, or a link to nothing
+        raise ValueError(f"{strange} is no file: fetch the folder of the tokenizer again.")
     if not (folder / "tokenizer.json").is_file() and any(folder.glob("*.model")) and find_spec("sentencepiece") is None:
         raise ValueError(f"The tokenizer in {folder} is of SentencePiece: pip install sentencepiece protobuf.")
     try:

@@ -25,9 +25,9 @@ from minidiff.utils.validation import Between, convert, one_line
 class TransformersTower(nn.Module):
     """A text model of transformers that gives a vector for each token; the text's is their mean."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
 
     @property
     def vocab_size(self) -> int:
@@ -115,8 +115,12 @@ def t5_text(folder: Path, allow_pickle: bool = False) -> TransformersTower:
 
     config, source = text_config(folder), str(folder)
     check_family(config, "t5", folder)
-    for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads", "relative_attention_num_buckets"):
+    for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads"):
         convert(getattr(config, name, None), int, f"{source}: {name}", Between(1, 2**20))
+    # A quarter of the buckets are for single distances either way; the next quarter shares the larger ones, up to the last.
+    buckets, last = config.relative_attention_num_buckets, config.relative_attention_max_distance
+    convert(buckets, int, f"{source}: relative_attention_num_buckets", Between(4, 2**20))
+    convert(last, int, f"{source}: relative_attention_max_distance", Between(buckets // 4 + 1, 2**20))
     convert(config.layer_norm_epsilon, float, f"{source}: layer_norm_epsilon", Between(0, 1, above=True))
     outline = outline_of(folder, allow_pickle)
     check_blocks(config.num_layers, outline, source)

@@ -168,4 +168,4 @@ def _from_parts(vocab: object, merges: object) -> BPE:
     halves = [tuple(pair.split(" ")) if isinstance(pair, str) else pair for pair in pairs]
     if not all(len(pair) == 2 and {*pair, "".join(pair)} <= ids.keys() for pair in halves):
         raise ValueError("its merges join what is not in its vocabulary.")
-    return _byte_level(models.BPE(vocab=ids, merges=halves))
+    return _byte_level(models.BPE(vocab=ids, merges=halves))  # type: ignore[arg-type]

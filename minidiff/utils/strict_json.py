@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ def parse(text: str | bytes) -> Any:
 
 def read(path: Path) -> Any:
     """`parse` of a file. Raises JSONError also when the file is far too large, and OSError when it cannot be read."""
-    size = path.stat().st_size
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise JSONError("it is no file")  # reading a pipe would wait for ever
+    size = status.st_size
     if size > LARGEST:
         raise JSONError(f"it has {size:,} bytes, and at most {LARGEST:,} are read")
     return parse(path.read_bytes())

@@ -51,7 +51,7 @@ def build(cls: type[T], table: object, source: str, bounds: Mapping[str, Between
     """
     if not isinstance(table, Mapping):
         raise ValueError(f"{source} must be a table of settings, but it is {shown(table)}.")
-    kinds = _annotations(cls)
+    kinds = _annotations(cls)  # type: ignore[arg-type]
     unknown = [key for key in table if key not in kinds]
     if unknown:
         raise ValueError(f"{source}: there is no setting {shown(unknown[0])}; there are {', '.join(kinds)}.")
@@ -68,7 +68,7 @@ def build(cls: type[T], table: object, source: str, bounds: Mapping[str, Between
 
 def check(options: T, source: str) -> T:
     """The dataclass, if its values have the annotated types and ranges. Raises ValueError as `build`."""
-    for name, annotation in _annotations(type(options)).items():
+    for name, annotation in _annotations(type(options)).items():  # type: ignore[arg-type]
         convert(getattr(options, name), annotation, f"{source}: {name}" if source else name)
     return options
 

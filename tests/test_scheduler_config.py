@@ -1,7 +1,7 @@
-"""Schedules: a run that follows a published config is the run of diffusers' scheduler with that config.
+"""A run that follows a published config is the run of diffusers' scheduler with that config.
 
-The network is a small random one that looks at x and at the timestep, as a published one would: what the scheduler feeds
-it must be what we feed it. The loop around the scheduler is that of diffusers' pipelines.
+The network is a small random one that depends on x and on the timestep, as a published one would: what it gets from the
+scheduler it must get from us. The loop around the scheduler is that of diffusers' pipelines.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def by_diffusers(scheduler: Any, n: int, monkeypatch: pytest.MonkeyPatch, **extr
 
 def by_us(config: dict[str, Any], n: int, sampler: str | None = None) -> Tensor:
     """The one that we make by the same config."""
-    schedule = from_diffusers(config)
-    grid = schedule.timesteps(schedule.schedule, n)
-    model = denoiser(NETWORK, schedule.schedule, schedule.prediction_type)
-    if schedule.clip is not None:
-        model = clip_x0(model, schedule.schedule, schedule.clip)
-    x = schedule.start(NOISE, grid)
-    states = run(sampler or schedule.sampler, model, x, schedule.schedule, n, timesteps=grid, noise=lambda i: FRESH[i])
+    scheduler = from_diffusers(config)
+    schedule, times = scheduler.schedule, scheduler.timesteps(scheduler.schedule, n)
+    model = denoiser(NETWORK, schedule, scheduler.prediction_type)
+    if scheduler.clip is not None:
+        model = clip_x0(model, schedule, scheduler.clip)
+    x = scheduler.start(NOISE, times)
+    states = run(sampler or scheduler.sampler, model, x, schedule, n, timesteps=times, noise=lambda i: FRESH[i])
     return list(states)[-1].x
 
 
@@ -143,8 +143,8 @@ def test_stable_diffusion_1_names_pndm_and_is_sampled_by_ddim(monkeypatch: pytes
         "beta_start": 0.00085, "num_train_timesteps": 1000, "set_alpha_to_one": False, "skip_prk_steps": True,
         "steps_offset": 1, "trained_betas": None, "clip_sample": False,
     }  # fmt: skip
-    schedule = from_diffusers(published)
-    assert (schedule.sampler, schedule.prediction_type, schedule.schedule.name, schedule.clip) == ("ddim", "eps", "scaled_linear", None)
+    made = from_diffusers(published)
+    assert (made.sampler, made.prediction_type, made.schedule.name, made.clip) == ("ddim", "eps", "scaled_linear", None)
     theirs = by_diffusers(diffusers.DDIMScheduler.from_config(published), 10, monkeypatch)
     assert_close(by_us(published, 10), theirs, rtol=0, atol=1e-4)
     again = {**published, "_class_name": "DPMSolverMultistepScheduler"}
@@ -170,9 +170,9 @@ def test_what_a_file_leaves_out_is_as_diffusers_has_it(name: str) -> None:
 
 def test_null_means_the_default_and_foreign_options_are_passed_over() -> None:
     config = {"_class_name": "EulerAncestralDiscreteScheduler", "prediction_type": None, "use_karras_sigmas": True}
-    plain, schedule = from_diffusers({"_class_name": config["_class_name"]}), from_diffusers(config)
-    assert schedule.prediction_type == "eps" and schedule.clip is None
-    assert_close(schedule.timesteps(schedule.schedule, 5), plain.timesteps(plain.schedule, 5))
+    plain, made = from_diffusers({"_class_name": config["_class_name"]}), from_diffusers(config)
+    assert made.prediction_type == "eps" and made.clip is None
+    assert_close(made.timesteps(made.schedule, 5), plain.timesteps(plain.schedule, 5))
 
 
 def test_whole_timesteps_change_nothing_else() -> None:
@@ -199,6 +199,10 @@ def test_whole_timesteps_change_nothing_else() -> None:
         ({"_class_name": "DDPMScheduler", "variance_type": "fixed_large"}, "variance_type is 'fixed_large'"),
         ({"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"}, "final_sigmas_type is 'sigma_min'"),
         ({"_class_name": "EulerDiscreteScheduler", "trained_betas": [0.1, 0.2]}, "must be 1000 betas"),
+        ({"_class_name": "DDIMScheduler", "trained_betas": [0.9] * 1000}, "less than 1e-20 of the data is left"),
+        ({"_class_name": "DDIMScheduler", "steps_offset": 10}, "steps_offset is 10, but it must be a whole number from 0 to 9"),
+        ({"_class_name": "DDIMScheduler", "beta_end": "0.02"}, "beta_end is '0.02', but it must be a finite number"),
+        ({"_class_name": "DDIMScheduler", "clip_sample": 1}, "clip_sample is 1, but it must be true or false"),
         ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}, "solver_order is 3, but only 1 or 2 is"),
         ({"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver"}, "algorithm_type is 'dpmsolver'"),
         ({"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True}, "together, or neither"),
@@ -212,12 +216,12 @@ def test_what_has_no_counterpart_is_refused(config: dict[str, Any], message: str
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_grid_can_be_walked(name: str) -> None:
+def test_every_spacing_can_be_used(name: str) -> None:
     """Whatever the number of steps, and by other samplers too."""
-    schedule = from_diffusers({"_class_name": name})
+    made = from_diffusers({"_class_name": name})
     for n in (1, 2, 3, 7, 50):
         for sampler in ("ddim", "heun", "dpmpp_2m"):
             assert by_us({"_class_name": name}, n, sampler).isfinite().all()
-        assert schedule.timesteps(schedule.schedule, n).shape == (n + 1,)
+        assert made.timesteps(made.schedule, n).shape == (n + 1,)
     with pytest.raises(ValueError, match="Steps is 0"):
-        schedule.timesteps(schedule.schedule, 0)
+        made.timesteps(made.schedule, 0)
