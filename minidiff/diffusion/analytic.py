@@ -16,13 +16,8 @@ from minidiff.diffusion.schedules import NoiseSchedule
 
 
 def mixture(schedule: NoiseSchedule, means: Sequence[float], std: float) -> Denoiser:
-    """The exact denoiser of data whose every pixel is, independently, normal around one of the means, all of them
-    equally likely: x0 is E[x0 | x_t], and eps goes with it (Karras et al. 2022, appendix B.3, has it for std 0).
-
-    Args:
-        means: one for a Gaussian, more for a mixture.
-        std: standard deviation around a mean, above 0.
-    """
+    """The exact denoiser of data whose every pixel is, independently, normal around one of the means, all equally likely, with
+    standard deviation `std` above 0: x0 is E[x0 | x_t], and eps goes with it (Karras et al. 2022, appendix B.3, std 0)."""
     if not std > 0:
         raise ValueError(f"The standard deviation is {std}, but it must be above 0.")
     centres = torch.tensor(list(means), dtype=torch.float64)                        # (K,)

@@ -31,13 +31,9 @@ def match_std(guided: Tensor, conditional: Tensor, amount: float) -> Tensor:
 
 
 def cfg(
-    model_pair: Denoiser,
-    scale: float,
-    *,
-    interval: tuple[float, float] = (0.0, 1.0),
-    rescale: float = 0.0,
-    schedule: NoiseSchedule | None = None,
-) -> Denoiser:
+    model_pair: Denoiser, scale: float,
+    *, interval: tuple[float, float] = (0.0, 1.0), rescale: float = 0.0, schedule: NoiseSchedule | None = None,
+) -> Denoiser:  # fmt: skip
     """Classifier-free guidance, as a denoiser (Ho & Salimans 2022, algorithm 2).
 
     x0 and eps are combined with the same weights, which add up to 1, so they still explain x. Every type of prediction is a
@@ -67,9 +63,7 @@ def cfg(
     return guided
 
 
-def check_guidance(
-    scale: float, interval: tuple[float, float], rescale: float, schedule: NoiseSchedule | None
-) -> None:
+def check_guidance(scale: float, interval: tuple[float, float], rescale: float, schedule: NoiseSchedule | None) -> None:
     """Raises ValueError for a scale, an interval or a rescale out of range, and for a rescale without a schedule."""
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"The guidance scale is {scale}, but it must be finite and not below 0; 1 is none.")
@@ -82,8 +76,7 @@ def check_guidance(
 
 
 def clip_x0(denoiser: Denoiser, schedule: NoiseSchedule, limit: float = 1.0) -> Denoiser:
-    """Keep x0 within [-limit, limit], and give the eps that goes with it. For pixels, whose range is known; latents have
-    none. Raises ValueError unless limit is above 0."""
+    """Keep x0 within [-limit, limit], with the eps to match: for pixels, whose range is known. ValueError for a limit <= 0."""
     if not limit > 0:
         raise ValueError(f"The limit of x0 is {limit}, but it must be above 0.")
 

@@ -28,23 +28,16 @@ def example_losses(
 
 
 def diffusion_loss(
-    model_pred: Tensor,
-    x0: Tensor,
-    eps: Tensor,
-    t: Tensor,
-    schedule: NoiseSchedule,
-    prediction_type: str,
+    model_pred: Tensor, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule, prediction_type: str,
     weight: Tensor | None = None,
-) -> Tensor:
-    """The loss to minimise: the mean of `example_losses`, each times its weight.
+) -> Tensor:  # fmt: skip
+    """The loss to minimise, a 0-dim float32 tensor: the mean of `example_losses`, each times its weight.
 
     Args:
         model_pred: (B, ...) what the network predicted for `schedule.mix(x0, eps, t)`.
         x0, eps: (B, ...) the data and the noise that were mixed.
         t: (B,) times in [0, 1].
         weight: (B,), for instance from `min_snr_weight`; None counts every example once.
-
-    Returns: a 0-dim float32 tensor.
     """
     losses = example_losses(model_pred, x0, eps, t, schedule, prediction_type)
     return (losses if weight is None else losses * weight).mean()

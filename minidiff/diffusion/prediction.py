@@ -81,9 +81,7 @@ def weighted_sum(a: float, x: Tensor, b: float, y: Tensor) -> Tensor:
     return a * x if b == 0 else (a * x).add_(y, alpha=b)
 
 
-def to_x0_eps(
-    schedule: NoiseSchedule, prediction_type: str, pred: Tensor, x: Tensor, t: Tensor
-) -> tuple[Tensor, Tensor]:
+def to_x0_eps(schedule: NoiseSchedule, prediction_type: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """The data and the noise that x is made of, according to a prediction.
 
     x: (B, ...); pred: like x, of any dtype; t: (B,), or () on the CPU. Returns (x0, eps), like x; either may be `pred`

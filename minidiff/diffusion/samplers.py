@@ -67,30 +67,26 @@ def step(
     schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float = 0.0, noise: Tensor | None = None
 ) -> Tensor:
     """One step, from time t to time s < t:   x_s = alpha_s x0 + sigma_s (sqrt(1 - c^2) eps + c noise),
-    where c = eta sqrt(1 - r^2), at most 1, and r = (sigma_s / alpha_s) / (sigma_t / alpha_t).
+    where c = eta sqrt(1 - r^2), at most 1, and r = (sigma_s / alpha_s) / (sigma_t / alpha_t). Returns x_s (B, ...).
 
     Args:
         x0, eps: (B, ...) what the denoiser said that x_t is made of.
         t, s: times, both () on the CPU or (B,).
         eta: how much of the noise is drawn anew, 0 (none) or more.
         noise: (B, ...) standard normal; needed when eta is above 0, unless the step ends in clean data.
-
-    Returns: x_s (B, ...).
     """
+    to_noise: float | Tensor
     if t.ndim == s.ndim == 0:
         to_x0, to_eps, to_noise = step_weights_at(schedule, float(t), float(s), eta)
         x = weighted_sum(to_x0, x0, to_eps, eps)
-        return torch.add(x, given(noise, eta), alpha=to_noise) if to_noise else x
-    of_x0, of_eps, of_noise = (per_example(weight, x0) for weight in step_weights(schedule, t, s, eta))
-    x = of_x0 * x0 + of_eps * eps
-    return x + of_noise * given(noise, eta) if eta else x
-
-
-def given(noise: Tensor | None, eta: float) -> Tensor:
-    """The noise of a step that adds some. Raises ValueError where there is none."""
+    else:
+        of_x0, of_eps, to_noise = (per_example(weight, x0) for weight in step_weights(schedule, t, s, eta))
+        x = of_x0 * x0 + of_eps * eps
+    if eta == 0 or (isinstance(to_noise, float) and to_noise == 0):
+        return x
     if noise is None:
         raise ValueError(f"A step with eta = {eta} adds noise: pass `noise`, standard normal and like x0.")
-    return noise
+    return x + to_noise * noise
 
 
 def lookaheads(schedule: NoiseSchedule, timesteps: Tensor) -> list[float]:
@@ -115,15 +111,9 @@ def extrapolate(x0: Tensor, eps: Tensor, x0_prev: Tensor, ahead: float, alpha_ov
 
 
 def sample(
-    denoiser: Denoiser,
-    x: Tensor,
-    schedule: NoiseSchedule,
-    timesteps: Tensor,
-    *,
-    eta: float = 0.0,
-    order: int = 1,
-    noise: Noise | None = None,
-) -> Iterator[State]:
+    denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: Tensor,
+    *, eta: float = 0.0, order: int = 1, noise: Noise | None = None,
+) -> Iterator[State]:  # fmt: skip
     """Step along the timesteps and yield the state after each step. Nothing in the loop waits for the accelerator.
 
     Args:
@@ -207,21 +197,12 @@ def get_sampler(name: str) -> Sampler:
 
 
 def run(
-    name: str,
-    denoiser: Denoiser,
-    x: Tensor,
-    schedule: NoiseSchedule,
-    steps: int,
-    *,
-    noise: Noise | None = None,
-    eta: float | None = None,
-    timesteps: str | Tensor | None = None,
-) -> Iterator[State]:
-    """Sample by name: with a row of `SAMPLERS`, whose eta and spacing are used unless others are given.
-
-    Raises ValueError at once, before the first step: on an unknown name, a number of steps that is not a whole number from
-    1 to 1000 or that the given timesteps do not have, a negative eta, or eta above 0 for Heun.
-    """
+    name: str, denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, steps: int,
+    *, noise: Noise | None = None, eta: float | None = None, timesteps: str | Tensor | None = None,
+) -> Iterator[State]:  # fmt: skip
+    """Sample by name: with a row of `SAMPLERS`, whose eta and spacing are used unless others are given. Raises ValueError at
+    once, before the first step: on an unknown name, a number of steps that is not a whole number from 1 to 1000 or that the
+    given timesteps do not have, a negative eta, or eta above 0 for Heun."""
     sampler = get_sampler(name)
     eta = sampler.eta if eta is None else eta
     check_eta(eta)

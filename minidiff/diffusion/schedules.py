@@ -93,10 +93,8 @@ class TableSchedule(NoiseSchedule):
 
     def __init__(self, name: str, betas: Tensor) -> None:
         if betas.shape != (TABLE_LENGTH,) or not bool(((betas > 0) & (betas < 1)).all()):
-            raise ValueError(
-                f"A table must be {TABLE_LENGTH} betas between 0 and 1, but these are {tuple(betas.shape)}, "
-                f"from {float(betas.min()):g} to {float(betas.max()):g}."
-            )
+            given = f"{tuple(betas.shape)}, from {float(betas.min()):g} to {float(betas.max()):g}"
+            raise ValueError(f"A table must be {TABLE_LENGTH} betas between 0 and 1, but these are {given}.")
         self.name = name
         alpha_bar = (1 - betas.double()).cumprod(0)                                         # (T,)
         self._ratios = torch.cat([torch.zeros(1), ((1 - alpha_bar) / alpha_bar).sqrt()])    # (T + 1,) rising

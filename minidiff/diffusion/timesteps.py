@@ -1,10 +1,9 @@
 """Timesteps: the times that a sampler visits, from noise down to data.
 
-n steps are a float64 tensor of n + 1 falling times on the CPU, which begins at 1 or a little below and ends at 0. Each
-function takes (schedule, n); `SPACINGS` is the table of them. Not here: what is done at those times (samplers.py).
-
-`leading`, `trailing` and `linspace` are the three spacings of a 1000-entry table with which published models are sampled
-(Lin et al. 2024, table 2). Entry i is time (i + 1) / 1000, so `trailing` is `uniform`, rounded to entries.
+n steps are a float64 tensor of n + 1 falling times on the CPU, from 1 or a little below to 0. Each function takes (schedule,
+n); `SPACINGS` is the table of them. `leading`, `trailing` and `linspace` are the spacings of a 1000-entry table with which
+published models are sampled (Lin et al. 2024, table 2); entry i is time (i + 1) / 1000, so `trailing` is `uniform`, rounded to
+entries. Not here: what is done at those times (samplers.py).
 """
 
 from __future__ import annotations

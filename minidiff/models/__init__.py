@@ -1,2 +1,1 @@
-"""The networks, one architecture a file: unet, vae (pictures to latents and back), dit (told words), class_dit (told a
-label), clip and siglip (text and picture towers)."""
+"""The networks, one file each: U-Net, VAE, DiTs, CLIP, SigLIP, and the detector behind the judge."""

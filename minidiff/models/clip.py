@@ -34,9 +34,7 @@ def tanh_gelu(x: Tensor) -> Tensor:
 
 
 # By transformers' names.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu, "quick_gelu": quick_gelu, "gelu_pytorch_tanh": tanh_gelu
-}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick_gelu": quick_gelu, "gelu_pytorch_tanh": tanh_gelu}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +84,9 @@ class VisionConfig(TowerConfig):
     def check_pixels(self, pixels: Tensor) -> None:
         """ValueError for anything but (B, channels, image_size, image_size)."""
         expected = (self.channels, self.image_size, self.image_size)
-        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
-            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; this tower takes (B, {expected[0]}, "
-                             f"{expected[1]}, {expected[2]}): resize first.")
+        if pixels.ndim != 4 or pixels.shape[1:] != expected:
+            takes = ", ".join(map(str, expected))
+            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; this tower takes (B, {takes}): resize first.")
 
 
 class TowerOutput(NamedTuple):
@@ -181,10 +179,8 @@ class TextTransformer(nn.Module):
     def read(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """One vector per token, (B, L, D), after the final norm. ValueError for texts too long."""
         if ids.ndim != 2 or ids.shape[1] > self.config.max_length:
-            raise ValueError(
-                f"ids have shape {tuple(ids.shape)}; they must be (B, L) with L at most {self.config.max_length}: "
-                "cut longer texts when tokenising."
-            )
+            raise ValueError(f"ids have shape {tuple(ids.shape)}; they must be (B, L) with L at most "
+                             f"{self.config.max_length}: cut longer texts when tokenising.")
         x = self.embeddings(ids)
         bias = attention_bias(mask, ids.shape[1], self.config.causal, x)
         if self.config.local:
@@ -325,9 +321,8 @@ def initialise(model: TextEncoder | CLIP) -> None:
     for module in model.modules():
         if isinstance(module, TextTransformer | VisionTransformer):
             _initialise_tower(module)
-    for name in ("text_projection", "visual_projection"):
-        if hasattr(model, name):
-            projection = getattr(model, name)
+    for projection in model.children():
+        if isinstance(projection, nn.Linear):       # to the common space
             nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
 
 

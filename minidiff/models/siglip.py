@@ -1,5 +1,4 @@
-"""SigLIP (Zhai et al. 2023): CLIP's two towers, trained to tell for every single pair whether caption and image belong
-together.
+"""SigLIP (Zhai et al. 2023): CLIP's two towers, trained to tell for every pair whether caption and image belong together.
 
 What differs from CLIP (models/clip.py, whose layers these are): the loss; the text isn't causal and is pooled at its last
 place; the image is pooled by attention with a learnt query (`probe`). Parameter names are those of transformers'
@@ -87,17 +86,14 @@ class FusedAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x (B, N, D) attends to context (B, L, D); returns (B, N, D)."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        query, key, value = (
-            split_heads(F.linear(tokens, weight, bias), self.heads)
-            for tokens, weight, bias in zip((x, context, context), weights, biases, strict=True)
-        )
+        parts = zip((x, context, context), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        query, key, value = (split_heads(F.linear(*part), self.heads) for part in parts)
         return self.out_proj(merge_heads(attend(query, key, value, layer=self)))
 
 
 class AttentionPool(nn.Module):
-    """Attention of one learnt query to all patches gives the image's vector: the multihead attention pooling of Zhai et al.
-    2022 ("Scaling Vision Transformers")."""
+    """One learnt query attends to all patches (multihead attention pooling of Zhai et al. 2022, "Scaling Vision
+    Transformers")."""
 
     def __init__(self, config: SigLIPVisionConfig) -> None:
         super().__init__()

@@ -51,10 +51,8 @@ class UNetConfig:
     def __post_init__(self) -> None:
         for name in ("channels", "attention"):      # JSON gives lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("sample_size", "in_channels", "out_channels", "layers", "heads", "head_dim", "context_dim", "classes",
-                     "groups"):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and value < 1:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 1:
                 raise ValueError(f"{name} is {value}; it must be 1 or more.")
         if not self.channels or len(self.attention) != len(self.channels):
             raise ValueError(f"There are {len(self.attention)} entries of attention for {len(self.channels)} of channels; "
@@ -142,9 +140,7 @@ class DownBlock(UNetBlock):
         super().__init__(widths_in, width, attentions, config)
         self.downsamplers = nn.ModuleList([Downsample(width, all_round=True)] if down else [])
 
-    def forward(
-        self, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, x: Tensor, time: Tensor, context: Tensor | None, mask: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """(B, C, H, W) to what goes down, and the list of what is handed across the U."""
         skips = []
         for k in range(len(self.resnets)):
@@ -159,7 +155,7 @@ class DownBlock(UNetBlock):
 class MidBlock(UNetBlock):
     """Residual layer, attention, residual layer at the deepest level."""
 
-    def forward(self, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
         """(B, C, H, W) to the same."""
         for k in range(len(self.resnets)):
             x = self.layer(k, x, time, context, mask)
@@ -173,9 +169,7 @@ class UpBlock(UNetBlock):
         super().__init__(widths_in, width, attentions, config)
         self.upsamplers = nn.ModuleList([Upsample(width)] if up else [])
 
-    def forward(
-        self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
         """x (B, C, H, W) from below; from the end of `skips` each layer takes what was handed across at its height."""
         for k in range(len(self.resnets)):
             x = self.layer(k, torch.cat([x, skips.pop()], dim=1), time, context, mask)
