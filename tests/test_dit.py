@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.nn.attention import attend
-from minidiff.nn.cpu_attention import attend_by_products
+from minidiff.nn.cpu_attention import AttendByProducts
 from minidiff.nn.embeddings import position_table, timestep_embedding
 
 CONFIG = DiTConfig(sample_size=8, patch_size=2, in_channels=4, hidden_size=32, depth=3, heads=4, caption_channels=12)
@@ -196,7 +196,7 @@ def test_attention_by_products_has_the_gradients_of_its_formula() -> None:
     q, k, v = (torch.randn(1, 2, n, 4, dtype=torch.float64).requires_grad_() for n in (3, 5, 5))
     mask = torch.tensor([True, True, True, False, True])[None, None, None]
     for shown in (None, mask, torch.where(mask, 0.0, -10000.0).double()):
-        assert torch.autograd.gradcheck(lambda *given, shown=shown: attend_by_products(*given, shown), (q, k, v))
+        assert torch.autograd.gradcheck(lambda *given, shown=shown: AttendByProducts.apply(*given, shown), (q, k, v))
 
 
 def test_a_dit_is_one_graph_whatever_its_mask() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from minidiff.nn.attention import Attention, attend, merge_heads, split_heads
-from minidiff.nn.attention_maps import recorder_of
+from minidiff.nn.attention_maps import record
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class FusedCrossAttention:
         """x + layer(x, caption): here the sum costs nothing."""
         logits = torch.baddbmm(self.bias, x, self.ask)                                          # (B, N, heads L)
         weights = logits.unflatten(-1, (layer.heads, -1)).softmax(dim=-1)                       # (B, N, heads, L)
-        if (recorder := recorder_of(layer)) is not None:
-            recorder.add(layer, weights.transpose(1, 2))
+        record(layer, lambda: weights.transpose(1, 2))
         return torch.baddbmm(x + self.out_bias, weights.flatten(2), self.answer)
 
 

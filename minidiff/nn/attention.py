@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.nn.attention_maps import recorder_of
-from minidiff.nn.cpu_attention import attend_by_products, products_are_faster
+from minidiff.nn.attention_maps import record
+from minidiff.nn.cpu_attention import AttendByProducts, products_are_faster
 
 HIDDEN_TOKEN = -10000.0     # added to the logits of padding, as PixArt does; exp of it is 0 in every dtype
 
@@ -53,21 +53,18 @@ def attend(
     query (B, heads, N, d), key and value (B, heads, L, d); mask broadcastable to (B, heads, N, L), boolean (True may be
     seen) or float (added); layer: the layer that attends, for `record_attention`. Returns (B, heads, N, d).
     """
-    if layer is not None and (recorder := recorder_of(layer)) is not None:
-        recorder.add(layer, attention_weights(query, key, mask))
+    if layer is not None:
+        record(layer, lambda: attention_weights(query, key, mask))
     if products_are_faster(query, key):
-        return attend_by_products(query, key, value, mask)
+        return AttendByProducts.apply(query, key, value, mask)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
 class Attention(nn.Module):
     """softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1), with diffusers' parameter names.
 
-    Args:
-        query_dim: width of the tokens that attend (the image's).
-        context_dim: width of the tokens attended to; None means self-attention.
-        heads, head_dim: number of heads and width of each.
-        bias: whether the Q, K and V projections have a bias (PixArt and the VAE do, Stable Diffusion's U-Net does not).
+    query_dim, context_dim: width of the tokens that attend and of those attended to (None: the same, self-attention);
+    head_dim: width of each head; bias: of Q, K and V (PixArt and the VAE have it, Stable Diffusion's U-Net does not).
     """
 
     def __init__(

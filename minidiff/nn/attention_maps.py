@@ -6,7 +6,7 @@ What it is not: attention itself (nn/attention.py). Taught in the lesson on cros
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -24,35 +24,22 @@ class AttentionMap(NamedTuple):
     weights: Tensor
 
 
-class Recorder:
-    """Collects the maps of the layers in `names`; see `record_attention`."""
-
-    def __init__(self, names: dict[nn.Module, str]) -> None:
-        self.names = names
-        self.maps: list[AttentionMap] = []
-
-    def add(self, layer: nn.Module, weights: Tensor) -> None:
-        """weights (B, heads, N, L) of `layer`, which must be in `names`."""
-        self.maps.append(AttentionMap(self.names[_original(layer)], weights.detach().float().cpu()))
+# The layers recorded in this thread, with their names, and their maps so far. Nearly always None: then no maps are computed.
+_recorded: ContextVar[tuple[dict[nn.Module, str], list[AttentionMap]] | None] = ContextVar("recorded", default=None)
 
 
-# The recorder of this thread. It is nearly always None, and then attention computes no maps.
-_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
-
-
-def recorder_of(layer: nn.Module) -> Recorder | None:
-    """The recorder that wants the attention weights of `layer`, or None."""
-    recorder = _recorder.get()
-    return recorder if recorder is not None and _original(layer) in recorder.names else None
+def record(layer: nn.Module, weights: Callable[[], Tensor]) -> None:
+    """Called by every attention layer: if `layer` is recorded just now, add what weights() gives, (B, heads, N, L)."""
+    if (recorded := _recorded.get()) is not None:
+        names, maps = recorded
+        layer = layer.__dict__.get("recorded_as", layer)
+        if layer in names:
+            maps.append(AttentionMap(names[layer], weights().detach().float().cpu()))
 
 
 def record_as(layer: nn.Module, original: nn.Module) -> None:
     """Have `layer`, a faster form of `original`, recorded under the name of `original`."""
     layer.__dict__["recorded_as"] = original        # not a submodule, as `layer.recorded_as = ...` would make it
-
-
-def _original(layer: nn.Module) -> nn.Module:
-    return layer.__dict__.get("recorded_as", layer)
 
 
 @contextmanager
@@ -67,12 +54,12 @@ def record_attention(model: nn.Module, part: str = "") -> Iterator[list[Attentio
     names = {module: name for name, module in model.named_modules() if part in name}
     if not names:
         raise ValueError(f"No layer of {type(model).__name__} has {part!r} in its name: leave `part` out to record all.")
-    recorder = Recorder(names)
-    token = _recorder.set(recorder)
+    maps: list[AttentionMap] = []
+    token = _recorded.set((names, maps))
     try:
-        yield recorder.maps
+        yield maps
     finally:
-        _recorder.reset(token)
+        _recorded.reset(token)
 
 
 def token_maps(maps: Sequence[AttentionMap], rows: int, columns: int) -> Tensor:

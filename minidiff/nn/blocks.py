@@ -15,10 +15,8 @@ from minidiff.nn.attention import Attention
 class ResBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))) (He et al. 2016, pre-activation); a 1 x 1 shortcut where widths differ.
 
-    Args:
-        channels_in, channels_out: widths before and after; multiples of groups.
-        groups, eps: of both GroupNorms.
-        time_dim: width of the time embedding, added between the convolutions (Ho et al. 2020, appendix B); None: no time.
+    channels_in, channels_out: multiples of groups; groups, eps: of both GroupNorms; time_dim: width of the time embedding that
+    is added between the convolutions (Ho et al. 2020, appendix B), or None.
     """
 
     def __init__(

@@ -7,20 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def products_are_faster(query: Tensor, key: Tensor) -> bool:
-    """Whether `attend_by_products` beats the fused kernel: bfloat16 on a CPU, for keys (B, heads, L, d) with L up to 1024."""
+    """Whether `AttendByProducts` beats the fused kernel: bfloat16 on a CPU, for keys (B, heads, L, d) with L up to 1024."""
     return query.device.type == "cpu" and query.dtype == torch.bfloat16 and key.shape[-2] <= 1024
 
 
-def attend_by_products(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(Q K^T / sqrt(d) + mask) V; arguments as for `attend`. Gradients go to Q, K and V, not to the mask."""
-    return _Products.apply(query, key, value, mask)
-
-
-class _Products(torch.autograd.Function):
-    """The products of the forward pass, and those of its derivative, each once and without further copies."""
+class AttendByProducts(torch.autograd.Function):
+    """`AttendByProducts.apply(query, key, value, mask)` is softmax(Q K^T / sqrt(d) + mask) V, arguments as for `attend`: the
+    products of the formula and of its derivative, each once and without further copies. The mask gets no gradient."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -34,6 +31,7 @@ class _Products(torch.autograd.Function):
         return (weights @ v).unflatten(0, query.shape[:2])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v, weights = ctx.saved_tensors
         heads, flat, scale = grad.shape[:2], grad.flatten(0, 1), q.shape[-1] ** -0.5
