@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip
 PORT   ?= 7860
+WORKERS ?= 2
+PYTEST ?=
 NOTEBOOKS ?= --measured lessons/measured.json lessons solutions
 
 .PHONY: app test test-full parity lessons slides lint bench clean
@@ -17,16 +19,16 @@ app: $(VENV)/.app
 	$(VENV)/bin/python app.py --port $(PORT)
 
 test: lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 test-full: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m full
 
 parity: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -q --parity --durations=0 -W ignore
+	$(VENV)/bin/python -m pytest -q -p no:randomly --parity --durations=0 -W ignore
 
 lessons: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -q -p minidiff.course.budget --nbmake --nbmake-timeout=600 --timeout=0 $(NOTEBOOKS)
+	$(VENV)/bin/python -m pytest -q -p minidiff.course.budget -p no:randomly --nbmake --nbmake-timeout=600 --timeout=0 $(NOTEBOOKS)
 
 slides: $(VENV)/.test
 	$(VENV)/bin/python -m minidiff course slides
