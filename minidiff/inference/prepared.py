@@ -81,7 +81,7 @@ class Prepared:
         k rounds over the B latents: [first of each, second of each, ...].
         """
         plain = Context(context, mask, labels)
-        if self._is_observed() or not self.fits():
+        if self._is_observed(modules_of(self.network)) or not self.fits():
             return plain
         self._refresh()
         layers = () if context is None else self._cached(context, mask)
@@ -92,7 +92,8 @@ class Prepared:
         x's dtype, in the order of the captions."""
         copies, timestep = context.copies(len(x)), timestep.reshape(-1)
         shared = copies == 1 or len(timestep) == 1
-        if context.layers is None or not shared or self._is_observed() or self._wants_gradients(x, context):
+        watched = self._watch.modules if self._watch else modules_of(self.network)
+        if context.layers is None or not shared or self._is_observed(watched) or self._wants_gradients(x, context):
             return self._predict_plainly(x, timestep, context, copies)
         return self._predict(x, timestep, context, copies).to(x.dtype)
 
@@ -106,14 +107,15 @@ class Prepared:
 
     def _refresh(self) -> None:
         if self._watch is None or self._watch.changed(self.network):
-            self._watch = Watch(self.network)
+            watch = Watch(self.network)             # first: what changes from here on is noticed
             self._layout = self._lay_out()
+            self._watch = watch
 
-    def _is_observed(self) -> bool:
+    def _is_observed(self, modules: list[nn.Module]) -> bool:
         """Whether somebody looks at single layers (hooks, a forward replaced), or the network is in training mode."""
         if self.network.training or torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
             return True
-        return any(m._forward_hooks or m._forward_pre_hooks or "forward" in m.__dict__ for m in modules_of(self.network))
+        return any(m._forward_hooks or m._forward_pre_hooks or "forward" in m.__dict__ for m in modules)
 
     def _wants_gradients(self, x: Tensor, context: Context) -> bool:
         given = (x, context.vectors, *self.network.parameters()) if torch.is_grad_enabled() else ()
