@@ -1,7 +1,7 @@
-"""Train `world-vae`: pictures of the drawn world to latents of an eighth of their height and width, and back.
+"""Train `world-vae`: images of the drawn world and of emoji to latents of an eighth of their height and width, and back.
 
-Most of a picture is smooth background that is soon learned. So the first part of the run sees 64-pixel crops round the
-things, four times as many for the same work, and only the last part sees whole pictures.
+The first part of the run sees 64-pixel crops round the things, four times as many for the same work; the second sees whole
+images; in the last a discriminator may join. What is minimised stands in `vae_losses` and `patch_discriminator`.
 """
 
 from __future__ import annotations
@@ -9,117 +9,182 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from minidiff.data.world.scenes import WORLD_VERSION, Render, render, scene_at
-from minidiff.evaluate.metrics import psnr, ssim
+from minidiff.data.emoji.prepare import VERSION as EMOJI_VERSION
+from minidiff.data.emoji.prepare import read_prepared
+from minidiff.data.labelled import Labelled, Pair, keep, kept_world
+from minidiff.data.world.scenes import WORLD_VERSION, render, scene_at
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, Training, fit, mix_seed, recipe
-from minidiff.utils.images import contact_sheet, to_images, to_tensor
+from minidiff.train.patch_discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss, generator_loss
+from minidiff.train.vae_figures import reconstruct, reconstruction_figures, thing_figures
+from minidiff.train.vae_losses import pixel_weights, reconstruction_loss, shrink_alike
+from minidiff.utils.images import contact_sheet, to_tensor
 
 
 @dataclass
 class VAERun(LoopConfig):
     """Train the drawn world's VAE (f8, 4 channels, 128 px)."""
 
+    afterwards: ClassVar[tuple[str, ...]] = ("cache", "emoji", "held")
+
     out: Path = Path("runs/world-vae")
-    steps: int = 3200
+    steps: int = 19_000
     batch: int = 16
-    """Crops per step; in the last part, batch / 4 whole pictures."""
-    lr: float = 8e-3
+    """Crops per step; in the second part, batch / 4 whole images."""
+    lr: float = 6e-3
     optimizer: str = "muon"
-    warmup: int = 100
-    ema: float = 0.998
+    warmup: int = 200
+    ema: float = 0.999
+    workers: int = 0
     channels: tuple[int, ...] = (16, 32, 64, 128)
     layers: int = 1
     groups: int = 8
-    kl: float = 3e-4
+    kl: float = 1e-4
     """Weight of the KL divergence (nats per latent number)."""
-    whole: float = 0.25
-    """Share of the steps, at the end, that see whole pictures."""
+    things: float = 4.0
+    """How much more pixels on things and at their edges count than the backdrop."""
+    edges: float = 0.5
+    """Weight of the error's differences (Sobel)."""
+    equivariance: float = 0.0
+    """Share of the steps that shrink latent and image alike (EQ-VAE)."""
+    whole: float = 0.45
+    """Share of the steps, at the end, that see whole images."""
+    adversarial: float = 0.0
+    """Share of the steps, at the end, in which a patch discriminator judges the output."""
     size: int = 128
     crop: int = 64
+    scenes: int = 24_576
+    """Scenes of the drawn world to learn from; each is drawn once and kept in `cache`."""
+    emoji: Path | None = None
+    """Folder that `minidiff prepare emoji` wrote; the drawn world alone when not given."""
+    emoji_share: float = 0.2
+    """Share of emoji among the images."""
+    cache: Path = Path("runs/cache")
+    """Folder for drawn images (65 kB each)."""
     held: int = 512
-    """Held-out pictures on which the shipped figures are taken (a tenth of them at each validation)."""
+    """Held-out images on which the shipped figures are taken (an eighth of them at each validation)."""
 
 
-def crop_round_a_thing(drawn: Render, size: int, rng: random.Random) -> np.ndarray:
-    """A square of `size` pixels that holds at least a part of one thing."""
-    height = drawn.image.shape[0]
-    x0, y0, x1, y1 = drawn.boxes[rng.randrange(len(drawn.boxes))] * height
-    left = round((x0 + x1 - size) / 2 + rng.uniform(-0.35, 0.35) * size)
-    top = round((y0 + y1 - size) / 2 + rng.uniform(-0.35, 0.35) * size)
-    left, top = (min(max(0, edge), height - size) for edge in (left, top))
-    return drawn.image[top : top + size, left : left + size]
+def crop_round_a_thing(image: np.ndarray, things: np.ndarray, size: int, rng: random.Random) -> Pair:
+    """A square of `size` pixels, of image (H, W, 3) and things (H, W), that holds at least a part of one thing."""
+    height, numbers = len(things), np.unique(things)
+    rows, columns = np.nonzero(things == rng.choice(numbers[numbers > 0].tolist() or [0]))
+    middles = ((x.min() + x.max() + 1) / 2 for x in (rows, columns))
+    top, left = (round(middle - size / 2 + rng.uniform(-0.35, 0.35) * size) for middle in middles)
+    top, left = (min(max(0, edge), height - size) for edge in (top, left))
+    return image[top : top + size, left : left + size], things[top : top + size, left : left + size]
+
+
+def kept_emoji(folder: Path, cache: Path, split: str, size: int) -> Labelled:
+    """The prepared emoji of a split in the form that training reads. Raises EmojiError when there are none."""
+    files = [(image, mask) for _, image, mask in read_prepared(folder, split)]
+
+    def make(index: int) -> Pair:
+        image, mask = (np.asarray(Image.open(path)) for path in files[index])
+        return image, (mask > 127).astype(np.uint8)
+
+    return keep(cache, f"emoji{EMOJI_VERSION}-{split}-{size}", len(files), make)
 
 
 class VAETask(Task):
-    """Absolute and squared error of the reconstruction, plus a little KL divergence."""
+    """Weighted error of the reconstruction, a little KL divergence, and in the last part the discriminator's opinion."""
 
     def __init__(self, config: VAERun) -> None:
         super().__init__()
         torch.manual_seed(config.seed)
         self.config = config
         self.vae = VAE(VAEConfig(config.channels, 4, config.layers, config.groups)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = PatchDiscriminator()
+        self.world = kept_world(config.cache, config.scenes, config.size)
+        self.emoji = kept_emoji(config.emoji, config.cache, "train", config.size) if config.emoji else None
+
+    def begins(self, share: float) -> int:
+        """The step at which the last `share` of the run begins."""
+        return round(self.config.steps * (1 - share))
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng, config = random.Random(mix_seed(seed, index)), self.config
-        if index < config.steps * config.accumulate * self.processes * (1 - config.whole):
-            drawn = [render(scene_at(index * size + k), config.size) for k in range(size)]
-            images = np.stack([crop_round_a_thing(d, config.crop, rng) for d in drawn])
-        else:
-            count = max(1, size // 4)
-            images = np.stack([render(scene_at(index * size + k), config.size).image for k in range(count)])
-        return {"pictures": to_tensor(images[:, :, :: rng.choice((1, -1))])}
+        whole = index >= self.begins(config.whole) * config.accumulate * self.processes
+        pairs = []
+        for _ in range(max(1, size // 4) if whole else size):
+            source = self.emoji if self.emoji and rng.random() < config.emoji_share else self.world
+            pair = source[rng.randrange(len(source))]
+            image, things = pair if whole else crop_round_a_thing(*pair, config.crop, rng)
+            flip = rng.choice((1, -1))
+            pairs.append((image[:, ::flip], things[:, ::flip]))
+        images, things = (np.stack(part) for part in zip(*pairs, strict=True))
+        return {"images": to_tensor(images), "things": torch.from_numpy(things)}
 
-    def pictures_seen(self, training: Training) -> int:
-        """Crops, then a quarter as many whole pictures a step."""
-        config, last = self.config, round(self.config.steps * self.config.whole)
+    def images_seen(self, training: Training) -> int:
+        """Crops, then a quarter as many whole images a step."""
+        config, first = self.config, self.begins(self.config.whole)
         whole = max(1, config.batch // config.accumulate // 4) * config.accumulate
-        return training.processes * ((config.steps - last) * config.batch + last * whole)
+        return training.processes * (first * config.batch + (config.steps - first) * whole)
 
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
-        pictures = batch["pictures"].contiguous(memory_format=torch.channels_last)
-        mean, log_variance = (m.float() for m in self.vae.encode(pictures))
-        output = self.vae.decode(VAE.draw(mean, log_variance, step.generator)).float()
-        error = (output - pictures).abs().mean()
-        squared = (output - pictures).square().mean()
+        config, rng = self.config, random.Random(mix_seed(self.config.seed, step.index))
+        images = batch["images"].contiguous(memory_format=torch.channels_last)
+        mean, log_variance = (m.float() for m in self.vae.encode(images))
+        latent = VAE.draw(mean, log_variance, step.generator)
+        latent, images, things = shrink_alike(latent, images, batch["things"], rng, config.equivariance)
+        output = self.vae.decode(latent).float()
+        error = reconstruction_loss(output, images, pixel_weights(things, config.things), config.edges)
         kl = VAE.kl(mean, log_variance)
-        return error + 2 * squared + self.config.kl * kl, {"mse": squared, "kl": kl}
+        figures = {"mse": (output - images).square().mean(), "kl": kl}
+        loss = error + config.kl * kl
+        if step.index >= self.begins(config.adversarial):
+            played, more = self.play(output, images, error)
+            loss, figures = loss + played, figures | more
+        return loss, figures
+
+    def play(self, output: Tensor, images: Tensor, error: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The adversarial part: what the decoder is told, and what the discriminator learns from the same images."""
+        real, fake = self.discriminator(images).float(), self.discriminator(output.detach()).float()
+        learn = discriminator_loss(real, fake)
+        told = generator_loss(self.discriminator, output).float()
+        weight = adaptive_weight(error, told, self.vae.decoder.conv_out.weight)
+        return weight * told + learn, {"discriminator": learn, "gan": told, "gan_weight": weight}
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
-        count = max(8, self.config.held // 10)
-        images = np.stack([render(scene_at(k, "validation"), self.config.size).image for k in range(count)])
-        output = reconstruct(self.vae, images)
+        count = max(8, self.config.held // 8)
+        figures, images, output = world_figures(self.vae, "validation", count, self.config.size)
+        pairs = [images[:8], output[:8]]
+        if self.config.emoji:
+            more, images, output = emoji_figures(self.vae, self.config, count)
+            figures, pairs = figures | more, [*pairs, images[:8], output[:8]]
         folder.mkdir(parents=True, exist_ok=True)
-        pairs = np.stack([images[:8], output[:8]]).reshape(16, *images.shape[1:])
-        contact_sheet(pairs, 8).save(folder / f"reconstructions-{step:06d}.png")
-        return reconstruction_figures(images, output)
+        contact_sheet(np.concatenate(pairs), 8).save(folder / f"reconstructions-{step:06d}.png")
+        return figures
 
 
-@torch.no_grad()
-def reconstruct(vae: VAE, images: np.ndarray, batch: int = 16) -> np.ndarray:
-    """Encode (mean of the latent) and decode pictures (N, H, W, 3) uint8; returns the same shape and type."""
-    device = next(vae.parameters()).device
-    outputs = []
-    for part in np.array_split(images, max(1, len(images) // batch)):
-        mean, _ = vae.encode(to_tensor(part).to(device))
-        outputs.append(to_images(vae.decode(mean)))
-    return np.concatenate(outputs)
+def world_figures(vae: VAE, split: str, count: int, size: int = 128) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """Figures on the first `count` scenes of a split, their images, and what the VAE makes of them (count, H, W, 3) uint8."""
+    scenes = [scene_at(k, split) for k in range(count)]
+    drawn = [render(scene, size, masks=True) for scene in scenes]
+    images = np.stack([d.image for d in drawn])
+    output = reconstruct(vae, images)
+    return reconstruction_figures(images, output) | thing_figures(scenes, drawn, output), images, output
 
 
-def reconstruction_figures(images: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM over pictures (N, H, W, 3) uint8."""
-    real, made = (to_tensor(x) / 2 + 0.5 for x in (images, output))
-    return {"psnr": float(psnr(made, real).mean()), "ssim": float(ssim(made, real).mean())}
+def emoji_figures(vae: VAE, config: VAERun, count: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """PSNR and SSIM on `count` emoji of concepts that training doesn't show, spread over all of them; else as `world_figures`."""
+    assert config.emoji is not None
+    kept = kept_emoji(config.emoji, config.cache, "test", config.size)
+    images = np.stack([kept[k * len(kept) // count][0] for k in range(min(count, len(kept)))])
+    output = reconstruct(vae, images)
+    return {f"{k}_emoji": v for k, v in reconstruction_figures(images, output).items()}, images, output
 
 
 @torch.no_grad()
 def latent_statistics(vae: VAE, count: int = 1024, size: int = 128) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each latent channel over `count` training pictures."""
+    """Mean and standard deviation of each latent channel over `count` training images."""
     device = next(vae.parameters()).device
     means = []
     for start in range(0, count, 32):
@@ -139,16 +204,17 @@ def train(config: VAERun) -> None:
         return
     training.ema.copy_to(task)
     task.eval()
-    images = np.stack([render(scene_at(k, "test"), config.size).image for k in range(config.held)])
-    figures = reconstruction_figures(images, reconstruct(task.vae, images))
+    figures, _, _ = world_figures(task.vae, "test", config.held, config.size)
+    if config.emoji:
+        figures |= emoji_figures(task.vae, config, config.held)[0]
     mean, std = latent_statistics(task.vae, 2 * config.held, config.size)
-    print(f"held-out renders: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}; latent std {std}")
+    print("held-out images: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()) + f"; latent std {std}")
     zoo.add(
         "world-vae",
         task.vae.state_dict(),
         {"vae": asdict(task.vae.config), "latent_mean": mean, "latent_std": std},
         recipe=recipe("minidiff train world-vae", config),
-        images_seen=task.pictures_seen(training),
+        images_seen=task.images_seen(training),
         world_version=WORLD_VERSION,
         figures=figures,
     )
