@@ -47,6 +47,14 @@ EVALUATE = {
 }
 
 
+PREPARE = {
+    "emoji": (
+        "emoji in four styles with captions in two languages",
+        "minidiff.data.emoji.prepare",
+        "PrepareEmoji",
+        "prepare",
+    ),
+}
 EXPORT = {
     "diffusers": (
         "a text-to-image DiT as a folder that diffusers opens",
@@ -222,6 +230,10 @@ def run_evaluate(argv: Sequence[str]) -> None:
     _run_from("evaluate", EVALUATE, argv)
 
 
+def run_prepare(argv: Sequence[str]) -> None:
+    _run_from("prepare", PREPARE, argv)
+
+
 def run_export(argv: Sequence[str]) -> None:
     _run_from("export", EXPORT, argv)
 
@@ -255,11 +267,12 @@ def _run_from(command: str, table: dict[str, tuple[str, str, str, str]], argv: S
     except ModuleNotFoundError as missing:
         raise UsageError(f"minidiff {command} {argv[0]} needs the module {missing.name}, which is not here.") from None
     config: type[Any] = getattr(room, config_name)
-    getattr(room, function)(parse(config, argv[1:], f"minidiff {command} {argv[0]}"))
+    getattr(room, function)(parse(config, argv[1:], f"minidiff {command} {argv[0]}", getattr(room, "EXAMPLES", "")))
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "sample": ("draw pictures from a sentence", run_sample),
+    "prepare": ("fetch and caption images to train on", run_prepare),
     "train": ("train a model from nothing, or go on after a stop", run_train),
     "evaluate": ("measure a model", run_evaluate),
     "export": ("write a model for other programs", run_export),

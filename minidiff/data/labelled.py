@@ -1,7 +1,7 @@
 """Images kept on disk together with a map that says which thing each pixel belongs to.
 
-Drawing an image takes longer than learning from a crop of it, so the VAE's training draws each image once and reads it many
-times. What it is not: a set of latents (`latent_cache`), nor a list of captions. The drawn world and emoji both come in this form.
+Drawing an image costs time that training needs, so the VAE's training draws each image once and reads it many times. The
+drawn world and emoji both come in this form. What it is not: a set of latents (`latent_cache`), nor a list of captions.
 """
 
 from __future__ import annotations

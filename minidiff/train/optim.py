@@ -59,8 +59,8 @@ class Muon(torch.optim.Optimizer):
 def is_matrix(name: str, weight: nn.Parameter) -> bool:
     """Whether Muon should train it: any matrix or kernel but those whose names tell of an embedding, a table or an end of the
     network. (The DiT's patch kernel and the U-Net's last kernel are not told apart, and were trained so.)"""
-    ends = ("embedding", "table", "proj_out", "logit", "conv_in", "decoder.conv_out", "questions", "quant_conv", "discriminator")
-    return weight.ndim in (2, 4) and not any(word in name for word in ends)
+    ends = ("embedding", "table", "proj_out", "logit", "conv_in", "decoder.conv_out", "questions", "quant_conv")
+    return weight.ndim in (2, 4) and not any(word in name for word in (*ends, "discriminator"))
 
 
 def build_optimizers(

@@ -1,7 +1,7 @@
 """A discriminator that judges patches, and the losses of playing against it: what makes a VAE's edges crisp.
 
-Errors per pixel are least when the decoder blurs what it isn't sure of; a discriminator sees blur. As in VQGAN (Esser et al. 2021),
-but with GroupNorm, which doesn't mix images of a batch. What it is not: the errors per pixel (`vae_losses`).
+Errors per pixel are least when the decoder blurs what it isn't sure of; a discriminator sees blur. As in VQGAN (Esser et al.
+2021), but with GroupNorm, which doesn't mix images of a batch. What it is not: the errors per pixel (`vae_losses`).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(discriminator: nn.Module, output: Tensor) -> Tensor:
-    """What the decoder minimises: less the mean logit of its patches, a scalar. No gradient reaches the discriminator's weights,
-    so both sides may learn from one backward pass."""
+    """What the decoder minimises: minus the mean logit of its patches, a scalar. No gradient reaches the discriminator's
+    weights, so both sides may learn from one backward pass."""
     frozen = {name: weight.detach() for name, weight in discriminator.named_parameters()}
     return -functional_call(discriminator, frozen, (output,)).mean()
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor, most: float = 1.0) -> Tensor:
-    """0.5 |grad of the reconstruction loss| / (|grad of the adversarial loss| + 1e-4), at most `most`: keeps the adversarial part
-    at half the pull of the other (Esser et al. 2021, eq. 7). `last`: weights of the decoder's last layer. A scalar."""
+    """0.5 |grad of the reconstruction loss| / (|grad of the adversarial loss| + 1e-4), at most `most`, a scalar: keeps the
+    adversarial part at half the pull of the other (Esser et al. 2021, eq. 7). `last`: weights of the decoder's last layer."""
     ours, theirs = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial))
     return (0.5 * ours / (theirs + 1e-4)).clamp(max=most).detach()

@@ -1,7 +1,8 @@
 """Train `world-vae`: images of the drawn world and of emoji to latents of an eighth of their height and width, and back.
 
 The first part of the run sees 64-pixel crops round the things, four times as many for the same work; the second sees whole
-images; in the last a discriminator may join. What is minimised stands in `vae_losses` and `patch_discriminator`.
+images; in the last a discriminator and an image tower join. What is minimised stands in `vae_losses`, `patch_discriminator` and
+`perceptual`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from minidiff.data.world.scenes import WORLD_VERSION, render, scene_at
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.train.loop import Batch, LoopConfig, Step, Task, Training, fit, mix_seed, recipe
 from minidiff.train.patch_discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss, generator_loss
+from minidiff.train.perceptual import ImageTower
 from minidiff.train.vae_figures import reconstruct, reconstruction_figures, thing_figures
 from minidiff.train.vae_losses import pixel_weights, reconstruction_loss, shrink_alike
 from minidiff.utils.images import contact_sheet, to_tensor
@@ -35,7 +37,7 @@ class VAERun(LoopConfig):
     afterwards: ClassVar[tuple[str, ...]] = ("cache", "emoji", "held")
 
     out: Path = Path("runs/world-vae")
-    steps: int = 19_000
+    steps: int = 14_000
     batch: int = 16
     """Crops per step; in the second part, batch / 4 whole images."""
     lr: float = 6e-3
@@ -46,7 +48,7 @@ class VAERun(LoopConfig):
     channels: tuple[int, ...] = (16, 32, 64, 128)
     layers: int = 1
     groups: int = 8
-    kl: float = 1e-4
+    kl: float = 2e-4
     """Weight of the KL divergence (nats per latent number)."""
     things: float = 4.0
     """How much more pixels on things and at their edges count than the backdrop."""
@@ -57,13 +59,15 @@ class VAERun(LoopConfig):
     whole: float = 0.45
     """Share of the steps, at the end, that see whole images."""
     adversarial: float = 0.0
-    """Share of the steps, at the end, in which a patch discriminator judges the output."""
+    """Share of the steps, at the end, in which a patch discriminator and the image tower judge the output."""
+    perceptual: float = 0.1
+    """Weight of the image tower's distance there."""
     size: int = 128
     crop: int = 64
     scenes: int = 24_576
     """Scenes of the drawn world to learn from; each is drawn once and kept in `cache`."""
-    emoji: Path | None = None
-    """Folder that `minidiff prepare emoji` wrote; the drawn world alone when not given."""
+    emoji: Path | None = Path("data/emoji")
+    """Folder that `minidiff prepare emoji` wrote; None: the drawn world alone."""
     emoji_share: float = 0.2
     """Share of emoji among the images."""
     cache: Path = Path("runs/cache")
@@ -102,6 +106,7 @@ class VAETask(Task):
         self.config = config
         self.vae = VAE(VAEConfig(config.channels, 4, config.layers, config.groups)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator()
+        self.tower = ImageTower.load() if config.adversarial and config.perceptual else None
         self.world = kept_world(config.cache, config.scenes, config.size)
         self.emoji = kept_emoji(config.emoji, config.cache, "train", config.size) if config.emoji else None
 
@@ -145,19 +150,22 @@ class VAETask(Task):
         return loss, figures
 
     def play(self, output: Tensor, images: Tensor, error: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The adversarial part: what the decoder is told, and what the discriminator learns from the same images."""
+        """The adversarial part: what discriminator and tower tell the decoder, and what the discriminator learns meanwhile."""
         real, fake = self.discriminator(images).float(), self.discriminator(output.detach()).float()
         learn = discriminator_loss(real, fake)
         told = generator_loss(self.discriminator, output).float()
         weight = adaptive_weight(error, told, self.vae.decoder.conv_out.weight)
-        return weight * told + learn, {"discriminator": learn, "gan": told, "gan_weight": weight}
+        seen = self.tower.distance(output, images) if self.tower else torch.zeros(())
+        figures = {"discriminator": learn, "gan": told, "gan_weight": weight, "seen": seen}
+        return weight * told + learn + self.config.perceptual * seen, figures
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
         count = max(8, self.config.held // 8)
         figures, images, output = world_figures(self.vae, "validation", count, self.config.size)
         pairs = [images[:8], output[:8]]
         if self.config.emoji:
-            more, images, output = emoji_figures(self.vae, self.config, count)
+            kept = kept_emoji(self.config.emoji, self.config.cache, "test", self.config.size)
+            more, images, output = emoji_figures(self.vae, kept, count)
             figures, pairs = figures | more, [*pairs, images[:8], output[:8]]
         folder.mkdir(parents=True, exist_ok=True)
         contact_sheet(np.concatenate(pairs), 8).save(folder / f"reconstructions-{step:06d}.png")
@@ -165,7 +173,7 @@ class VAETask(Task):
 
 
 def world_figures(vae: VAE, split: str, count: int, size: int = 128) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Figures on the first `count` scenes of a split, their images, and what the VAE makes of them (count, H, W, 3) uint8."""
+    """Figures on the first `count` scenes of a split, their images, and what the VAE makes of them, (count, H, W, 3) uint8."""
     scenes = [scene_at(k, split) for k in range(count)]
     drawn = [render(scene, size, masks=True) for scene in scenes]
     images = np.stack([d.image for d in drawn])
@@ -173,10 +181,8 @@ def world_figures(vae: VAE, split: str, count: int, size: int = 128) -> tuple[di
     return reconstruction_figures(images, output) | thing_figures(scenes, drawn, output), images, output
 
 
-def emoji_figures(vae: VAE, config: VAERun, count: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """PSNR and SSIM on `count` emoji of concepts that training doesn't show, spread over all of them; else as `world_figures`."""
-    assert config.emoji is not None
-    kept = kept_emoji(config.emoji, config.cache, "test", config.size)
+def emoji_figures(vae: VAE, kept: Labelled, count: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """PSNR and SSIM on `count` emoji, spread over all that are kept; else as `world_figures`."""
     images = np.stack([kept[k * len(kept) // count][0] for k in range(min(count, len(kept)))])
     output = reconstruct(vae, images)
     return {f"{k}_emoji": v for k, v in reconstruction_figures(images, output).items()}, images, output
@@ -206,9 +212,11 @@ def train(config: VAERun) -> None:
     task.eval()
     figures, _, _ = world_figures(task.vae, "test", config.held, config.size)
     if config.emoji:
-        figures |= emoji_figures(task.vae, config, config.held)[0]
+        kept = kept_emoji(config.emoji, config.cache, "test", config.size)
+        figures |= emoji_figures(task.vae, kept, config.held)[0]
     mean, std = latent_statistics(task.vae, 2 * config.held, config.size)
-    print("held-out images: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()) + f"; latent std {std}")
+    said = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    print(f"held-out images: {said}; latent std {std}")
     zoo.add(
         "world-vae",
         task.vae.state_dict(),

@@ -50,8 +50,8 @@ def thing_figures(scenes: list[Scene], drawn: list[Render], output: np.ndarray) 
     drawn: with masks; output (N, H, W, 3) uint8: what the VAE made of them. A mean over nothing is NaN."""
     found: dict[str, list[float]] = {"inside": [], "small": [], "dark": [], "edge": []}
     for scene, one, made in zip(scenes, drawn, output, strict=True):
-        masks = one.masks > 127                                                     # (N, H, W)
-        found["inside"].append(masked_psnr(one.image, made, masks.any(0)))
+        masks: np.ndarray = one.masks > 127                                                     # (N, H, W)
+        found["inside"].append(masked_psnr(one.image, made, np.any(masks, axis=0)))
         for mask, box, group in zip(masks, one.boxes, one.group, strict=True):
             value = masked_psnr(one.image, made, mask)
             traits = {

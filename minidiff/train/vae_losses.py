@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def pixel_weights(things: Tensor, extra: float = 4.0, reach: int = 2) -> Tensor:
-    """How much each pixel counts: 1 on the backdrop and 1 + extra on a thing and up to `reach` pixels round it, then scaled to a
+    """How much each pixel counts: 1 on the backdrop, 1 + extra on a thing and up to `reach` pixels round it, then scaled to a
     mean of 1 per image, so that an image full of things counts no more than another.
 
     things (B, H, W), 0 where there is backdrop; returns (B, 1, H, W) float."""
@@ -53,7 +53,7 @@ def shrink(x: Tensor, factor: float) -> Tensor:
 def shrink_alike(
     latent: Tensor, target: Tensor, things: Tensor, rng: random.Random, share: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale equivariance (EQ-VAE, Kouzelis et al. 2025, eq. 5): with probability `share`, latent and target are shrunk alike, to a
+    """Scale equivariance (EQ-VAE, Kouzelis et al. 2025): with probability `share`, latent and target are shrunk alike, to a
     half or three quarters, so that a shrunk latent must decode to the shrunk image.
 
     latent (B, 4, h, w), target (B, 3, 8h, 8w), things (B, 8h, 8w); h and w multiples of 4. Returns the same three."""

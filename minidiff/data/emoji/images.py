@@ -30,7 +30,7 @@ def draw_svg(svg: str, size: int) -> Image.Image:
     try:
         import resvg_py
     except ImportError:
-        raise EmojiError("Drawing emoji needs resvg: install it with pip install resvg-py.") from None
+        raise EmojiError("Drawing emoji needs resvg: install it with pip install 'minidiff[emoji]'.") from None
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 

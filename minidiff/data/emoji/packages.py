@@ -78,8 +78,7 @@ PACKAGES = (NAMES, DERIVED_NAMES, GROUPS, TWEMOJI, NOTO, FLUENT_FLAT, FLUENT_3D)
 
 def sha512(path: Path) -> str:
     """The hash of a file, in base64 as npm writes it."""
-    with open(path, "rb") as file:
-        return base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
+    return base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
 
 
 def fetch(package: Package, folder: Path) -> Path:

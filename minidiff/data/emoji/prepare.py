@@ -2,7 +2,7 @@
 
     out/train/metadata.jsonl   one line per image: file_name, text, text_vi and what the image shows
     out/train/images/flat/1f34e-plain.png, out/train/masks/flat/1f34e-plain.png, and the same under out/test
-    out/LICENCES.md            who drew and named the emoji, and under which licence
+    out/LICENCES.md            who drew and named the emoji, and under which licence; the texts lie in out/licences
 
 Each emoji appears twice in each style, once on the plain backdrop and once on a drawn one. A stopped call goes on where it was.
 """
@@ -26,11 +26,15 @@ from tqdm import tqdm
 from minidiff.data.emoji.captions import captions
 from minidiff.data.emoji.concepts import Concept, read_concepts
 from minidiff.data.emoji.images import DRAWN, PLAIN, Style, compose, read_styles
-from minidiff.data.emoji.packages import PACKAGES, EmojiError, Package, fetch
+from minidiff.data.emoji.packages import PACKAGES, EmojiError, Package, fetch, members
 from minidiff.utils.files import write_whole
 
 VERSION = 1  # of what is drawn; raise it when the same options would give other images
 SPLITS = ("train", "test")
+EXAMPLES = (
+    "  minidiff prepare emoji --out data/emoji\n"
+    "  minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages"
+)
 
 
 @dataclass
@@ -109,11 +113,22 @@ def metadata(item: Item) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def licences(packages: tuple[Package, ...]) -> str:
-    """What LICENCES.md says."""
-    rows = [f"| {p.name} {p.version} | {p.holder} | {p.licence} |" for p in packages]
-    head = "# Licences\n\nThe images and names here were made from these npm packages:\n\n| package | made by | licence |\n|---|---|---|"
-    return "\n".join([head, *rows, "", "Images were drawn smaller and put on backdrops; nothing else was changed.", ""])
+LICENCES_HEAD = """# Licences
+
+The images and names here were made from these npm packages. Images were scaled and put on backdrops; nothing else was changed.
+
+| package | made by | licence |
+|---|---|---|
+"""
+
+
+def write_licences(tarballs: Mapping[str, Path], packages: tuple[Package, ...], out: Path) -> None:
+    """LICENCES.md, and beside it the text of each licence that a package brings along."""
+    rows = [f"| {p.name} {p.version} | {p.holder} | {p.licence} |\n" for p in packages]
+    write_whole(out / "LICENCES.md", LICENCES_HEAD + "".join(rows))
+    for package in packages:
+        for text in members(tarballs[package.name], "LICENSE", "license").values():
+            write_whole(out / "licences" / f"{package.tarball.removesuffix('.tgz')}.txt", text)
 
 
 def claim_folder(config: PrepareEmoji) -> None:
@@ -136,9 +151,9 @@ def prepare(config: PrepareEmoji, pinned: tuple[Package, ...] = PACKAGES) -> Non
     wanted = items(read_concepts(tarballs), styles)
     draw_items(wanted, styles, config.out, config.size)
     for split in SPLITS:
-        lines = [json.dumps(metadata(item), ensure_ascii=False) for item in wanted if item.concept.split == split]
-        write_whole(config.out / split / "metadata.jsonl", "\n".join(lines) + "\n")
-    write_whole(config.out / "LICENCES.md", licences(pinned))
+        lines = [json.dumps(metadata(item), ensure_ascii=False) + "\n" for item in wanted if item.concept.split == split]
+        write_whole(config.out / split / "metadata.jsonl", "".join(lines))
+    write_licences(tarballs, pinned, config.out)
     concepts = len({item.concept.code for item in wanted})
     print(f"{len(wanted)} images of {concepts} emoji in {len(styles)} styles are in {config.out}")
 
@@ -147,7 +162,8 @@ def read_prepared(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Pa
     """(line of metadata, image file, mask file) of each image that `prepare` wrote. Raises EmojiError if it hasn't."""
     path = folder / split / "metadata.jsonl"
     if not path.exists():
-        raise EmojiError(f"There are no emoji in {folder}: run `minidiff prepare emoji --out {folder}` first.")
+        advice = f"run `minidiff prepare emoji --out {folder}` first, or do without them by --emoji None"
+        raise EmojiError(f"There are no emoji in {folder}: {advice}.")
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         image = folder / split / row["file_name"]
