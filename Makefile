@@ -1,5 +1,5 @@
 # make app    make .venv, install, start the demo on 127.0.0.1:7860
-# make test   make .venv, install what the tests need, run ruff, mypy and every test but the next ones
+# make test   make .venv, install what the tests need, run ruff, mypy, lint-imports and every test but the next ones
 # make test-full  the same installation, then the tests of published models in full size (minutes, gigabytes of memory)
 # make parity  the same installation, then the tests against published implementations, with a table of differences
 # make lessons  the same installation, then every lesson and solution notebook, each within 5 minutes and 3 GB
@@ -34,6 +34,7 @@ slides: $(VENV)/.test
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks

@@ -12,7 +12,7 @@ import functools
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -24,11 +24,12 @@ from torch import Tensor
 
 from minidiff.diffusion.analytic import mixture
 from minidiff.diffusion.prediction import denoiser
-from minidiff.diffusion.samplers import SAMPLERS, run
+from minidiff.diffusion.samplers import SAMPLERS, State, run
 from minidiff.diffusion.schedules import get_schedule
 from minidiff.evaluate.report import table
+from minidiff.inference.fused_sampling import run_fused
 
-BAR = 0.5               # ours over diffusers, at most
+BAR = 0.6               # ours over diffusers, at most
 SHAPE = (1, 4, 64, 64)  # a latent of Stable Diffusion, float32
 RUN = 20                # steps
 
@@ -37,14 +38,14 @@ RUN = 20                # steps
 
 @dataclass(frozen=True)
 class Duel:
-    """One method on both sides: a row of `SAMPLERS` on a path and a grid, and a scheduler with its options."""
+    """One method on both sides: a row of `SAMPLERS` with a schedule and a spacing, and a scheduler with its options."""
 
     sampler: str
     scheduler: str
     options: tuple[tuple[str, Any], ...] = ()
-    path: str = "scaled_linear"
-    kind: str = "eps"
-    grid: str = "trailing"
+    schedule: str = "scaled_linear"
+    prediction_type: str = "eps"
+    spacing: str = "trailing"
 
 
 SDE = (("algorithm_type", "sde-dpmsolver++"),)
@@ -60,13 +61,25 @@ DUELS = {
 }
 
 
-def ours(duel: Duel, x: Tensor, noise: Tensor) -> Callable[[], object]:
-    """A whole run, its grid included, with a network that hands back what it is given."""
-    path = get_schedule(duel.path)
-    model = denoiser(lambda x, timestep: x, path, duel.kind)
+def ours(duel: Duel, x: Tensor, noise: Tensor, how: str) -> Callable[[], object]:
+    """A whole run, the spacing of its times included, with a network that hands back what it is given. how: plain, or fused
+    as the pipelines do it."""
+    schedule = get_schedule(duel.schedule)
+
+    def network(x: Tensor, timestep: Tensor) -> Tensor:
+        return x
+
+    def plain() -> Iterator[State]:
+        model = denoiser(network, schedule, duel.prediction_type)
+        return run(duel.sampler, model, x, schedule, RUN, timesteps=duel.spacing, noise=lambda index: noise)
+
+    def fused() -> Iterator[State]:
+        return run_fused(
+            duel.sampler, network, x, schedule, duel.prediction_type, RUN, timesteps=duel.spacing, noise=lambda index: noise
+        )
 
     def once() -> object:
-        for state in run(duel.sampler, model, x, path, RUN, timesteps=duel.grid, noise=lambda index: noise):
+        for state in fused() if how == "fused" else plain():
             last = state.x
         return last
 
@@ -78,9 +91,9 @@ def theirs(duel: Duel, x: Tensor) -> Callable[[], object]:
     import diffusers
 
     options = dict(duel.options)
-    if duel.path != "flow":
+    if duel.schedule != "flow":
         options |= {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-        options |= {"timestep_spacing": duel.grid}
+        options |= {"timestep_spacing": duel.spacing}
     scheduler = getattr(diffusers, duel.scheduler)(**options)
     scaled = hasattr(scheduler, "scale_model_input")
 
@@ -109,10 +122,10 @@ def in_turns(contestants: Sequence[Callable[[], object]], rounds: int) -> list[f
 
 
 @torch.inference_mode()
-def costs(rounds: int) -> dict[str, tuple[float, float]]:
-    """{method: (ours, diffusers)}, microseconds per step of whole runs, on one thread. Noise is handed to both ready
+def costs(rounds: int) -> dict[str, tuple[float, float, float]]:
+    """{method: (plain, fused, diffusers)}, microseconds per step of whole runs, on one thread. Noise is handed to both ready
     drawn: drawing it costs both the same, and more than the rest. Both are warm; ours remembers the weights of the times
-    it has met, and the first picture along a grid takes some 2 ms longer."""
+    it has met, and the first picture along its times takes some 2 ms longer."""
     x, noise = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -121,8 +134,9 @@ def costs(rounds: int) -> dict[str, tuple[float, float]]:
         for module in ("ddpm", "euler_ancestral_discrete", "dpmsolver_multistep"):
             stack.enter_context(patch(f"diffusers.schedulers.scheduling_{module}.randn_tensor", lambda *_, **__: noise))
         for name, duel in DUELS.items():
-            mine, other = in_turns([ours(duel, x, noise), theirs(duel, x)], rounds)
-            found[name] = (mine / RUN * 1e6, other / RUN * 1e6)
+            seconds = in_turns([ours(duel, x, noise, "plain"), ours(duel, x, noise, "fused"), theirs(duel, x)], rounds)
+            plain, fused, other = (second / RUN * 1e6 for second in seconds)
+            found[name] = (plain, fused, other)
     torch.set_num_threads(threads)
     return found
 
@@ -132,10 +146,11 @@ def show_costs(rounds: int = 101) -> None:
     import diffusers
 
     rows = []
-    for name, (mine, other) in costs(rounds).items():
-        rows.append([name, f"{mine:.0f} µs", f"{other:.0f} µs", f"{mine / other:.2f}", f"<= {BAR}"])
+    for name, (plain, fused, other) in costs(rounds).items():
+        times = [f"{cost:.0f} µs" for cost in (plain, fused, other)]
+        rows.append([name, *times, f"{plain / other:.2f}", f"{fused / other:.2f}", f"<= {BAR}"])
     print(f"a step besides the network: latents {SHAPE} in fp32, {RUN} steps, 1 thread, diffusers {diffusers.__version__}")
-    print(table(["", "ours", "diffusers", "ratio", "bar"], rows))
+    print(table(["", "plain", "fused", "diffusers", "ratio, plain", "ratio, fused", "bar"], rows))
 
 
 # --------------------------------------------------------------------------------------------------- error of a picture

@@ -16,28 +16,30 @@ times = st.floats(0.05, 1)
 
 @settings(deadline=None, max_examples=40)
 @given(
-    path=st.sampled_from(list(SCHEDULES.values())),
+    schedule=st.sampled_from(list(SCHEDULES.values())),
     means=st.lists(st.floats(-2, 2), min_size=1, max_size=4),
     std=st.floats(0.2, 1),
     t=times,
 )
-def test_x0_is_the_mean_of_all_data_that_may_lie_behind_x(path: NoiseSchedule, means: list[float], std: float, t: float) -> None:
+def test_x0_is_the_mean_of_all_data_that_may_lie_behind_x(
+    schedule: NoiseSchedule, means: list[float], std: float, t: float
+) -> None:
     time = torch.tensor(t, dtype=torch.float64)
-    alpha, sigma = path.alpha(time), path.sigma(time)
+    alpha, sigma = schedule.alpha(time), schedule.sigma(time)
     x = torch.linspace(-3, 3, 7, dtype=torch.float64)
     data = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
     prior = sum(torch.exp(-0.5 * ((data - mean) / std) ** 2) for mean in means)
     posterior = prior * torch.exp(-0.5 * ((x[:, None] - alpha * data) / sigma) ** 2)           # (7, 20001)
     expected = (posterior * data).sum(1) / posterior.sum(1)
-    x0, eps = mixture(path, means, std)(x, time)
+    x0, eps = mixture(schedule, means, std)(x, time)
     assert_close(x0, expected, rtol=1e-6, atol=1e-8)
-    assert_close(path.mix(x0, eps, time), x)
+    assert_close(schedule.mix(x0, eps, time), x)
 
 
 @pytest.mark.parametrize("t", [0.0, 1.0])
 def test_it_is_finite_where_there_is_no_noise_and_where_there_is_no_data(t: float) -> None:
-    path, x = get_schedule("flow"), torch.randn(2, 3, 4)
-    x0, eps = mixture(path, [-1, 1], 0.3)(x, torch.tensor(t, dtype=torch.float64))
+    schedule, x = get_schedule("flow"), torch.randn(2, 3, 4)
+    x0, eps = mixture(schedule, [-1, 1], 0.3)(x, torch.tensor(t, dtype=torch.float64))
     assert x0.dtype == torch.float32 and eps.isfinite().all()
     assert_close(x0, x if t == 0 else torch.zeros_like(x))
 

@@ -18,13 +18,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from minidiff.models.class_dit import ClassDiT, ClassDiTConfig, published_config
-from minidiff.pretrained.state_dicts import (
-    from_diffusers_dit,
-    from_original_dit,
-    load_strict,
-    to_diffusers_dit,
-    to_original_dit,
-)
+from minidiff.pretrained.assemble import load_strict
+from minidiff.pretrained.state_dicts import from_diffusers_dit, from_original_dit, to_diffusers_dit, to_original_dit
 
 CONFIG = ClassDiTConfig(sample_size=8, out_channels=8, hidden_size=32, depth=3, heads=4, num_classes=7)
 AS_DIFFUSERS = dataclasses.replace(CONFIG, freq_shift=1.0, mlp_norm_eps=1e-5)
@@ -191,12 +186,22 @@ def test_xl_has_the_names_and_shapes_of_diffusers() -> None:
     assert {name: tensor.shape for name, tensor in to_diffusers_dit(ours.state_dict()).items()} == expected
 
 
+def test_no_device_is_waited_for() -> None:
+    """On a device the program doesn't look at labels, which would make it wait; nor in a graph, where it can't."""
+    model, (x, timestep, label) = shaken(ClassDiT(CONFIG)), inputs()
+    graph = torch.export.export(model, (x, timestep, label)).module()
+    assert_close(graph(x, timestep, label.flip(0)), model(x, timestep, label.flip(0)))
+    with torch.device("meta"):      # any look at a number raises an error
+        out = ClassDiT(CONFIG)(x.to("meta"), timestep.to("meta"), label.to("meta"))
+    assert out.shape == (3, 8, 8, 8)
+
+
 def test_what_does_not_fit_is_said_at_the_door() -> None:
     model = ClassDiT(CONFIG)
     x, timestep, label = inputs()
     with pytest.raises(ValueError, match="multiples of 2"):
         model(x[..., :7], timestep, label)
-    with pytest.raises(ValueError, match="one for each of 3 latents"):
+    with pytest.raises(ValueError, match="for 3 latents; give one each"):
         model(x, timestep, label[:2])
     with pytest.raises(ValueError, match=r"from 0 to 7 \(7: no class\)"):
         model(x, timestep, label + 1)

@@ -25,14 +25,14 @@ from minidiff.models.clip import (
     clip_loss,
     locality,
 )
+from minidiff.pretrained.assemble import load_strict
 from minidiff.pretrained.state_dicts import (
     from_open_clip_clip,
     from_transformers_clip,
-    load_strict,
-    read_weights,
     to_open_clip_clip,
     to_transformers_clip,
 )
+from minidiff.pretrained.weight_file import read_weights
 
 EOS = 5
 TEXT: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "layers": 2, "heads": 2, "intermediate": 32,

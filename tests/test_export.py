@@ -17,9 +17,11 @@ from PIL import Image
 from torch.testing import assert_close
 
 from minidiff.models.vae import VAE, VAEConfig
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
-from minidiff.pretrained import to_diffusers, zoo
-from minidiff.pretrained.to_diffusers import DiffusersExport, export_diffusers
+from minidiff.pipelines import export
+from minidiff.pipelines.export import DiffusersExport, export_diffusers
+from minidiff.pipelines.loading import load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pretrained import zoo
 from minidiff.text.encoders import load_encoder
 
 PROMPT = "a big red star"
@@ -118,7 +120,7 @@ def straight(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The exported folder of a model that predicts flow."""
     folder = tmp_path_factory.mktemp("flow")
     with pytest.MonkeyPatch.context() as patch:
-        changes = {"path": "flow", "kind": "flow"}
+        changes = {"schedule": "flow", "prediction_type": "flow"}
         patch.setenv("MINIDIFF_ZOO", str(zoo_with(folder / "zoo", tiny, "world-flow", changes)))
         export_diffusers(DiffusersExport(folder / "exported", "world-flow"))
     return folder / "exported"
@@ -201,7 +203,7 @@ def test_somebody_else_s_folder_is_left_alone(tmp_path: Path) -> None:
 def test_an_export_that_fails_leaves_nothing_and_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export_diffusers(DiffusersExport(tmp_path / "exported"))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "exported").rglob("*")}
-    monkeypatch.setattr(to_diffusers, "write_text", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+    monkeypatch.setattr(export, "write_text", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
     with pytest.raises(OSError, match="the disk is full"):
         export_diffusers(DiffusersExport(tmp_path / "exported"))
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exported").rglob("*")} == before
@@ -212,17 +214,17 @@ def test_an_export_that_fails_leaves_nothing_and_takes_nothing(tmp_path: Path, m
     ("model", "says"),
     [
         ("world-cat", "no weights called 'world-cat'"),
-        ("world-vae", "holds no network that draws"),
+        ("world-vae", "holds no network that makes images"),
         ("world-unet", "is a UNet, and only text-to-image DiTs"),
         ("world-pixels", "is a LabelUNet"),
-        ("world-flow", "predicts 'v' on the path 'flow'; exported are only"),
-        ("world-eps", "predicts 'eps' on the path 'cosine'"),
+        ("world-flow", "predicts 'v' on the schedule 'flow'; exported are only"),
+        ("world-eps", "predicts 'eps' on the schedule 'cosine'"),
     ],
 )
 def test_models_that_diffusers_could_not_draw_with_are_refused(
     whole_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, says: str
 ) -> None:
-    changes = {"world-flow": {"path": "flow"}, "world-eps": {"kind": "eps"}}
+    changes = {"world-flow": {"schedule": "flow"}, "world-eps": {"prediction_type": "eps"}}
     root = whole_zoo
     if model in changes:
         root = zoo_with(tmp_path / "zoo", whole_zoo, model, changes[model])

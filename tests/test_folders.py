@@ -21,7 +21,8 @@ import minidiff
 from minidiff.models.dit import DiT
 from minidiff.models.unet import UNet
 from minidiff.models.vae import VAE
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pipelines.loading import load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import from_diffusers, hub
 
 PROMPT = "A red ngôi SAO "
@@ -62,7 +63,7 @@ def drawn_by_diffusers(theirs: Any, negative: str, scale: float, seed: int = 3, 
 
 
 def drawn_by_us(ours: TextToImage, negative: str, scale: float, seed: int = 3) -> torch.Tensor:
-    *_, (_, x, _) = ours.sample([PROMPT], [seed], [negative], ours.schedule.sampler, STEPS, scale)
+    *_, (_, x, _) = ours.sample([PROMPT], [seed], [negative], ours.scheduler.sampler, STEPS, scale)
     return (ours.pixels(x) / 2 + 0.5).clamp(0, 1)
 
 
@@ -91,7 +92,7 @@ def test_parts_are_ours_and_speak_as_published(pair: tuple[TextToImage, Any]) ->
     assert_close(ours.latent_std.flatten(), torch.tensor([1 / 0.18215]))
     assert ours.guidance_scale in (7.5, 4.5)
     assert ours.tokenizer.tokens("red")[0] == "red"
-    assert ours.request("a star").sampler == ours.schedule.sampler
+    assert ours.request("a star").sampler == ours.scheduler.sampler
 
 
 @pytest.fixture(scope="module")

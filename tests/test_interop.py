@@ -15,26 +15,25 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from minidiff.pretrained.assemble import load_strict
 from minidiff.pretrained.state_dicts import (
     OLD_VAE,
     OPEN_CLIP,
     ORIGINAL_DIT,
     Layout,
-    State,
     fill,
     from_diffusers_dit,
     from_open_clip_clip,
     from_transformers_clip,
-    load_strict,
     match,
     names_of,
-    read_weights,
     to_diffusers_dit,
     to_open_clip_clip,
     to_ours,
     to_theirs,
     to_transformers_clip,
 )
+from minidiff.pretrained.weight_file import State, read_weights
 
 LAYOUTS = {"original DiT": ORIGINAL_DIT, "open_clip": OPEN_CLIP, "old VAE": OLD_VAE}
 names = st.from_regex(r"\A[a-z][a-z0-9_]{0,6}(\.[a-z0-9_]{1,6}){0,3}\Z")

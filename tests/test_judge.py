@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +17,20 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from minidiff.data.world import corruptions
 from minidiff.data.world.captions import drop_details
-from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, SPLITS, Group, Scene, layout, scene_at
+from minidiff.data.world.layout import layout
+from minidiff.data.world.random_scenes import SPLITS, scene_at
+from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, Group, Scene
 from minidiff.evaluate import reliability
-from minidiff.evaluate.judge import (
-    Detection,
-    Judge,
-    JudgeConfig,
-    Maps,
-    Seen,
-    config_to_dict,
-    decode,
-    features,
-    from_state,
-    load_judge,
-    look,
-    to_batch,
-)
+from minidiff.evaluate.judge import Detection, Seen, decode, features, from_state, load_judge, look, to_batch
 from minidiff.evaluate.verdict import APART, at_place, judge, related
+from minidiff.models.detector import Detector, DetectorConfig, DetectorOutput
 from minidiff.pretrained import zoo
+from minidiff.recipes import world_parts
 from minidiff.train import detector as training
+
+
+def world_config(**widths: int) -> DetectorConfig:
+    return DetectorConfig(SHAPES, COLOURS, SETTINGS, **widths)
 
 
 def truth(scene: Scene) -> Seen:
@@ -144,8 +140,8 @@ def test_between(middle, right):
 # --- the network's maps ---------------------------------------------------------------------------------------------
 
 
-def perfect_maps(batch: training.Examples, config: JudgeConfig) -> Maps:
-    """Maps without any error, made from the targets."""
+def perfect_maps(batch: training.Examples, config: DetectorConfig) -> DetectorOutput:
+    """Output without any error, made from the targets."""
     cells = config.image_size // 8
     heat, nearest, _ = training.heat_map(batch.things, batch.there, cells)
     rows = torch.arange(len(heat))[:, None, None].expand_as(nearest)
@@ -155,7 +151,7 @@ def perfect_maps(batch: training.Examples, config: JudgeConfig) -> Maps:
     kind = torch.nn.functional.one_hot(things[..., 3].long(), len(SHAPES)).movedim(-1, 1) * 30.0
     colour = torch.nn.functional.one_hot(things[..., 4].long(), len(COLOURS)).movedim(-1, 1) * 30.0
     setting = torch.nn.functional.one_hot(batch.setting, len(SETTINGS)) * 30.0
-    return Maps(torch.logit(heat, eps=1e-6), kind, colour, place, setting, torch.zeros(len(heat), 1))
+    return DetectorOutput(torch.logit(heat, eps=1e-6), kind, colour, place, setting, torch.zeros(len(heat), 1))
 
 
 def test_heat_is_a_small_hill_and_the_cells_beside_its_top_learn_too():
@@ -167,7 +163,7 @@ def test_heat_is_a_small_hill_and_the_cells_beside_its_top_learn_too():
 
 
 def test_perfect_maps_decode_to_the_scene_and_cost_almost_nothing():
-    config, first = JudgeConfig(), 77
+    config, first = world_config(), 77
     batch = training.examples(first, 24)
     maps = perfect_maps(batch, config)
     for k, seen in enumerate(decode(maps, config)):
@@ -188,13 +184,13 @@ def test_the_loss_is_computed_where_its_batch_lies():
         batch = training.Examples(torch.zeros(2, 3, 128, 128), torch.zeros(2, 8, 5), there, setting)
         heat, nearest, close = training.heat_map(batch.things, batch.there, 16)
         assert {t.device.type for t in (heat, nearest, close)} == {"cuda"}
-        parts = training.loss(Judge(JudgeConfig())(batch.image), batch)
+        parts = training.loss(Detector(world_config())(batch.image), batch)
         assert {part.device.type for part in parts.values()} == {"cuda"}
 
 
 def test_of_two_maxima_on_one_thing_the_surer_stays():
     things = (thing("star", x=0.50), replace(thing("star", x=0.56), score=0.6), thing("boat", x=0.9))
-    config = JudgeConfig()
+    config = world_config()
     nothing = torch.zeros(1, 8, 5)
     batch = training.Examples(torch.zeros(1), nothing, nothing[..., 0] > 0, torch.zeros(1, dtype=torch.long))
     for k, t in enumerate(things):
@@ -220,16 +216,53 @@ def test_pictures_are_taken_in_any_form():
     for form in (array, torch.from_numpy(array), [Image.fromarray(a) for a in array]):
         x = to_batch(form)
         assert x.shape == (2, 3, 128, 128) and x[:, 0].min() > 0.99 and x[:, 1].max() < 0.01
-    with pytest.raises(ValueError, match="Pictures must be"):
+    with pytest.raises(ValueError, match="Images must be"):
         to_batch(torch.zeros(3, 64, 64))
 
 
+def tiny_judge() -> tuple[dict, dict]:
+    """Configuration and weights, as the zoo gives them."""
+    tiny = Detector(world_config(channels=16, depth=1))
+    return json.loads(json.dumps(asdict(tiny.config))), tiny.state_dict()
+
+
 def test_a_judge_of_another_world_is_refused():
-    tiny = Judge(JudgeConfig(channels=16, depth=1))
-    config = config_to_dict(tiny.config)
-    assert from_state(config, tiny.state_dict()).config == tiny.config
+    config, state = tiny_judge()
+    assert from_state(config, state).config == world_config(channels=16, depth=1)
     with pytest.raises(ValueError, match="other kinds than the world .*unicorn"):
-        from_state(config | {"kinds": [*SHAPES, "unicorn"]}, tiny.state_dict())
+        from_state(config | {"kinds": [*SHAPES, "unicorn"]}, state)
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"depth": 10**9}, "depth is 1000000000, but it must be a whole number from 0 to 256"),
+    ({"channels": 0}, "channels is 0"), ({"channels": "16"}, "channels is '16'"), ({"channels": 32}, "does not fit Detector"),
+    ({"image_size": -1}, "image_size is -1"), ({"image_size": float("nan")}, "image_size is nan"),
+    ({"depth": 2}, "does not fit Detector"), ({"kinds": 3}, "kinds is 3"), ({"kinds": [*SHAPES, 7]}, r"kinds\[18\] is 7"),
+    ({"kinds": [*SHAPES, SHAPES[0]]}, "does not fit Detector"), ({"colours": []}, "other colours"), ({"eye": 1}, "'eye'"),
+])  # fmt: skip
+def test_a_damaged_configuration_is_refused_in_a_sentence(change: dict, sentence: str):
+    config, state = tiny_judge()
+    with pytest.raises(ValueError, match=sentence) as refusal:
+        from_state(config | change, state)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 400
+
+
+def test_damaged_weights_are_refused_in_a_sentence():
+    config, state = tiny_judge()
+    bias = state["head.bias"]
+    less = {k: v for k, v in state.items() if k != "head.bias"}
+    for damaged in ({}, less, {**state, "more": bias}, {**less, "head.bias": bias[:3]}, {**less, "head.bias": bias + 1j}):
+        with pytest.raises(ValueError, match="does not fit Detector") as refusal:
+            from_state(config, damaged)
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(ValueError, match="kinds is missing"):
+        from_state({k: v for k, v in config.items() if k != "kinds"}, state)
+
+
+def test_a_model_that_is_no_judge_is_refused_in_a_sentence(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MINIDIFF_ZOO", str(tiny_zoo))
+    with pytest.raises(ValueError, match="The judge 'world-dit': there is no setting 'dit'"):
+        load_judge("world-dit")
 
 
 # --- faults and training --------------------------------------------------------------------------------------------
@@ -246,23 +279,22 @@ def test_faults_are_small_repeatable_and_there(name):
 def test_training_never_meets_the_renders_kept_for_measuring():
     task = training.JudgeTask(training.JudgeRun(channels=16, depth=1))
     with pytest.raises(ValueError, match="kept for measuring"):
-        task.make_batch(reliability.TEST_FROM // 8, 8, 0)
-    others = sorted(SPLITS.values())
-    assert SPLITS["judge"] == others[-1], "no other split may begin behind the judge's and overlap it"
+        task.make_batch((SPLITS["judge_test"] - SPLITS["judge"]) // 8, 8, 0)
 
 
 def test_a_broken_off_run_goes_on_as_if_unbroken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MINIDIFF_ZOO", str(tmp_path / "zoo"))
+    monkeypatch.setattr(world_parts, "test_scenes", lambda count, first=0: reliability.test_scenes(4))
     small = training.JudgeRun(
-        out=tmp_path / "a", steps=4, batch=2, warmup=2, channels=16, depth=1, precision="no", tested=8
+        out=tmp_path / "a", steps=4, batch=2, warmup=2, channels=16, depth=1, precision="no", tested=8, publish=True
     )
-    monkeypatch.setattr(training, "test_scenes", lambda count, first=0: reliability.test_scenes(4))
-    training.train(small)
-    training.train(replace(small, out=tmp_path / "b", stop_after=2))
-    training.train(replace(small, out=tmp_path / "b"))
-    losses = [[row.split(",")[1] for row in (tmp_path / d / "log.csv").read_text().splitlines()[1:]] for d in "ab"]
-    assert losses[0] == losses[1] and len(losses[0]) == 4
-    assert isinstance(load_judge(), Judge) and zoo.entry("world-judge")["images_seen"] == 8
+    world_parts.train_judge(small)
+    assert isinstance(load_judge(), Detector) and zoo.entry("world-judge")["images_seen"] == 8
+    whole = zoo.load("world-judge")[1]
+    world_parts.train_judge(replace(small, out=tmp_path / "b", stop_after=2))
+    world_parts.train_judge(replace(small, out=tmp_path / "b"))
+    again = zoo.load("world-judge")[1]
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 # --- the shipped judge ----------------------------------------------------------------------------------------------

@@ -24,13 +24,13 @@ def batch(n: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return pred, x0, eps, torch.linspace(0.05, 0.95, n, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("kind", PREDICTION_TYPES)
-@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
-def test_the_loss_is_the_mean_squared_error_to_the_target(path, kind: str) -> None:
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_the_loss_is_the_mean_squared_error_to_the_target(schedule, prediction_type: str) -> None:
     pred, x0, eps, t = batch()
-    loss = diffusion_loss(pred, x0, eps, t, path, kind)
+    loss = diffusion_loss(pred, x0, eps, t, schedule, prediction_type)
     assert loss.dtype == torch.float32
-    assert_close(loss, F.mse_loss(pred, target(path, kind, x0, eps, t)).float())
+    assert_close(loss, F.mse_loss(pred, target(schedule, prediction_type, x0, eps, t)).float())
 
 
 def test_a_perfect_prediction_loses_nothing() -> None:
@@ -59,33 +59,48 @@ def test_a_bfloat16_prediction_is_compared_in_float32() -> None:
     assert_close(loss, expected.detach(), check_dtype=False)
 
 
-@pytest.mark.parametrize("kind", ["eps", "v"])
-def test_min_snr_is_that_of_the_diffusers_training_scripts(kind: str) -> None:
+@pytest.mark.parametrize("prediction_type", ["eps", "v"])
+def test_min_snr_is_that_of_the_diffusers_training_scripts(prediction_type: str) -> None:
     entries = torch.arange(0, 1000, 37)
     snr = compute_snr(DDPMScheduler(1000), entries).double()
-    expected = snr.clamp(max=5.0) / (snr if kind == "eps" else snr + 1)
-    got = min_snr_weight(get_schedule("linear"), kind, (entries.double() + 1) / 1000)
+    expected = snr.clamp(max=5.0) / (snr if prediction_type == "eps" else snr + 1)
+    got = min_snr_weight(get_schedule("linear"), prediction_type, (entries.double() + 1) / 1000)
     assert_close(got, expected, rtol=1e-4, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
-@given(path=st.sampled_from(list(SCHEDULES.values())), kind=st.sampled_from(PREDICTION_TYPES), t=st.floats(0.01, 0.99))
-def test_with_min_snr_every_kind_has_the_same_loss(path, kind: str, t: float) -> None:
+@given(
+    schedule=st.sampled_from(list(SCHEDULES.values())), prediction_type=st.sampled_from(PREDICTION_TYPES),
+    t=st.floats(0.01, 0.99),
+)  # fmt: skip
+def test_with_min_snr_every_kind_has_the_same_loss(schedule, prediction_type: str, t: float) -> None:
     pred, x0, eps, _ = batch(1)
     time = torch.tensor([t], dtype=torch.float64)
-    x = path.mix(x0, eps, time)
-    x0_said, _ = to_x0_eps(path, kind, pred, x, time)
-    snr = (path.alpha(time) / path.sigma(time)) ** 2
+    x = schedule.mix(x0, eps, time)
+    x0_said, _ = to_x0_eps(schedule, prediction_type, pred, x, time)
+    snr = (schedule.alpha(time) / schedule.sigma(time)) ** 2
     expected = snr.clamp(max=5) * (x0_said - x0).square().mean()
-    got = min_snr_weight(path, kind, time) * (pred - target(path, kind, x0, eps, time)).square().mean()
+    error = pred - target(schedule, prediction_type, x0, eps, time)
+    got = min_snr_weight(schedule, prediction_type, time) * error.square().mean()
     assert_close(got, expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("kind", PREDICTION_TYPES)
-@pytest.mark.parametrize("path", SCHEDULES.values(), ids=SCHEDULES)
-def test_min_snr_is_finite_at_the_ends(path, kind: str) -> None:
-    weight = min_snr_weight(path, kind, torch.tensor([0.0, 1.0]))
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_min_snr_is_finite_at_the_ends(schedule, prediction_type: str) -> None:
+    weight = min_snr_weight(schedule, prediction_type, torch.tensor([0.0, 1.0]))
     assert weight.isfinite().all() and (weight >= 0).all()
+
+
+def test_min_snr_stops_a_little_before_the_ends_and_changes_nothing_between() -> None:
+    schedule = get_schedule("cosine")
+    t = torch.tensor([0.0, 1e-4, 2e-4, 1 - 2e-4, 1 - 1e-4, 1.0], dtype=torch.float64)
+    weight = min_snr_weight(schedule, "x0", t)
+    assert_close(weight[:3], torch.full((3,), 5.0, dtype=torch.float64))        # SNR is above 5 there
+    snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
+    assert_close(weight[3:], torch.stack([snr[3], snr[4], snr[4]]))
+    assert_close(min_snr_weight(schedule, "eps", t)[1:3], 5 / snr[1:3])
+    assert min_snr_weight(schedule, "eps", t)[0] == min_snr_weight(schedule, "eps", t)[1]
 
 
 @pytest.mark.parametrize("how", TIME_SAMPLINGS)

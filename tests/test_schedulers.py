@@ -22,7 +22,8 @@ from minidiff.diffusion.guidance import clip_x0
 from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.samplers import run
 from minidiff.diffusion.schedules import get_schedule
-from minidiff.pretrained.scheduler_config import OPTIONS, WholeTimesteps, from_diffusers
+from minidiff.pretrained.scheduler_config import WholeTimesteps, from_diffusers
+from minidiff.pretrained.scheduler_options import OPTIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")      # numpy's, inside diffusers
 

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from minidiff.models.siglip import SigLIP, SigLIPTextConfig, SigLIPVisionConfig, siglip_loss
-from minidiff.pretrained.state_dicts import from_transformers_clip, load_strict, read_weights
+from minidiff.pretrained.assemble import load_strict
+from minidiff.pretrained.state_dicts import from_transformers_clip
+from minidiff.pretrained.weight_file import read_weights
 
 SHAPE: dict[str, Any] = {"hidden_size": 24, "layers": 2, "heads": 3, "intermediate": 40, "projection_dim": 24}
 TEXT = SigLIPTextConfig(**SHAPE, vocab_size=30, max_length=7)

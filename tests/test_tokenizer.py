@@ -88,9 +88,9 @@ def test_no_word_of_any_caption_is_new_to_the_shipped_tokenizer() -> None:
         tables = (grammar.relations, grammar.places, grammar.settings, {"": grammar.between}, {"": grammar.openings})
         words += [way for table in tables for ways in table.values() for way in ways]
         words += [*grammar.spots.values(), grammar.conjunction]
-    for table in (captions.KINDS_VI, captions.COLOURS_VI, captions.SIZES_VI, captions.SIZES_EN):
+    for table in (captions.SHAPES_VI, captions.COLOURS_VI, captions.SIZES_VI, captions.SIZES_EN):
         words += [way for ways in table.values() for way in ways]
-    words += [name for ways in captions.KINDS_EN.values() for pair in ways for name in pair]
+    words += [name for ways in captions.SHAPES_EN.values() for pair in ways for name in pair]
     assert len(words) > 150 and "ở góc trên bên trái" in words
     assert [new for text in words for f in (str, captions.strip_accents) for new in shipped.unknown_words(f(text))] == []
 

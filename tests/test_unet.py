@@ -1,5 +1,5 @@
 """The U-Net gives diffusers' numbers from the same weights, with captions, with labels and with neither, up to Stable
-Diffusion 1.5's size; its shortcuts change the time it takes and nothing else."""
+Diffusion 1.5's size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from doubled import Doubled
 from parity_table import Agree
 from torch import Tensor
 from torch.testing import assert_close
 
-from minidiff.inference.cpu import PackedLinear, PackedSelfAttention
-from minidiff.models.dit import KeysValues
 from minidiff.models.unet import UNet, UNetConfig
 
 SMALL: dict[str, Any] = {"sample_size": 8, "groups": 4, "layers": 1, "channels": (8, 16), "attention": (True, False)}
@@ -158,29 +155,6 @@ def test_one_time_for_all_may_be_given_once() -> None:
     assert_close(model(**{**given, "timestep": torch.tensor(250.0)}), expected)
 
 
-@pytest.mark.parametrize("masked", [True, False])
-@torch.no_grad()
-def test_a_context_gives_what_its_caption_gives(masked: bool) -> None:
-    model = shaken(WITH_CAPTIONS["three levels, more out than in"])
-    given = inputs()
-    expected = model(**given) if masked else model(given["x"], given["timestep"], given["context"])
-    ready = model.prepare_context(given["context"], given["mask"] if masked else None)
-    assert len(ready.blocks) == 7 and all(isinstance(block, KeysValues) for block in ready.blocks)
-    assert_close(model(given["x"], given["timestep"], ready), expected)
-
-
-@pytest.mark.parametrize("shared_time", [True, False])
-@torch.no_grad()
-def test_two_captions_a_latent_in_one_call(shared_time: bool) -> None:
-    model = shaken()
-    x, timestep, context, mask = inputs().values()
-    timestep = timestep[1:2] if shared_time else timestep
-    other, other_mask = context.flip(0) + 1, mask.flip(0)
-    both = model.prepare_context(torch.cat([context, other]), torch.cat([mask, other_mask]))
-    expected = torch.cat([model(x, timestep, context, mask), model(x, timestep, other, other_mask)])
-    assert_close(model(x, timestep, both), expected, rtol=1e-4, atol=1e-5)
-
-
 @torch.no_grad()
 def test_padding_of_a_caption_is_not_seen() -> None:
     model = shaken()
@@ -188,40 +162,6 @@ def test_padding_of_a_caption_is_not_seen() -> None:
     noisy = torch.where(mask[..., None], context, 100.0)
     assert_close(model(x, timestep, noisy, mask), model(x, timestep, context, mask))
     assert not torch.allclose(model(x, timestep, noisy), model(x, timestep, context))
-
-
-@pytest.mark.parametrize("name", ["three levels, more out than in", "labels, attention below"])
-@torch.no_grad()
-def test_a_packed_unet_predicts_the_same(name: str) -> None:
-    config = ALL[name]
-    model, given = shaken(config), inputs(config)
-    expected = model(**given)
-    packed, coarse = model.packed(), model.packed(torch.bfloat16)
-    assert_close(packed(**given), expected, rtol=1e-4, atol=1e-5)
-    out = coarse(**given)
-    assert out.dtype == torch.float32 and 0 < (out - expected).abs().max() < 0.1 * expected.std()
-    if config.context_dim:
-        block = packed.transformers[0].block
-        assert isinstance(block.attn1, PackedSelfAttention) and isinstance(block.ff.net[2], PackedLinear)
-        ready = packed.prepare_context(given["context"], given["mask"])
-        assert_close(packed(given["x"], given["timestep"], ready), expected, rtol=1e-4, atol=1e-5)
-    UNet(config).load_state_dict(model.state_dict(), strict=True)    # the original kept its weights
-
-
-@pytest.mark.parametrize("name", ["attn1.to_q", "attn1.to_out.0", "attn2.to_k", "attn2.to_q", "ff.net.0.proj", "ff.net.2"])
-@torch.no_grad()
-def test_no_shortcut_goes_round_a_layer_put_in_place_of_another(name: str) -> None:
-    wrapped, doubled = shaken(), shaken()
-    parent, leaf = name.rsplit(".", 1)
-    for module in wrapped.transformers:
-        setattr(module.block.get_submodule(parent), leaf, Doubled(module.block.get_submodule(name)))
-    for module in doubled.transformers:
-        for parameter in module.block.get_submodule(name).parameters():
-            parameter.mul_(2)
-    expected = doubled(**inputs())
-    assert not torch.allclose(shaken()(**inputs()), expected)
-    assert_close(wrapped(**inputs()), expected)
-    assert_close(wrapped.packed()(**inputs()), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", [CAPTIONED, PLAIN], ids=["captions", "none"])
@@ -237,15 +177,18 @@ def test_a_new_unet_predicts_zero_its_blocks_add_nothing_and_it_learns(config: U
     assert model.conv_out.weight.grad is not None and model.conv_out.weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("name", ["attention above", "labels, attention below"])
 @torch.no_grad()
-def test_packed_convolutions_run_channels_last() -> None:
-    """The layout in which a CPU predicts fastest, whatever the layout of x."""
-    model, seen = shaken().packed(), []
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d) and module.out_channels > 8:
-            module.register_forward_hook(lambda m, i, out: seen.append(out.stride(1) == 1))
-    model(**inputs())
-    assert len(seen) > 10 and all(seen)
+def test_a_unet_is_one_graph_whatever_its_mask(name: str) -> None:
+    """Nothing in it depends on what the numbers are, as torch.compile(fullgraph=True) and an export need it."""
+    model, given = shaken(ALL[name]), inputs(ALL[name])
+    graph = torch.export.export(model, (), given).module()
+    for _ in range(2):
+        assert_close(graph(**given), model(**given), rtol=1e-4, atol=1e-5)
+        given = {key: torch.ones_like(value) if key == "mask" else value for key, value in given.items()}
+    with torch.device("meta"):      # where numbers cannot be looked at
+        out = UNet(ALL[name])(**{key: value.to("meta") for key, value in given.items()})
+    assert out.shape == given["x"].shape
 
 
 def test_by_default_it_is_stable_diffusions() -> None:
@@ -310,11 +253,9 @@ def test_what_does_not_fit_is_said_at_the_door() -> None:
         (lambda: model(x, timestep), "called with context"),
         (lambda: model(x, timestep, context, mask, torch.zeros(3).long()), "called without labels"),
         (lambda: model(x, timestep, context[:2], mask[:2]), "2 captions for 3 latents"),
-        (lambda: model(x, timestep, model.prepare_context(context[:2], mask[:2])), "2 captions for 3 latents"),
         (lambda: labelled(pixels, timestep), "called with labels"),
-        (lambda: labelled(pixels, timestep, labels=torch.zeros(2).long()), "3 pictures"),
+        (lambda: labelled(pixels, timestep, labels=torch.zeros(2).long()), "3 images"),
         (lambda: labelled(pixels, timestep, context, labels=torch.zeros(3).long()), "called without context"),
-        (lambda: labelled.prepare_context(context, mask), "no cross-attention"),
     ):
         with pytest.raises(ValueError, match=says):
             call()

@@ -9,7 +9,8 @@ from parity_table import Agree
 from torch.distributions import Normal, kl_divergence
 
 from minidiff.models.vae import VAE, VAEConfig
-from minidiff.pretrained.state_dicts import from_old_vae, load_strict
+from minidiff.pretrained.assemble import load_strict
+from minidiff.pretrained.state_dicts import from_old_vae
 
 SHAPES = {
     "ours": VAEConfig((16, 32, 64, 128), 4, 1, 8),
@@ -107,6 +108,6 @@ def test_kl_is_that_of_torch_distributions() -> None:
 
 def test_draws_have_the_mean_and_deviation_asked_for() -> None:
     mean, log_variance = torch.full((20_000,), 3.0), torch.full((20_000,), 2.0).log() * 2
-    draws = VAE.draw(mean, log_variance, torch.Generator().manual_seed(0))
+    draws = VAE.sample(mean, log_variance, torch.Generator().manual_seed(0))
     assert abs(draws.mean() - 3) < 0.05 and abs(draws.std() - 2) < 0.05
-    assert torch.equal(draws, VAE.draw(mean, log_variance, torch.Generator().manual_seed(0)))
+    assert torch.equal(draws, VAE.sample(mean, log_variance, torch.Generator().manual_seed(0)))

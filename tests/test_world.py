@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 import unicodedata
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from minidiff.data.world import captions, scenes
-from minidiff.data.world.drawing import COLOURS
-from minidiff.data.world.scenes import Group, Scene, layout, render, sample_scene, scene_at
+from minidiff.data.world import captions
+from minidiff.data.world.backdrops import SETTINGS as BACKDROPS
+from minidiff.data.world.compositions import held_out, is_held_out, is_unseen
+from minidiff.data.world.layout import Thing, layout, tell_places
+from minidiff.data.world.random_scenes import SPLITS, complete, sample_scene, scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import COLOURS, OPPOSITES, SETTINGS, SHAPES, WORLD_VERSION, Group, Scene, is_ambiguous
 
 
 def many(count: int = 300, split: str = "judge") -> list[Scene]:
@@ -27,17 +33,35 @@ def test_the_same_scene_gives_the_same_picture_and_two_seeds_differ() -> None:
 
 
 def test_splits_never_share_a_scene() -> None:
-    assert not {scene_at(k, "train") for k in range(300)} & {scene_at(k, "test") for k in range(300)}
+    """Each begins a long way before the next one, and scenes are drawn from the split's own seeds."""
+    starts = sorted(SPLITS.values())
+    assert min(later - earlier for earlier, later in pairwise(starts)) >= 1 << 30
+    found = [scene_at(k, split) for split in SPLITS for k in range(100)]
+    assert len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize("setting", scenes.SETTINGS)
-@pytest.mark.parametrize("kind", scenes.KINDS)
+def test_the_world_of_version_1_never_changes() -> None:
+    """The shipped models have learnt it: where things stand, what captions say, and the mean colours of images."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for k in range(40):
+            scene = scene_at(k, split)
+            digest.update(repr([(t.group, round(t.x, 6), round(t.y, 6), round(t.radius, 6)) for t in layout(scene)]).encode())
+            digest.update(" ".join(captions.describe(scene, lang, random.Random(k)) for lang in captions.LANGS).encode())
+    assert WORLD_VERSION == 1 and digest.hexdigest()[:16] == "c3da32393c9a584a"
+    means = np.stack([render(scene_at(k), 64).image.mean(axis=(0, 1)) for k in range(4)])
+    then = [(210.9, 180.7, 150.9), (196.5, 178.7, 166.7), (211.7, 184.7, 181.2), (171.6, 220.1, 185.7)]
+    np.testing.assert_allclose(means, then, atol=0.5)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_every_kind_is_visible_in_every_setting_in_every_colour(kind: str, setting: str) -> None:
     """What is drawn, rim included, differs clearly from the empty setting on an area worth seeing."""
     for colour in COLOURS:
         scene = Scene(setting, (Group(kind, colour, "small", 1, "middle"),), None, 5)
         drawn = render(scene, 64, masks=True)
-        empty = np.asarray(scenes.BACKDROPS[setting](64 * 3, random.Random(5 + 1)).reduce(3))
+        empty = np.asarray(BACKDROPS[setting](64 * 3, random.Random(5 + 1)).reduce(3))
         inside = drawn.masks[0] > 200
         difference = np.abs(drawn.image.astype(int) - empty.astype(int)).max(axis=2)
         assert inside.sum() > 40
@@ -63,7 +87,7 @@ def test_things_stay_inside_apart_and_where_the_scene_says() -> None:
         assert relation_holds(scene, things), scene
 
 
-def relation_holds(scene: Scene, things: list[scenes.Thing]) -> bool:
+def relation_holds(scene: Scene, things: list[Thing]) -> bool:
     """Read from centres alone, in other words than the layout's."""
     middles = [np.mean([(t.x, t.y) for t in things if t.group == k], axis=0) for k in range(len(scene.groups))]
     place = scene.groups[0].place
@@ -82,37 +106,36 @@ def relation_holds(scene: Scene, things: list[scenes.Thing]) -> bool:
 
 def test_training_never_shows_a_held_out_composition() -> None:
     rng = random.Random(0)
-    assert not any(scenes.is_held_out(scene_at(k)) for k in range(500))
-    assert all(scenes.is_held_out(sample_scene(rng, held_out=True)) for _ in range(50))
-    pairs = [scenes.held_out(f"{kind} {colour}") for kind in scenes.KINDS for colour in scenes.COLOURS]
+    assert not any(is_held_out(scene_at(k)) for k in range(500))
+    assert all(is_held_out(sample_scene(rng, held_out=True)) for _ in range(50))
+    pairs = [held_out(f"{kind} {colour}") for kind in SHAPES for colour in COLOURS]
     assert 0.03 < np.mean(pairs) < 0.15
-    for kind in scenes.KINDS:  # and yet every kind is seen in most colours
-        assert sum(scenes.held_out(f"{kind} {colour}") for colour in scenes.COLOURS) <= 3
+    for kind in SHAPES:  # and yet every kind is seen in most colours
+        assert sum(held_out(f"{kind} {colour}") for colour in COLOURS) <= 3
 
 
 def test_a_relation_is_unseen_only_if_it_is_held_out_both_ways_round() -> None:
     """What no training caption says must not be said by one in other words."""
-    turns = {"left": "right", "right": "left", "above": "below", "below": "above"}
-    kinds = [(a, b) for a in scenes.KINDS for b in scenes.KINDS if a != b]
+    kinds = [(a, b) for a in SHAPES for b in SHAPES if a != b]
     found = {(held, turned): 0 for held in (True, False) for turned in (True, False)}
-    for relation, turned in turns.items():
+    for relation, turned in OPPOSITES.items():
         for a, b in kinds:
             claim = Scene(None, (Group(a), Group(b)), relation)
-            held = scenes.held_out(f"{a} {relation} {b}"), scenes.held_out(f"{b} {turned} {a}")
-            assert scenes.is_held_out(claim) == held[0]
-            assert scenes.is_unseen(claim) == all(held)
+            held = held_out(f"{a} {relation} {b}"), held_out(f"{b} {turned} {a}")
+            assert is_held_out(claim) == held[0]
+            assert is_unseen(claim) == all(held)
             found[held] += 1
     assert all(found.values())
-    unseen = next(f"{k} {c}".split() for k in scenes.KINDS for c in scenes.COLOURS if scenes.held_out(f"{k} {c}"))
-    other = next(k for k in scenes.KINDS if not scenes.held_out(f"{k} left {unseen[0]}"))
-    assert scenes.is_unseen(Scene(None, (Group(other), Group(unseen[0], unseen[1])), "left"))  # for its colour
+    unseen = next(f"{k} {c}".split() for k in SHAPES for c in COLOURS if held_out(f"{k} {c}"))
+    other = next(k for k in SHAPES if not held_out(f"{k} left {unseen[0]}"))
+    assert is_unseen(Scene(None, (Group(other), Group(unseen[0], unseen[1])), "left"))  # for its colour
     between = next(c for a, b in kinds for c in [Scene(None, (Group(a), Group(b), Group("car")), "between")]
-                   if a != "car" != b and scenes.held_out(f"{a} between {b}"))  # fmt: skip
-    assert scenes.is_unseen(between)
+                   if a != "car" != b and held_out(f"{a} between {b}"))  # fmt: skip
+    assert is_unseen(between)
 
 
 @pytest.mark.parametrize(
-    ("groups", "relation", "loose"),
+    ("groups", "relation", "ambiguous"),
     [
         ((Group("star"),), None, True),
         ((Group("star", "red", "big", 3),), None, True),
@@ -123,36 +146,36 @@ def test_a_relation_is_unseen_only_if_it_is_held_out_both_ways_round() -> None:
         ((Group("star"), Group("house", place="top")), None, False),
     ],
 )
-def test_a_scene_is_loose_when_nothing_says_where_things_stand(
-    groups: tuple[Group, ...], relation: str | None, loose: bool
+def test_a_scene_is_ambiguous_when_nothing_says_where_things_stand(
+    groups: tuple[Group, ...], relation: str | None, ambiguous: bool
 ) -> None:
-    assert scenes.is_loose(Scene("day", groups, relation)) is loose
+    assert is_ambiguous(Scene("day", groups, relation)) is ambiguous
 
 
-def test_spots_are_told_as_the_picture_has_them() -> None:
+def test_places_are_told_as_the_image_has_them() -> None:
     told = 0
     for scene in many(400):
         claim = replace(scene, relation=None if scene.relation != "between" else scene.relation)
-        answer = scenes.tell_spots(claim, scene)
+        answer = tell_places(claim, scene)
         spots = [group.spot for group in answer.groups if group.spot]
         told += bool(spots)
         assert replace(answer, groups=tuple(replace(group, spot=None) for group in answer.groups)) == claim
         assert len(set(spots)) == len(spots)
         if answer.relation == "between" and spots:  # the first stands between what is left (or top) and right (or bottom)
             assert not answer.groups[0].spot and set(spots) in ({"left", "right"}, {"top", "bottom"})
-        for thing in scenes.layout(scene) if spots else []:
+        for thing in layout(scene) if spots else []:
             spot = answer.groups[thing.group].spot or ""
             assert ("left" in spot) <= (thing.x < 0.4) and ("right" in spot) <= (thing.x > 0.6), (spot, thing)
             assert ("top" in spot) <= (thing.y < 0.4) and ("bottom" in spot) <= (thing.y > 0.6), (spot, thing)
     assert told > 80
 
 
-def test_spots_show_no_composition_that_is_held_out() -> None:
+def test_told_places_show_no_composition_that_is_held_out() -> None:
     shown = set()
     for scene in many(3000):
-        for group in scenes.tell_spots(replace(scene, relation=None), scene).groups:
+        for group in tell_places(replace(scene, relation=None), scene).groups:
             shown |= {f"{group.kind} at {group.spot}"} if group.spot else set()
-    assert len(shown) > 100 and not any(map(scenes.held_out, shown))
+    assert len(shown) > 100 and not any(map(held_out, shown))
 
 
 @pytest.mark.parametrize(
@@ -164,13 +187,13 @@ def test_spots_show_no_composition_that_is_held_out() -> None:
         Scene("day", (Group("star", "red", "small", 2), Group("cat", "red", "big"))),
     ],
 )
-def test_spots_are_not_told_where_nothing_is_open_or_several_are_alike(claim: Scene) -> None:
-    assert scenes.tell_spots(claim, claim) == claim
+def test_places_are_not_told_where_nothing_is_open_or_several_are_alike(claim: Scene) -> None:
+    assert tell_places(claim, claim) == claim
 
 
-def test_sides_are_two_groups_that_look_alike_the_smaller_first() -> None:
+def test_counts_are_two_groups_that_look_alike_the_smaller_first() -> None:
     counts: Counter[tuple[int, ...]] = Counter()
-    for scene in many(400, "sides"):
+    for scene in many(400, "counts"):
         first, second = scene.groups
         assert replace(first, count=second.count) == second and scene.relation in ("left", "right", "above", "below")
         counts[first.count, second.count] += 1
@@ -184,11 +207,11 @@ def test_sides_are_two_groups_that_look_alike_the_smaller_first() -> None:
     assert set(counts) == {(1, 1), (1, 2), (1, 3), (2, 2)} and min(counts.values()) > 20
 
 
-def test_sides_show_no_composition_that_is_held_out() -> None:
+def test_counts_show_no_composition_that_is_held_out() -> None:
     """Nor a held-out number: one car above two cars are three cars."""
-    for scene in many(2000, "sides"):
+    for scene in many(2000, "counts"):
         first, second = scene.groups
-        assert not scenes.is_held_out(scene) and not scenes.held_out(f"{first.count + second.count} x {first.kind}")
+        assert not is_held_out(scene) and not held_out(f"{first.count + second.count} x {first.kind}")
 
 
 def test_masks_and_boxes_cover_the_things() -> None:
@@ -212,7 +235,7 @@ def test_a_claim_cannot_be_drawn_before_it_is_completed() -> None:
     claim = Scene(None, (Group("cat"), Group("cat", "red")), "left")
     with pytest.raises(ValueError, match="complete"):
         render(claim)
-    full = scenes.complete(claim, random.Random(0))
+    full = complete(claim, random.Random(0))
     assert full.groups[0].colour != "red" and full.groups[1].colour == "red"
     render(full)
 
@@ -229,7 +252,7 @@ def test_captions_say_what_the_claim_says_and_nothing_else() -> None:
         assert {c for c in COLOURS if c in english} == {g.colour for g in claim.groups if g.colour}
         vietnamese = captions.phrase(claim, "vi", rng)
         for group in claim.groups:
-            assert any(noun in vietnamese for noun in captions.KINDS_VI[group.kind])
+            assert any(noun in vietnamese for noun in captions.SHAPES_VI[group.kind])
             assert group.colour is None or any(word in vietnamese for word in captions.COLOURS_VI[group.colour])
 
 
@@ -248,23 +271,23 @@ def test_two_groups_of_one_kind_keep_their_colours() -> None:
         assert [group.colour for group in claim.groups] == ["red", "blue"]
 
 
-def test_a_speaker_of_no_talk_says_kinds_counts_and_the_colours_of_twins() -> None:
+def test_without_detail_a_caption_says_kinds_counts_and_the_colours_of_twins() -> None:
     twins = 0
     for scene in many(300):
         kinds = [group.kind for group in scene.groups]
         twins += len(set(kinds)) < len(kinds)
         groups = tuple(Group(g.kind, g.colour if kinds.count(g.kind) > 1 else None, count=g.count) for g in scene.groups)
-        assert captions.drop_details(scene, random.Random(0), talkative=0) == Scene(None, groups, None, scene.seed)
+        assert captions.drop_details(scene, random.Random(0), detail=0) == Scene(None, groups, None, scene.seed)
     assert twins > 5
 
 
-def test_a_speaker_half_as_talkative_says_each_detail_half_as_often() -> None:
+def test_with_half_the_detail_each_is_said_half_as_often() -> None:
     scene = Scene("day", (Group("star", "red", "big", 1, "left"), Group("house", "blue", "small", 1, "top")), "left")
 
-    def said(talkative: float) -> Counter[str]:
+    def said(detail: float) -> Counter[str]:
         counts: Counter[str] = Counter()
         for seed in range(4000):
-            claim = captions.drop_details(scene, random.Random(seed), talkative)
+            claim = captions.drop_details(scene, random.Random(seed), detail)
             first = claim.groups[0]
             details = {"colour": first.colour, "size": first.size, "place": first.place, "relation": claim.relation,
                        "setting": claim.setting}  # fmt: skip

@@ -138,25 +138,27 @@ print("equal:", alone.tobytes() == three[1].tobytes())
 #
 # $$x_t = \alpha_t\, x_0 + \sigma_t\, \epsilon, \qquad \alpha_t = \cos\tfrac{\pi t}{2},\quad \sigma_t = \sin\tfrac{\pi t}{2}$$
 #
+# How much of each there is at which time, $\alpha_t$ and $\sigma_t$, is the **noise schedule**; this one is called *cosine*.
 # Take $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, which is 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
-# %% [markdown] lang="vi" of="995ee574"
+# %% [markdown] lang="vi" of="1d858276"
 # ## 2. Tính tay: một con số và nhiễu
 #
 # Trộn một số $x_0$ với nhiễu $\epsilon$, ở thời điểm $t$ từ 0 (dữ liệu) đến 1 (nhiễu):
 #
 # $$x_t = \alpha_t\, x_0 + \sigma_t\, \epsilon, \qquad \alpha_t = \cos\tfrac{\pi t}{2},\quad \sigma_t = \sin\tfrac{\pi t}{2}$$
 #
-# Lấy $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, tức 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
+# Ở mỗi thời điểm có bao nhiêu dữ liệu, bao nhiêu nhiễu, tức $\alpha_t$ và $\sigma_t$, gọi là **lịch nhiễu (noise schedule)**;
+# lịch này tên là *cosine*. Lấy $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, tức 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
 
 # %%
 from minidiff.diffusion.schedules import get_schedule
 
-path = get_schedule("cosine")
+schedule = get_schedule("cosine")
 x0, eps, t = (torch.tensor(number, dtype=torch.float64) for number in (0.8, -0.4, 2 / 3))
-alpha, sigma = path.alpha(t), path.sigma(t)
+alpha, sigma = schedule.alpha(t), schedule.sigma(t)
 x_t = alpha * x0 + sigma * eps
 print(f"alpha {alpha:.4f}, sigma {sigma:.4f}, x_t {x_t:.4f}")
-assert torch.equal(x_t, path.mix(x0, eps, t))
+assert torch.equal(x_t, schedule.mix(x0, eps, t))
 
 # %% [markdown] lang="en"
 # A picture is the same sum, done for each of its numbers: $x_0$ is `(1, 3, 32, 32)`, and so is $\epsilon$, one die for each
@@ -168,7 +170,8 @@ assert torch.equal(x_t, path.mix(x0, eps, t))
 # (forward process)**, không cần mạng nào cả, và ở $t = 1$ cảnh không còn lại gì.
 
 # %% slide="slide"
-from minidiff.data.world.scenes import render, scene_at
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
 from minidiff.utils.images import to_images, to_tensor
 
 scene = to_tensor(render(scene_at(8), size=32).image[None])                 # (1, 3, 32, 32) in -1..1
@@ -176,7 +179,7 @@ noise = torch.randn(scene.shape, generator=torch.Generator().manual_seed(0))
 
 
 def noised(t, axes):
-    axes.imshow(to_images(path.mix(scene, noise, torch.tensor(t)))[0], interpolation="nearest")
+    axes.imshow(to_images(schedule.mix(scene, noise, torch.tensor(t)))[0], interpolation="nearest")
     axes.axis("off")
 
 
@@ -212,13 +215,13 @@ from minidiff.diffusion.samplers import step
 
 
 def step_back(x0, eps, s):
-    return path.alpha(s) * x0 + path.sigma(s) * eps
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * eps
 
 
 for s in torch.tensor([1 / 3, 0], dtype=torch.float64):
     x_s = step_back(x0, eps, s)
     print(f"s {s:.3f}, x_s {x_s:.4f}")
-    torch.testing.assert_close(x_s, step(path, x0, eps, t, s))
+    torch.testing.assert_close(x_s, step(schedule, x0, eps, t, s))
 
 # %% [markdown] lang="en"
 # That was the library's `step`. Here it is in full; the part with `eta` adds fresh noise on the way, which DDPM wants
@@ -286,9 +289,8 @@ from minidiff.diffusion.prediction import to_x0_eps
 
 like = next(pipe.network.parameters())                                      # its device and dtype
 x_1 = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(42)).to(like)
-context = pipe.network.prepare_context(vectors.to(like), mask)
-v = pipe.network(x_1, torch.tensor([1000.0]).to(like), context)
-x0, eps = to_x0_eps(path, "v", v, x_1, torch.tensor(1.0))
+v = pipe.network(x_1, torch.tensor([1000.0]).to(like), vectors.to(like), mask)
+x0, eps = to_x0_eps(schedule, "v", v, x_1, torch.tensor(1.0))
 print("x_1", tuple(x_1.shape), "v", tuple(v.shape), "x0", tuple(x0.shape))
 torch.testing.assert_close(x0, -v)
 
@@ -570,23 +572,24 @@ show(generate_image(hard, num_images=4, seed=0))
 # và cách chúng nói dối.
 
 # %% [markdown] lang="en"
-# Most of what goes wrong goes wrong where nobody says **where** things stand. Of "a cat left of a house" the network has nothing
-# to decide. Of "a cat and a house" it has to decide, out of noise, what comes to stand where, and often decides twice, or not
-# at all. Large systems therefore have a language model write a short prompt out before they draw: **prompt upsampling** (Betker et
-# al. 2023, DALL-E 3). `generate_image` does the same in small: into a prompt that leaves places open it puts some, which the seed
-# chooses. In the first row the prompt is drawn as it is; in the second, as the titles say.
-# %% [markdown] lang="vi" of="530f1f29"
+# Most mistakes happen when the prompt doesn't say **where** things stand. "A cat left of a house" leaves the network nothing to
+# decide. With "a cat and a house" it has to decide from the noise what stands where, and often it decides twice, or not at all.
+# That is why large systems let a language model write a short prompt out in full before they draw: **prompt expansion** (prompt
+# upsampling in Betker et al. 2023, DALL-E 3). `generate_image` does the same on a small scale: if a prompt leaves places open,
+# it adds some, and the seed chooses which. The first row draws the prompt as it is; the second draws what its titles say.
+# %% [markdown] lang="vi" of="f98b8790"
 # Phần lớn lỗi xảy ra khi không ai nói các vật đứng **ở đâu**. Với "một con mèo bên trái một ngôi nhà", mạng không phải quyết
 # định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và hay quyết định hai lần,
-# hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ: **bổ sung prompt**
-# (prompt upsampling; Betker và cộng sự 2023, DALL-E 3). `generate_image` làm điều tương tự ở quy mô nhỏ: prompt để ngỏ vị trí
-# thì nó thêm vào, do seed chọn. Ở hàng đầu, prompt được vẽ nguyên văn; ở hàng sau, theo câu ghi trên mỗi bức.
+# hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ: **mở rộng prompt**
+# (prompt expansion; Betker và cộng sự 2023, DALL-E 3, gọi là prompt upsampling). `generate_image` làm điều tương tự ở quy mô
+# nhỏ: prompt để ngỏ vị trí thì nó thêm vào, do seed chọn. Hàng đầu vẽ prompt nguyên văn; hàng sau vẽ theo câu ghi trên mỗi bức.
 
 # %%
 vague = "a cat and a house"
-asked = pipe.request(vague, seed=0, num_images=4)
-rows = generate_image(vague, seed=0, num_images=4, upsample=False) + pipe(asked)
-show(rows, titles=[vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expanded_prompt(asked)], columns=4)
+request = pipe.request(vague, seed=0, num_images=4)
+rows = generate_image(vague, seed=0, num_images=4, expand_prompt=False) + pipe(request)
+titles = [vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expanded_prompts(request)]
+show(rows, titles=titles, columns=4)
 
 # %% [markdown] lang="en" slide="slide"
 # ## The map of the course
@@ -618,18 +621,18 @@ show(rows, titles=[vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expand
 #
 # | part | formula, code | shapes |
 # |---|---|---|
-# | mix | $x_t = \alpha_t x_0 + \sigma_t \epsilon$, `path.mix` | all `(B, 4, 16, 16)` |
+# | mix | $x_t = \alpha_t x_0 + \sigma_t \epsilon$, `schedule.mix` | all `(B, 4, 16, 16)` |
 # | text tower | `pipe.encode` | B sentences to `(B, L, 256)`, mask `(B, L)` |
 # | network | $v$ from $x_t, t$, words | `(B, 4, 16, 16)` to the same |
 # | guidance | neg + scale · (words − neg), `combine` | as $x_0$ |
 # | step | $x_s = \alpha_s x_0 + \sigma_s \epsilon$, `step` | as $x_t$ |
 # | VAE | `pipe.pixels` | to `(B, 3, 128, 128)`, -1..1 |
-# %% [markdown] lang="vi" of="fb18a8d8"
+# %% [markdown] lang="vi" of="6868c5cd"
 # ## Tóm tắt
 #
 # | bộ phận | công thức, mã | kích thước |
 # |---|---|---|
-# | trộn | $x_t = \alpha_t x_0 + \sigma_t \epsilon$, `path.mix` | đều là `(B, 4, 16, 16)` |
+# | trộn | $x_t = \alpha_t x_0 + \sigma_t \epsilon$, `schedule.mix` | đều là `(B, 4, 16, 16)` |
 # | tháp văn bản | `pipe.encode` | B câu thành `(B, L, 256)`, mask `(B, L)` |
 # | mạng | $v$ từ $x_t, t$ và lời | `(B, 4, 16, 16)`, ra cùng kích thước |
 # | dẫn hướng (guidance) | neg + scale · (words − neg), `combine` | như $x_0$ |
@@ -701,7 +704,7 @@ from minidiff.course.checks import get_exercise
 from minidiff.diffusion import samplers
 
 pipe = load_pipeline("world-dit", dtype="float32")
-path = pipe.schedule.path
+schedule = pipe.scheduler.schedule
 prompt = "a big red star left of a small blue house at night"
 noise = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(42)).to(pipe.device)
 
@@ -758,11 +761,12 @@ def draw(to_pixels: Callable) -> Tensor:
 payoff(draw, to_pixels, get_exercise("00.1").reference)
 
 # %% [markdown] lang="en" exercise="00.2"
-# A drawing of `n` steps visits times that fall evenly from 1 (all noise) to 0 (all picture). A step leads from one time to
-# the next, so how many times are there? Return them as a float64 tensor. For `n = 4`: 1, 0.75, 0.5, 0.25, 0.
-# %% [markdown] lang="vi" of="2f8bd396"
-# Một lần vẽ `n` bước đi qua các thời điểm giảm đều từ 1 (toàn nhiễu) về 0 (toàn hình). Mỗi bước dẫn từ một thời điểm đến thời
-# điểm kế tiếp, vậy có bao nhiêu thời điểm? Trả về một tensor float64. Với `n = 4`: 1, 0.75, 0.5, 0.25, 0.
+# A drawing of `n` steps visits times that fall evenly from 1 (all noise) to 0 (all picture): its *timesteps*. A step leads
+# from one time to the next, so how many times are there? Return them as a float64 tensor. For `n = 4`: 1, 0.75, 0.5, 0.25, 0.
+# %% [markdown] lang="vi" of="4d912ecb"
+# Một lần vẽ `n` bước đi qua các thời điểm giảm đều từ 1 (toàn nhiễu) về 0 (toàn hình), gọi là các *bước thời gian*
+# (timesteps). Mỗi bước dẫn từ một thời điểm đến thời điểm kế tiếp, vậy có bao nhiêu thời điểm? Trả về một tensor float64. Với
+# `n = 4`: 1, 0.75, 0.5, 0.25, 0.
 
 # %% [markdown] lang="en" role="hints" exercise="00.2"
 # How many posts has a fence of four gaps?
@@ -779,26 +783,26 @@ payoff(draw, to_pixels, get_exercise("00.1").reference)
 
 # %% exercise="00.2"
 #@ solution
-def falling_times(n: int) -> Tensor:
+def uniform_timesteps(n: int) -> Tensor:
     """Times (n + 1,), float64, that fall evenly from 1 to 0."""
     return torch.arange(n, -1, -1, dtype=torch.float64) / n
 
 
 #@ stub
-def falling_times(n: int) -> Tensor:
+def uniform_timesteps(n: int) -> Tensor:
     """Times (n + 1,), float64, that fall evenly from 1 to 0."""
     # 1. count down from n to 0, both included, in float64
     # 2. divide so that the first is 1
     raise NotImplementedError
 
 # %% exercise="00.2" role="payoff"
-def draw(falling_times: Callable) -> Tensor:
+def draw(uniform_timesteps: Callable) -> Tensor:
     denoiser = pipe.denoiser([prompt], [""], 5.0)               # (x, t) -> (x0, eps), guided
-    *_, last = samplers.sample(denoiser, noise, path, falling_times(12))
+    *_, last = samplers.sample(denoiser, noise, schedule, uniform_timesteps(12))
     return pipe.pixels(last.x).cpu()
 
 
-payoff(draw, falling_times, get_exercise("00.2").reference)
+payoff(draw, uniform_timesteps, get_exercise("00.2").reference)
 
 # %% [markdown] lang="en" exercise="00.3"
 # **Debugging.** Somebody drew the starting noise of a whole batch at once, as below. It looks fine, until a user writes: "I
@@ -818,8 +822,8 @@ def broken_noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
 
 
 together, alone = broken_noise([42, 43], (4, 16, 16)), broken_noise([43], (4, 16, 16))
-print("seed 43 in company:", together[1, 0, 0, :4])
-print("seed 43 alone:     ", alone[0, 0, 0, :4])
+print("seed 43 beside 42:", together[1, 0, 0, :4])
+print("seed 43 alone:    ", alone[0, 0, 0, :4])
 
 # %% [markdown] lang="en" role="hints" exercise="00.3"
 # Of the two seeds that `broken_noise` is given, which one does it never look at?
@@ -855,47 +859,47 @@ def start_noise(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
 def draw(start_noise: Callable) -> Tensor:
     x = start_noise([42, 43], pipe.latent_shape).to(pipe.device)
     denoiser = pipe.denoiser([prompt] * 2, [""] * 2, 5.0)
-    *_, last = samplers.run("dpmpp", denoiser, x, path, steps=10)
+    *_, last = samplers.run("dpmpp", denoiser, x, schedule, steps=10)
     return pipe.pixels(last.x).cpu()
 
 
 payoff(draw, start_noise, get_exercise("00.3").reference)
 
 # %% [markdown] lang="en" exercise="00.4"
-# **Wire it.** All parts are there: a `denoiser` that answers `(x, t)` with its guess `(x0, eps)`, a `step` that leads from
-# time `t` to time `s` with `step(x0, eps, t, s)`, the first noise `x`, and falling `times`. Go along the times, ask and step,
-# and return `x` as it stands at the last time. Four lines, and you have a program that draws.
-# %% [markdown] lang="vi" of="a71e12b5"
-# **Lắp ráp.** Mọi bộ phận đã có: `denoiser` trả lời `(x, t)` bằng lời đoán `(x0, eps)`, `step` đi từ thời điểm `t` đến thời
-# điểm `s` bằng `step(x0, eps, t, s)`, nhiễu ban đầu `x`, và các thời điểm giảm dần `times`. Hãy đi dọc các thời điểm, hỏi rồi
-# bước, và trả về `x` ở thời điểm cuối. Bốn dòng, và bạn có một chương trình biết vẽ.
+# **Wire it.** All parts are there: a `denoiser` that takes `(x, t)` and returns its guess `(x0, eps)`, a `step` that leads from
+# time `t` to time `s` with `step(x0, eps, t, s)`, the first noise `x`, and the falling `timesteps`. Go along the timesteps,
+# denoise and step, and return `x` at the last time. Four lines, and you have a program that draws.
+# %% [markdown] lang="vi" of="0a0922ee"
+# **Lắp ráp.** Mọi bộ phận đã có: `denoiser` nhận `(x, t)` và trả về lời đoán `(x0, eps)`, `step` đi từ thời điểm `t` đến thời
+# điểm `s` bằng `step(x0, eps, t, s)`, nhiễu ban đầu `x`, và các bước thời gian (timesteps) giảm dần. Hãy đi dọc các thời điểm
+# đó, khử nhiễu (denoise) rồi bước, và trả về `x` ở thời điểm cuối. Bốn dòng, và bạn có một chương trình biết vẽ.
 
 # %% [markdown] lang="en" role="hints" exercise="00.4"
 # Each step needs two neighbouring times. What are the pairs of 1, 0.5, 0?
 # ---
-# `pairwise(times)` gives the pairs. x is at time t when the denoiser is asked, so tell it t.
+# `pairwise(timesteps)` gives the pairs. x is at time t when the denoiser is asked, so tell it t.
 # ---
 # Within the loop: one line asks the denoiser about x at t, one line sets x to what the step gives. After the loop, return x.
-# %% [markdown] lang="vi" of="3b8e7525"
+# %% [markdown] lang="vi" of="07078971"
 # Mỗi bước cần hai thời điểm kề nhau. Các cặp của 1, 0.5, 0 là gì?
 # ---
-# `pairwise(times)` cho các cặp ấy. Khi hỏi bộ khử nhiễu, x đang ở thời điểm t, nên hãy báo t.
+# `pairwise(timesteps)` cho các cặp ấy. Khi hỏi bộ khử nhiễu, x đang ở thời điểm t, nên hãy báo t.
 # ---
 # Trong vòng lặp: một dòng hỏi bộ khử nhiễu về x ở t, một dòng gán cho x kết quả của bước. Sau vòng lặp, trả về x.
 
 # %% exercise="00.4"
 #@ solution
-def sample_along(denoiser: Callable, step: Callable, x: Tensor, times: Tensor) -> Tensor:
-    """From x (B, ...) at times[0] to x (B, ...) at times[-1]. times: (n + 1,), falling."""
-    for t, s in pairwise(times):
+def sample_along(denoiser: Callable, step: Callable, x: Tensor, timesteps: Tensor) -> Tensor:
+    """From x (B, ...) at timesteps[0] to x (B, ...) at timesteps[-1]. timesteps: (n + 1,), falling."""
+    for t, s in pairwise(timesteps):
         x0, eps = denoiser(x, t)                                # (B, ...) each
         x = step(x0, eps, t, s)                                 # (B, ...) at time s
     return x
 
 
 #@ stub
-def sample_along(denoiser: Callable, step: Callable, x: Tensor, times: Tensor) -> Tensor:
-    """From x (B, ...) at times[0] to x (B, ...) at times[-1]. times: (n + 1,), falling."""
+def sample_along(denoiser: Callable, step: Callable, x: Tensor, timesteps: Tensor) -> Tensor:
+    """From x (B, ...) at timesteps[0] to x (B, ...) at timesteps[-1]. timesteps: (n + 1,), falling."""
     # 1. for each pair of neighbouring times, t and the smaller s:
     # 2.     ask the denoiser about x at time t                 # x0, eps: (B, ...) each
     # 3.     step from t to s                                   # x: (B, ...)
@@ -904,9 +908,10 @@ def sample_along(denoiser: Callable, step: Callable, x: Tensor, times: Tensor) -
 
 # %% exercise="00.4" role="payoff"
 def draw(sample_along: Callable) -> Tensor:
-    times = get_exercise("00.2").reference(20)
+    timesteps = get_exercise("00.2").reference(20)
     prompts = ("a big red star left of a small blue house at night", "một con mèo màu cam trên đồng cỏ")
-    latents = [sample_along(pipe.denoiser([p], [""], 5.0), partial(samplers.step, path), noise, times) for p in prompts]
+    step = partial(samplers.step, schedule)
+    latents = [sample_along(pipe.denoiser([p], [""], 5.0), step, noise, timesteps) for p in prompts]
     return pipe.pixels(torch.cat(latents)).cpu()
 
 

@@ -16,17 +16,18 @@ from einops import rearrange
 from torch import nn
 
 from minidiff import load_pipeline
+from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.schedules import get_schedule
-from minidiff.train.pixels import ANYTHING, KINDS, portraits
+from minidiff.train.pixels import ANYTHING, portraits
 from minidiff.utils.images import to_tensor
 
 plt.rcParams["figure.dpi"] = 72
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 unet = pipe.network.unet
-path = get_schedule("cosine")
+schedule = get_schedule("cosine")
 clean = to_tensor(portraits(18, "validation"))          # (18, 3, 32, 32), one of each kind
-CAT = KINDS.index("cat")
+CAT = SHAPES.index("cat")
 # %% slide="sub"
 @torch.no_grad()
 def guess(x, t, label):
@@ -35,19 +36,19 @@ def guess(x, t, label):
     def network(x, timestep):
         return unet(x, timestep, labels=torch.tensor([label]))
 
-    return denoiser(network, path, "v")(x, torch.tensor(t))[0]
+    return denoiser(network, schedule, "v")(x, torch.tensor(t))[0]
 
 
 eps = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 levels = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0]
-noisy = [path.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
+noisy = [schedule.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
 guesses = [guess(x, t, CAT) for x, t in zip(noisy, levels, strict=True)]
 show(torch.cat(noisy + guesses), titles=[f"t = {t}" for t in levels], columns=6)
 # %% [markdown] lang="en"
 # Two things ask for an explanation. How can a stack of convolutions find a cat that we can no longer see? And why does its answer turn **soft** on the right, instead of just being some other sharp cat?
 #
 # The network is `world-pixels`, shipped with the course: 2.7 million weights, 32 × 32 pixels, 18 kinds of things. The picture is one that it never saw in training. At the end of this lesson you'll have rebuilt its parts. (`denoiser` turns what the network says into a picture; lesson 03 builds it.)
-# %% [markdown] lang="vi" of="4c694412"
+# %% [markdown] lang="vi" of="d343e2f5"
 # Có hai điều cần giải thích. Làm sao một chồng phép tích chập tìm ra con mèo mà mắt ta không còn thấy? Và vì sao càng sang phải câu trả lời càng **nhòe**, chứ không đơn giản là một con mèo sắc nét khác?
 #
 # Mạng ở đây là `world-pixels`, đi kèm khóa học: 2.7 triệu trọng số, 32 × 32 điểm ảnh, 18 loại đồ vật. Bức tranh này nó chưa từng thấy khi huấn luyện. Cuối bài, bạn sẽ tự dựng lại được các bộ phận của nó. (`denoiser` đổi lời của mạng thành một bức tranh; bài 03 sẽ dựng nó.)
@@ -116,14 +117,14 @@ show(torch.cat(noisy + guesses), titles=[f"t = {t}" for t in levels], columns=6)
 #
 # Với $\alpha = 0.8$, $\sigma = 0.6$, $x_0 = 0.5$, $\varepsilon = -1$: $\;x = 0.4 - 0.6 = -0.2$.
 # %% [markdown] lang="en"
-# The network sees $-0.2$ and should say $0.5$. How $\alpha$ and $\sigma$ depend on $t$ is lesson 02; here $t = 0$ is clean and $t = 1$ is all noise.
-# %% [markdown] lang="vi" of="020a1f04"
-# Mạng thấy $-0.2$ và phải nói ra $0.5$. Bài 02 sẽ bàn $\alpha$ và $\sigma$ phụ thuộc vào $t$ ra sao; ở đây $t = 0$ là sạch và $t = 1$ là toàn nhiễu.
+# The network sees $-0.2$ and should say $0.5$. How $\alpha$ and $\sigma$ depend on $t$, the noise schedule, is lesson 02; here $t = 0$ is clean and $t = 1$ is all noise.
+# %% [markdown] lang="vi" of="9c0504e8"
+# Mạng thấy $-0.2$ và phải nói ra $0.5$. $\alpha$ và $\sigma$ phụ thuộc vào $t$ ra sao, tức lịch nhiễu (noise schedule), là chuyện của bài 02; ở đây $t = 0$ là sạch và $t = 1$ là toàn nhiễu.
 # %%
 x0, t = clean[CAT : CAT + 1], torch.tensor(0.5)         # (1, 3, 32, 32), ()
-alpha, sigma = path.alpha(t), path.sigma(t)
+alpha, sigma = schedule.alpha(t), schedule.sigma(t)
 x = alpha * x0 + sigma * eps                            # (1, 3, 32, 32)
-torch.testing.assert_close(x, path.mix(x0, eps, t))
+torch.testing.assert_close(x, schedule.mix(x0, eps, t))
 print(f"alpha {alpha:.3f}  sigma {sigma:.3f}  alpha² + sigma² {alpha**2 + sigma**2:.3f}")
 # %% [markdown] lang="en" slide="slide"
 # ## 2. A convolution sees three pixels
@@ -272,7 +273,7 @@ def train(network, t=0.5, batch=16):
     network, optimizer = network.to(device), torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(steps):
         x0 = data[torch.randint(len(data), (batch,), generator=generator)]          # (B, 3, 32, 32)
-        x = path.mix(x0, torch.randn(x0.shape, generator=generator), torch.tensor(t))
+        x = schedule.mix(x0, torch.randn(x0.shape, generator=generator), torch.tensor(t))
         loss = (network(x.to(device)) - x0.to(device)).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -302,8 +303,8 @@ plt.ylabel("loss")
 plt.legend()
 plt.show()
 # %% slide="sub"
-chosen = clean[[KINDS.index(kind) for kind in ("star", "cat", "house", "boat", "flower", "umbrella")]]
-x = path.mix(chosen, torch.randn(chosen.shape, generator=torch.Generator().manual_seed(1)), torch.tensor(0.5))
+chosen = clean[[SHAPES.index(name) for name in ("star", "cat", "house", "boat", "flower", "umbrella")]]
+x = schedule.mix(chosen, torch.randn(chosen.shape, generator=torch.Generator().manual_seed(1)), torch.tensor(0.5))
 with torch.no_grad():
     rows = [network(x) for network in networks.values()]
 show(torch.cat([x, *rows]), columns=6)
@@ -472,26 +473,26 @@ plt.show()
 # Chỉ quanh 500 bức tranh mới sạch: nó tin lời ta. Báo sai về phía nào thì cũng còn nhiễu, nhưng không giống nhau, như các hình cho thấy. (Một mạng không bao giờ được báo giờ vẫn có thể học cách tự đoán mức nhiễu từ ảnh; mạng này thì không cần.)
 # %%
 @torch.no_grad()
-def told(x, t, timestep, label=CAT):
-    """x (1, 3, 32, 32) at level t, and what the network is told: its guess, (1, 3, 32, 32)."""
+def guess_at(timestep, x, t, label=CAT):
+    """The network's guess (1, 3, 32, 32) at x (1, 3, 32, 32) of noise level t, when it is given this timestep."""
     v = unet(x, torch.tensor([float(timestep)]), labels=torch.tensor([label]))
-    return path.alpha(t) * x - path.sigma(t) * v
+    return schedule.alpha(t) * x - schedule.sigma(t) * v
 
 
 t = torch.tensor(0.5)
-x = path.mix(clean[CAT : CAT + 1], eps, t)
+x = schedule.mix(clean[CAT : CAT + 1], eps, t)
 
 
-def draw_told(timestep, axis):
-    picture = told(x, t, timestep)[0].clamp(-1, 1)
+def draw_guess(timestep, axis):
+    picture = guess_at(timestep, x, t)[0].clamp(-1, 1)
     axis.imshow(picture.permute(1, 2, 0) / 2 + 0.5)
     axis.set_axis_off()
 
 
-slider(draw_told, "timestep", [100, 350, 500, 900])
+slider(draw_guess, "timestep", [100, 350, 500, 900])
 # %% [markdown] lang="en"
 # The noise is worth a second look. Told too much (900), the network takes away too little, and part of the noise stays. Told too little (100), it takes away too much: the noise comes back with its **colours reversed**, and the cat is pale. Compare two dots of colour. (`alpha * x - sigma * v` is what `denoiser` does for this network; with what lesson 03 says about $v$ you can work out why.)
-# %% [markdown] lang="vi" of="8144a361"
+# %% [markdown] lang="vi" of="f8067518"
 # Lớp nhiễu đáng nhìn lại lần nữa. Báo quá nhiều (900), mạng xóa quá ít, và một phần nhiễu còn lại. Báo quá ít (100), nó xóa quá tay: nhiễu quay lại với **màu bị đảo ngược**, còn con mèo thì nhợt đi. Hãy so thử vài chấm màu. (`alpha * x - sigma * v` chính là việc `denoiser` làm cho mạng này; với những gì bài 03 nói về $v$, bạn sẽ tự suy ra được vì sao.)
 # %% [markdown] lang="en" role="pitfall" slide="slide"
 # ### Pitfall: the clock that stands still
@@ -500,43 +501,45 @@ slider(draw_told, "timestep", [100, 350, 500, 900])
 #
 # **Cause.** The network was trained with times from 0 to 1000, and somebody calls it with $t$ between 0 and 1. To the clocks that is always the first second of the day.
 #
-# **Cure.** `path.timestep(t)`. And look at the numbers that go in: print `timestep.min(), timestep.max()` once.
-# %% [markdown] lang="vi" of="ef72a432"
+# **Cure.** `schedule.timestep(t)`. And look at the numbers that go in: print `timestep.min(), timestep.max()` once.
+# %% [markdown] lang="vi" of="3b6dc893"
 # ### Bẫy: chiếc đồng hồ đứng yên
 #
 # **Triệu chứng.** Mọi thứ vẫn chạy, kích thước khớp, không một lời cảnh báo; nhưng ảnh ra nhiễu chẳng kém lúc vào, ảnh càng nhiễu càng tệ.
 #
 # **Nguyên nhân.** Mạng được huấn luyện với thời gian từ 0 đến 1000, còn ai đó lại gọi nó với $t$ từ 0 đến 1. Với những chiếc đồng hồ kia, lúc nào cũng là giây đầu tiên trong ngày.
 #
-# **Cách chữa.** `path.timestep(t)`. Và hãy nhìn các con số đưa vào: in `timestep.min(), timestep.max()` một lần.
+# **Cách chữa.** `schedule.timestep(t)`. Và hãy nhìn các con số đưa vào: in `timestep.min(), timestep.max()` một lần.
 # %%
 levels = [0.1, 0.3, 0.5, 0.8]
-rows = [path.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
-right = [told(x, torch.tensor(t), path.timestep(torch.tensor(t))) for x, t in zip(rows, levels, strict=True)]
-wrong = [told(x, torch.tensor(t), t) for x, t in zip(rows, levels, strict=True)]
+rows = [schedule.mix(clean[CAT : CAT + 1], eps, torch.tensor(t)) for t in levels]
+times = torch.tensor(levels)
+right = [guess_at(schedule.timestep(t), x, t) for x, t in zip(rows, times, strict=True)]
+wrong = [guess_at(t, x, t) for x, t in zip(rows, times, strict=True)]
 show(torch.cat(right + wrong), titles=[f"{1000 * t:.0f}" for t in levels] + [f"{t}" for t in levels], columns=8)
 # %% [markdown] lang="en"
 # ## 8. The whole U
 #
-# Now every part is in your hands. The library's `UNet` puts them together: per level one residual block down, two up, each up-block fed with **its own features and one skip, side by side**; in the middle two blocks with attention between them.
+# Now every part is in your hands. The library's `UNet` puts them together: on each level one residual block down (`DownBlock`) and two up (`UpBlock`), each of the two fed with **its own features and one skip, side by side**; in the middle (`MidBlock`) two residual blocks with attention between them.
 #
 # Attention lets every position look at every other; here it works on the small 8 × 8 maps only. We build it in lesson 07.
-# %% [markdown] lang="vi" of="0818cf19"
+# %% [markdown] lang="vi" of="5d0a9e1b"
 # ## 8. Toàn bộ chữ U
 #
-# Giờ bạn đã nắm mọi bộ phận. `UNet` của thư viện ráp chúng lại: mỗi tầng một khối phần dư khi xuống, hai khối khi lên, mỗi khối đi lên nhận **đặc trưng của chính nó và một kết nối tắt, đặt cạnh nhau**; ở giữa là hai khối, xen giữa là cơ chế chú ý (attention).
+# Giờ bạn đã nắm mọi bộ phận. `UNet` của thư viện ráp chúng lại: mỗi tầng một khối phần dư khi xuống (`DownBlock`), hai khối khi lên (`UpBlock`), mỗi khối khi lên nhận **đặc trưng của chính nó và một kết nối tắt, đặt cạnh nhau**; ở giữa (`MidBlock`) là hai khối phần dư, xen giữa là cơ chế chú ý (attention).
 #
 # Cơ chế chú ý cho mỗi vị trí nhìn mọi vị trí khác; ở đây nó chỉ làm việc trên các bản đồ nhỏ 8 × 8. Ta sẽ dựng nó ở bài 07.
 # %%
-from minidiff.models.unet import UNet
+from minidiff.models.unet import UNet, UpBlock
 
 source(UNet.forward)
+source(UpBlock.forward)
 # %% [markdown] lang="en" role="think"
-# `skips` is a list: the way down appends, the way up pops. The network has three levels. How many skips are there, and which of them does the very last up-block get?
+# `skips` is a list: the way down adds to its end, the way up takes from its end. The network has three levels. How many skips are there, and which of them does the very last residual block on the way up get?
 # ---
-# Six: one from the first convolution, one from the residual block of each of three levels, one from each of two halvings. The last up-block gets the first skip that was made, from `conv_in`: last in, first out. Exercise 01.4 is about what happens otherwise.
-# %% [markdown] lang="vi" of="4c6fe8c6"
-# `skips` là một danh sách: đường xuống thêm vào, đường lên lấy ra. Mạng có ba tầng. Có bao nhiêu kết nối tắt, và khối đi lên cuối cùng nhận cái nào?
+# Six: one from the first convolution, one from the residual block of each of three levels, one from each of two halvings. The last residual block on the way up gets the first skip that was made, from `conv_in`: last in, first out. Exercise 01.4 is about what happens otherwise.
+# %% [markdown] lang="vi" of="d0af4349"
+# `skips` là một danh sách: đường xuống thêm vào cuối, đường lên lấy ra từ cuối. Mạng có ba tầng. Có bao nhiêu kết nối tắt, và khối đi lên cuối cùng nhận cái nào?
 # ---
 # Sáu: một từ phép tích chập đầu tiên, ba từ khối phần dư của ba tầng, hai từ hai lần thu nhỏ. Khối đi lên cuối cùng nhận cái được tạo ra đầu tiên, từ `conv_in`: vào sau, ra trước. Bài tập 01.4 cho thấy nếu làm khác thì sao.
 # %% [markdown] lang="en"
@@ -574,7 +577,7 @@ show(torch.cat(pictures), titles=[f"{side} {len(m)} x {len(m)}" for side, m in z
 labels = torch.arange(6)
 fields = {}
 for t in (0.1, 0.3, 0.5, 0.7, 0.9):
-    x = path.mix(clean[:6], torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2)), torch.tensor(t))
+    x = schedule.mix(clean[:6], torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(2)), torch.tensor(t))
     fields[f"t = {t}"] = seen(lambda x, t=t: unet(x, torch.tensor([1000 * t]), labels=labels), x)
 draw_fields(fields)
 # %% [markdown] lang="en" role="notes"
@@ -615,13 +618,13 @@ draw_fields(fields)
 # Nhiễu không nói lên điều gì, nên câu trả lời tốt nhất là trung bình của mọi ngôi sao, trung bình của mọi con mèo, và trung bình của mọi bức tranh. Ô tiếp theo tính các trung bình này từ 540 bức vẽ rồi đặt lời đoán của mạng bên dưới.
 # %% slide="slide"
 many = to_tensor(portraits(540))                                                    # (540, 3, 32, 32), kind n % 18
-asked = {"star": KINDS.index("star"), "cat": CAT, "tree": KINDS.index("tree"), "anything": ANYTHING}
-groups = [many if label == ANYTHING else many[label::18] for label in asked.values()]
+wanted = {"star": SHAPES.index("star"), "cat": CAT, "tree": SHAPES.index("tree"), "anything": ANYTHING}
+groups = [many if label == ANYTHING else many[label::18] for label in wanted.values()]
 means = torch.stack([group.mean(dim=0) for group in groups])                        # (4, 3, 32, 32)
-shots = torch.cat([guess(eps, 1.0, label) for label in asked.values()])             # (4, 3, 32, 32)
-show(torch.cat([means, shots]), titles=[f"mean: {name}" for name in asked] + ["one guess, t = 1"] * 4, columns=4)
+shots = torch.cat([guess(eps, 1.0, label) for label in wanted.values()])             # (4, 3, 32, 32)
+show(torch.cat([means, shots]), titles=[f"mean: {name}" for name in wanted] + ["one guess, t = 1"] * 4, columns=4)
 
-for name, group, mean, shot in zip(asked, groups, means, shots, strict=True):
+for name, group, mean, shot in zip(wanted, groups, means, shots, strict=True):
     spread = (group - mean).square().mean().sqrt()
     print(f"{name:9} from a picture to the mean {spread:.2f}, from the guess to the mean {(shot - mean).square().mean().sqrt():.2f}")
 # %% [markdown] lang="en"
@@ -699,18 +702,28 @@ from torch import Tensor, nn
 from minidiff import load_pipeline
 from minidiff.course.checks.lesson01 import down_path, forward_with, reference_up, up_levels
 from minidiff.course.notebook import source
+from minidiff.data.world.scenes import SHAPES
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import denoiser
+from minidiff.diffusion.samplers import run
 from minidiff.models import unet as unet_file
 from minidiff.models.unet import UNet
 from minidiff.nn import embeddings
 from minidiff.nn.blocks import ResBlock
 
-pipe = load_pipeline("world-pixels", device="cpu", dtype="float32", batch=4)
+pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
+unet, schedule = pipe.network.unet, pipe.scheduler.schedule
+labels = torch.tensor([SHAPES.index(name) for name in ("star", "cat", "house", "boat")])
+both = torch.cat([labels, torch.full_like(labels, len(SHAPES))])                    # (8,): the last four say nothing
+noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
+@torch.inference_mode()
 def pictures() -> Tensor:
-    """(4, 3, 32, 32), drawn by the shipped network in 8 steps."""
-    *_, (_, drawn, _) = pipe.sample(["star", "cat", "house", "boat"], [0, 1, 2, 3], [""] * 4, steps=8, guidance_scale=2.0)
-    return drawn
+    """(4, 3, 32, 32), drawn by the shipped network in 8 steps, guided as lesson 05 explains."""
+    pair = denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, "v")
+    *_, last = run("dpmpp_2m", cfg(pair, 2.0), noise, schedule, steps=8)
+    return last.x
 # %% [markdown] lang="en" exercise="01.1"
 # Write the sinusoids of section 7: $\omega_k = \texttt{max\_period}^{-k/\text{half}}$, the angles $t \cdot \omega_k$, all cosines, then all sines. One line each is enough.
 # %% [markdown] lang="vi" of="deaa3cf8"
@@ -879,9 +892,9 @@ def draw(function):
 
 payoff(draw, up_path, reference_up)
 # %% [markdown] lang="en" exercise="01.5"
-# The last one wires the system: the whole forward pass of a U-Net that is told a time and a label. `unet` has `config.channels`, `time_embedding` (the two linear layers), `class_embedding`, `mid_block` with two layers, `conv_norm_out` and `conv_out`. Use your own `timestep_embedding` and `up_path`, and from the first cell `down_path(unet, x, time)` and `up_levels(unet, time)`.
-# %% [markdown] lang="vi" of="12292def"
-# Bài cuối nối cả hệ thống: toàn bộ lượt truyền xuôi của một U-Net được báo thời gian và nhãn. `unet` có `config.channels`, `time_embedding` (hai lớp tuyến tính tạo vector nhúng), `class_embedding`, `mid_block` gồm hai lớp, `conv_norm_out` và `conv_out`. Hãy dùng `timestep_embedding` và `up_path` bạn đã viết, cùng `down_path(unet, x, time)` và `up_levels(unet, time)` từ ô đầu tiên.
+# The last one wires the system: the whole forward pass of a U-Net with a time and a label. `unet` has `config.channels`, `time_embedding` (the two linear layers), `class_embedding`, `mid_block(h, time)`, `conv_norm_out` and `conv_out`. Use your own `timestep_embedding` and `up_path`, and from the first cell `down_path(unet, x, time)` and `up_levels(unet, time)`.
+# %% [markdown] lang="vi" of="422d8931"
+# Bài cuối nối cả hệ thống: toàn bộ lượt truyền xuôi của một U-Net có thời gian và nhãn. `unet` có `config.channels`, `time_embedding` (hai lớp tuyến tính tạo vector nhúng), `class_embedding`, `mid_block(h, time)`, `conv_norm_out` và `conv_out`. Hãy dùng `timestep_embedding` và `up_path` bạn đã viết, cùng `down_path(unet, x, time)` và `up_levels(unet, time)` từ ô đầu tiên.
 # %% exercise="01.5"
 def unet_forward(unet: UNet, x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
     """x (B, 3, H, W), timestep (B or 1,) in 0..1000, labels (B,) int64 to a prediction (B, 3, H, W) of x's dtype."""
@@ -889,15 +902,14 @@ def unet_forward(unet: UNet, x: Tensor, timestep: Tensor, labels: Tensor) -> Ten
     sinusoids = timestep_embedding(timestep, unet.config.channels[0]).to(x.dtype)   # (B, C)
     time = unet.time_embedding(sinusoids) + unet.class_embedding(labels)            # (B, 4 C)
     h, skips = down_path(unet, x, time)
-    for k in range(2):
-        h = unet.mid_block.layer(k, h, time, iter(()))                              # no captions here
+    h = unet.mid_block(h, time)                                                     # (B, C', h, w)
     h = up_path(h, skips, up_levels(unet, time))                                    # (B, C, H, W)
     return unet.conv_out(F.silu(unet.conv_norm_out(h)))                             # (B, 3, H, W)
     #@ stub
     # 1. sinusoids (B, C) of x's dtype, where C is unet.config.channels[0]
     # 2. time (B, 4 C): through time_embedding, plus the label's vector
     # 3. down_path gives h and skips
-    # 4. the middle: h = unet.mid_block.layer(k, h, time, iter(())) for k = 0 and 1 (iter(()): no captions here)
+    # 4. the middle, mid_block, which needs the time too
     # 5. up_path, with up_levels(unet, time)
     # 6. conv_norm_out, SiLU, conv_out
     raise NotImplementedError

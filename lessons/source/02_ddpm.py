@@ -26,7 +26,8 @@ pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 denoiser = pipe.denoiser(["star", "house"], ["", ""], 2.0)
 dice = torch.Generator().manual_seed(0)
 opening = [torch.randn(2, 3, 32, 32, generator=dice) for _ in range(51)]    # the start, and the noise of 50 steps
-states = list(samplers.run("ddpm", denoiser, opening[0], pipe.schedule.path, 50, noise=lambda k: opening[k + 1]))
+schedule = pipe.scheduler.schedule
+states = list(samplers.run("ddpm", denoiser, opening[0], schedule, 50, noise=lambda k: opening[k + 1]))
 some = [states[k] for k in (0, 8, 16, 24, 32, 40, 45, 49)]
 show(torch.cat([s.x for s in some]).unflatten(0, (8, 2)).transpose(0, 1).flatten(0, 1), columns=8)
 
@@ -195,30 +196,31 @@ plt.show()
 # `cosine` (Nichol & Dhariwal 2021) it is at step 500. The right-hand plot is the same as a ratio of data to noise. Which
 # schedule is better, and for whom, lesson 03 measures.
 #
-# The library holds such a table as a *path*, with time from 0 to 1 in place of steps. Mind the names, three alphas go round:
+# In the library such a table is a `NoiseSchedule`, with time from 0 to 1 instead of steps. Mind the names: there are three alphas.
 #
 # | in papers | meaning | in the library |
 # |---|---|---|
 # | $\alpha_t = 1 - \beta_t$ | variance kept by **one step** | (not needed) |
-# | $\bar\alpha_t$ | variance kept by **all steps** up to $t$ | `path.alpha(t) ** 2` |
-# | $\sqrt{\bar\alpha_t},\ \sqrt{1 - \bar\alpha_t}$ | what $x_0$ and $\epsilon$ are **multiplied** by | `path.alpha(t)`, `path.sigma(t)` |
-# %% [markdown] lang="vi" of="87ddb59c"
+# | $\bar\alpha_t$ | variance kept by **all steps** up to $t$ | `schedule.alpha(t) ** 2` |
+# | $\sqrt{\bar\alpha_t},\ \sqrt{1 - \bar\alpha_t}$ | what $x_0$ and $\epsilon$ are **multiplied** by | `schedule.alpha(t)`, `schedule.sigma(t)` |
+# %% [markdown] lang="vi" of="ad222b86"
 # Với `linear`, đến bước 260 đã mất nửa phương sai của dữ liệu, và một phần ba số bước cuối trông như nhiễu thuần; với `cosine`
 # (Nichol & Dhariwal 2021) thì phải đến bước 500. Hình bên phải là cùng điều đó, viết thành tỉ số dữ liệu trên nhiễu. Lịch nào tốt
 # hơn, và tốt cho ai, bài 03 sẽ đo.
 #
-# Thư viện giữ bảng này dưới dạng *path*, với thời gian từ 0 đến 1 thay cho số bước. Hãy để ý tên gọi, có tới ba alpha:
+# Trong thư viện, một bảng như thế là một `NoiseSchedule`, với thời gian từ 0 đến 1 thay cho số bước. Hãy để ý tên gọi: có tới ba
+# alpha.
 #
 # | trong bài báo | ý nghĩa | trong thư viện |
 # |---|---|---|
 # | $\alpha_t = 1 - \beta_t$ | phương sai còn lại sau **một bước** | (không cần) |
-# | $\bar\alpha_t$ | phương sai còn lại sau **mọi bước** đến $t$ | `path.alpha(t) ** 2` |
-# | $\sqrt{\bar\alpha_t},\ \sqrt{1 - \bar\alpha_t}$ | số **nhân** với $x_0$ và $\epsilon$ | `path.alpha(t)`, `path.sigma(t)` |
+# | $\bar\alpha_t$ | phương sai còn lại sau **mọi bước** đến $t$ | `schedule.alpha(t) ** 2` |
+# | $\sqrt{\bar\alpha_t},\ \sqrt{1 - \bar\alpha_t}$ | số **nhân** với $x_0$ và $\epsilon$ | `schedule.alpha(t)`, `schedule.sigma(t)` |
 
 # %%
-path = get_schedule("linear")
+schedule = get_schedule("linear")
 steps = torch.arange(1001, dtype=torch.float64)
-torch.testing.assert_close(path.alpha(steps / 1000) ** 2, linear)
+torch.testing.assert_close(schedule.alpha(steps / 1000) ** 2, linear)
 source(linear_betas)
 
 # %% [markdown] lang="en" slide="slide"
@@ -277,12 +279,12 @@ def sunk(t, ax):
 slider(sunk, "t", [0, 100, 250, 450, 700, 1000])
 
 # %% [markdown] lang="en"
-# In the library this line is called `mix`, and it is the same for every path:
-# %% [markdown] lang="vi" of="08775cd8"
-# Trong thư viện, dòng này tên là `mix`, và giống nhau với mọi path:
+# In the library this line is called `mix`, and it is the same for every noise schedule:
+# %% [markdown] lang="vi" of="a99274a6"
+# Trong thư viện, dòng này tên là `mix`, và giống nhau với mọi lịch nhiễu (noise schedule):
 
 # %%
-torch.testing.assert_close(q_sample(pictures, eps, t, linear), path.mix(pictures, eps, t.double() / 1000))
+torch.testing.assert_close(q_sample(pictures, eps, t, linear), schedule.mix(pictures, eps, t.double() / 1000))
 source(NoiseSchedule.mix)
 
 # %% [markdown] lang="en" slide="slide"
@@ -367,8 +369,8 @@ print(ancestral_step(torch.tensor(3.08), torch.tensor(5.0), by_hand[2], by_hand[
 # %%
 x0, x, noise = torch.randn(3, 5, 2, dtype=torch.float64).unbind()                       # (5, 2) each
 t, s = torch.tensor([0.50, 0.48], dtype=torch.float64)                                  # steps 500 and 480
-eps = (x - path.alpha(t) * x0) / path.sigma(t)
-theirs = samplers.step(path, x0, eps, t, s, eta=1.0, noise=noise)
+eps = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
+theirs = samplers.step(schedule, x0, eps, t, s, eta=1.0, noise=noise)
 torch.testing.assert_close(ancestral_step(x, x0, linear[500], linear[480], noise), theirs)
 source(samplers.step)
 
@@ -440,7 +442,7 @@ def lazy(x, t):
 t = torch.randint(1, 1001, (18,), generator=torch.Generator().manual_seed(0))
 eps = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
 mine = ddpm_loss(lazy, pictures, t, eps, linear)
-torch.testing.assert_close(mine, diffusion_loss(lazy(pictures, t), pictures, eps, t / 1000, path, "eps"))
+torch.testing.assert_close(mine, diffusion_loss(lazy(pictures, t), pictures, eps, t / 1000, schedule, "eps"))
 print(f"{mine:.2f}")
 source(diffusion_loss)
 
@@ -522,8 +524,8 @@ plt.show()
 
 # %% [markdown] lang="en"
 # From 1 it falls at once, then crawls, and the noise of single steps hides the progress: always look at a running mean.
-# Whether the network is any good the curve does not say. For that we have to sample.
-# %% [markdown] lang="vi" of="47fa0aa3"
+# The curve doesn't tell whether the network is any good. To find out, we have to sample.
+# %% [markdown] lang="vi" of="d1dc9494"
 # Từ 1 nó tụt xuống ngay, rồi bò chậm dần, và dao động của từng bước che mất tiến bộ: hãy luôn nhìn trung bình trượt. Mạng có tốt
 # hay không thì đường này không nói được. Muốn biết phải lấy mẫu.
 
@@ -576,14 +578,14 @@ scatter([film[1000 - t] for t in moments], [f"t = {t}" for t in moments])
 # Half of the time nothing seems to happen, as the curve of `linear` said. Then the cloud contracts on the heart. The points
 # were never told to spread over all of it: that they do is the work of the fresh noise.
 #
-# The library's loop is the same. It takes a list of times instead of a table; here with 20 steps, the same start and the
-# same noise:
-# %% [markdown] lang="vi" of="fb8933b3"
+# The library's loop is the same. It takes a list of times, the *timesteps*, instead of a table; here with 20 steps, the same
+# start and the same noise:
+# %% [markdown] lang="vi" of="9b07ed40"
 # Suốt nửa thời gian dường như chẳng có gì xảy ra, đúng như đường cong của `linear` đã báo. Rồi đám mây co lại về trái tim. Không
 # ai bảo các điểm phải trải khắp trái tim: chúng làm vậy là nhờ nhiễu mới.
 #
-# Vòng lặp của thư viện cũng thế. Nó nhận danh sách thời điểm thay cho bảng; dưới đây là 20 bước, cùng điểm xuất phát và cùng
-# nhiễu:
+# Vòng lặp của thư viện cũng thế. Nó nhận danh sách các thời điểm, gọi là *các bước thời gian* (timesteps), thay cho bảng; dưới
+# đây là 20 bước, cùng điểm xuất phát và cùng nhiễu:
 
 # %%
 from minidiff.diffusion.prediction import denoiser as as_denoiser
@@ -593,18 +595,20 @@ coarse, start = linear.float()[::50], torch.randn(800, 2)                   # (2
 guess, kept = guess_x0(points, linear.float()), [torch.randn(800, 2) for _ in range(21)]
 *_, mine = sample_ddpm(lambda x, t: guess(x, 50 * t), start, coarse, lambda t: kept[t])
 
-theirs = as_denoiser(lambda x, timestep: points(x, timestep + 1), path, "eps")   # published tables leave out step 0
+theirs = as_denoiser(lambda x, timestep: points(x, timestep + 1), schedule, "eps")  # published tables leave out step 0
 with torch.no_grad():
-    *_, last = samplers.sample(theirs, start, path, uniform(path, 20), eta=1.0, noise=lambda k: kept[20 - k])
+    *_, last = samplers.sample(theirs, start, schedule, uniform(schedule, 20), eta=1.0, noise=lambda k: kept[20 - k])
 torch.testing.assert_close(mine, last.x, rtol=0, atol=1e-3)
 source(samplers.sample)
 
 # %% [markdown] lang="en"
 # One trap on the way: published tables begin with the first *noisy* step, so networks made for them are told $t - 1$. Off by
-# one in 1000 is invisible in a picture, which is why it lives on in so much code. The library's `path.timestep` knows.
-# %% [markdown] lang="vi" of="57d92803"
+# one in 1000 is invisible in a picture, which is why it lives on in so much code. The library's `schedule.timestep` takes care
+# of it.
+# %% [markdown] lang="vi" of="32e07e7d"
 # Một cái bẫy dọc đường: các bảng đã công bố bắt đầu từ bước *có nhiễu* đầu tiên, nên mạng làm cho chúng được báo $t - 1$. Lệch
-# một trong 1000 thì nhìn ảnh không thấy, vì thế lỗi này sống dai trong rất nhiều mã nguồn. `path.timestep` của thư viện biết điều đó.
+# một trong 1000 thì nhìn ảnh không thấy, vì thế lỗi này sống dai trong rất nhiều mã nguồn. `schedule.timestep` của thư viện đã lo
+# việc đó.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 8. Break it on purpose
@@ -778,7 +782,7 @@ show(torch.cat([hearts[:8], x]).cpu(), titles=["data"] * 8 + ["drawn"] * 8, colu
 # Việc nó được dạy *v* chứ không phải $\epsilon$ được giấu bên trong (bài 03); việc nó biết "star" cũng vậy (bài 05).
 
 # %% slide="fragment"
-fifty = pipe.schedule.path.alpha(torch.arange(51, dtype=torch.float64) / 50) ** 2       # (51,)
+fifty = pipe.scheduler.schedule.alpha(torch.arange(51, dtype=torch.float64) / 50) ** 2  # (51,)
 guesses = []
 
 
@@ -888,6 +892,7 @@ from torch import Tensor
 
 from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
+from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion import samplers
 from minidiff.diffusion.prediction import to_x0_eps
 from minidiff.diffusion.schedules import per_example
@@ -895,8 +900,8 @@ from minidiff.train.pixels import portraits
 from minidiff.utils.images import to_tensor
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
-path = pipe.schedule.path                                       # cosine: alpha(t)**2 is alpha_bar at time t in 0..1
-alpha_bar = path.alpha(torch.arange(31) / 30) ** 2              # (31,): T = 30 steps
+schedule = pipe.scheduler.schedule                              # cosine: alpha(t)**2 is alpha_bar at time t in 0..1
+alpha_bar = schedule.alpha(torch.arange(31) / 30) ** 2          # (31,): T = 30 steps
 dice = torch.Generator().manual_seed(1)
 noises = [torch.randn(2, 3, 32, 32, generator=dice) for _ in range(31)]
 
@@ -948,9 +953,9 @@ def alpha_bars(betas: Tensor) -> Tensor:
 # %% exercise="02.1" role="payoff"
 def draw(alpha_bars: Callable) -> Tensor:
     table = alpha_bars(1 - alpha_bar[1:] / alpha_bar[:-1])      # (31,) from 30 betas
-    times = path.time((table / (1 - table)).log() / 2).double().flip(0)
+    timesteps = schedule.time((table / (1 - table)).log() / 2).double().flip(0)
     denoiser = pipe.denoiser(["star", "house"], ["", ""], 2.0)
-    *_, last = samplers.sample(denoiser, noises[0], path, times, eta=1.0, noise=lambda k: noises[k + 1])
+    *_, last = samplers.sample(denoiser, noises[0], schedule, timesteps, eta=1.0, noise=lambda k: noises[k + 1])
     return last.x
 
 
@@ -1002,9 +1007,9 @@ def q_sample(x0: Tensor, eps: Tensor, t: Tensor, alpha_bar: Tensor) -> Tensor:
 def draw(q_sample: Callable) -> Tensor:
     x0 = to_tensor(portraits(6))[[3, 4]]                        # (2, 3, 32, 32)
     sunk = q_sample(x0, noises[0], torch.tensor([21, 21]), alpha_bar)
-    times = torch.arange(21, -1, -1, dtype=torch.float64) / 30
+    timesteps = torch.arange(21, -1, -1, dtype=torch.float64) / 30
     denoiser = pipe.denoiser(["star", "heart"], ["", ""], 2.0)
-    *_, last = samplers.sample(denoiser, sunk, path, times, eta=1.0, noise=lambda k: noises[k + 1])
+    *_, last = samplers.sample(denoiser, sunk, schedule, timesteps, eta=1.0, noise=lambda k: noises[k + 1])
     return torch.cat([sunk, last.x])
 
 
@@ -1061,16 +1066,18 @@ def draw(ddpm_loss: Callable) -> Tensor:
     t = torch.tensor([12, 16, 20, 24])                          # every portrait at four steps
     eps = torch.cat([noises[0], noises[1]])                     # (4, 3, 32, 32)
 
-    def told(name: str) -> Callable:
-        label = pipe.tokenizer.encode([name])[0][0].expand(4)   # (4,)
+    def network_for(name: str) -> Callable:
+        labels = torch.full((4,), SHAPES.index(name))           # (4,)
 
         def network(x: Tensor, t: Tensor) -> Tensor:
-            v = pipe.network(x, path.timestep(t / 30), label)   # it predicts v, of which lesson 03 makes eps
-            return to_x0_eps(path, pipe.kind, v, x, t / 30)[1]
+            v = pipe.network.unet(x, schedule.timestep(t / 30), labels=labels)      # lesson 03 makes eps of v
+            return to_x0_eps(schedule, pipe.prediction_type, v, x, t / 30)[1]
         return network
 
     with torch.no_grad():
-        losses = torch.stack([torch.stack([ddpm_loss(told(n), x.expand(4, -1, -1, -1), t, eps, alpha_bar) for n in names]) for x in x0])
+        networks = [network_for(name) for name in names]
+        rows = [[ddpm_loss(network, x.expand(4, -1, -1, -1), t, eps, alpha_bar) for network in networks] for x in x0]
+        losses = torch.stack([torch.stack(row) for row in rows])    # (4, 4)
     bright = (losses - losses.amin(1, keepdim=True)) / (losses.amax(1, keepdim=True) - losses.amin(1, keepdim=True))
     tiles = (2 * bright - 1).repeat_interleave(32, 0).repeat_interleave(32, 1).expand(3, -1, -1)     # (3, 128, 128)
     return torch.cat([torch.cat(list(x0), dim=1), tiles], dim=2)[None]                              # (1, 3, 128, 160)

@@ -1,42 +1,46 @@
-"""Lesson 03: the four things a network may be asked for, how much each time counts, and the averaged weights; measured."""
+"""Lesson 03: the four prediction types of a network, how much each time counts, and the averaged weights; measured."""
 
 # %% [markdown] lang="en" slide="slide"
 # # 03 What to predict
 #
-# One network, one seed, one sampler, four runs. Between them a single word was changed: the *kind* of thing that the sampler
-# takes the network's answer for. Only one of the four words is the one it was trained with. Which? And why are the other
-# three wrong in such different ways: black, noise, and almost right?
-# %% [markdown] lang="vi" of="51478fc9"
+# One network, one seed, one sampler, four runs. A single word differs between them: the *prediction type*, which tells the
+# sampler what the network's answer means. Only one of the four words is the one it was trained with. Which? And why are the
+# other three wrong in such different ways: black, noise, and almost right?
+# %% [markdown] lang="vi" of="54106560"
 # # 03 Dự đoán cái gì
 #
-# Một mạng, một seed, một bộ lấy mẫu (sampler), bốn lần chạy. Giữa các lần chỉ đổi đúng một từ: *kiểu* (kind) mà bộ lấy mẫu
-# gán cho câu trả lời của mạng. Chỉ một trong bốn từ là từ đã dùng khi huấn luyện. Từ nào? Và vì sao ba từ kia sai theo ba cách
-# khác hẳn nhau: đen kịt, toàn nhiễu, và gần đúng?
+# Một mạng, một seed, một bộ lấy mẫu (sampler), bốn lần chạy. Giữa các lần chỉ đổi đúng một từ: *kiểu dự đoán* (prediction
+# type), cho bộ lấy mẫu biết câu trả lời của mạng mang nghĩa gì. Chỉ một trong bốn từ là từ đã dùng khi huấn luyện. Từ nào? Và
+# vì sao ba từ kia sai theo ba cách khác hẳn nhau: đen kịt, toàn nhiễu, và gần đúng?
 
 # %% slide="sub"
 import matplotlib.pyplot as plt
 import torch
 
 from minidiff import load_pipeline
+from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion.prediction import PREDICTION_TYPES, denoiser
 from minidiff.diffusion.samplers import sample
 from minidiff.diffusion.schedules import get_schedule
 from minidiff.diffusion.timesteps import uniform
-from minidiff.train.pixels import PREDICTION_TYPES as THINGS
 
 pipe = load_pipeline("world-pixels", dtype="float32")
-path = get_schedule("cosine")                                           # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
-labels = torch.tensor([THINGS.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
+schedule = get_schedule("cosine")                                       # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
+labels = torch.tensor([SHAPES.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
 noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
 
 
 @torch.no_grad()
 def network(x, timestep):
-    return pipe.network(x, timestep, labels)                        # (4, 3, 32, 32)
+    return pipe.network.unet(x, timestep, labels=labels)            # (4, 3, 32, 32)
 
 
-runs = {kind: list(sample(denoiser(network, path, kind), noise, path, uniform(path, 12))) for kind in PREDICTION_TYPES}
-show([x for kind in PREDICTION_TYPES for x in runs[kind][-1].x[:2]], titles=["?"] * 8)
+runs = {}
+for prediction_type in PREDICTION_TYPES:
+    model = denoiser(network, schedule, prediction_type)
+    runs[prediction_type] = list(sample(model, noise, schedule, uniform(schedule, 12)))
+ends = [x for states in runs.values() for x in states[-1].x[:2]]        # two pictures of each run
+show(ends, titles=["?"] * 8)
 
 # %% [markdown] lang="en" role="notes"
 # Don't tell. Ask for guesses, and let the room describe each of the wrong pairs in one word; the pitfall near the end of the
@@ -49,14 +53,14 @@ show([x for kind in PREDICTION_TYPES for x in runs[kind][-1].x[:2]], titles=["?"
 # 07 Words in the U-Net → 08 VAE → 09 DiT → 10 Few steps → 11 LoRA → 12 DreamBooth → 13 Editing → 14 Measuring →
 # 15 Stable Diffusion → 16 Past one machine → 17 Final assessment
 #
-# **Aims.** You can turn any of eps, x0, v and flow into any other by hand and in code; you can say where each is badly
+# **Aims.** You can turn any of eps, x0, v and flow into any other by hand and in code; you can say where each of them is badly
 # conditioned and why v never is; you know what the cosine schedule, min-SNR weights and EMA change; you have measured all of
 # it at equal compute, and know what such a measurement can't tell.
 #
 # **Time:** 70 minutes, and 60 for the exercises. **You need:** lessons 01 and 02 (a U-Net, the forward process, the training
 # loop). On any machine the networks trained here are tiny ones on the CPU; a GPU would not be faster, and the numbers stay
 # comparable.
-# %% [markdown] lang="vi" of="e345d7f6"
+# %% [markdown] lang="vi" of="52bf48b0"
 # **Bạn đang ở đây:** 00 Tham quan → 01 U-Net → 02 DDPM → **03 Dự đoán cái gì** → 04 Từng bước → 05 Điều kiện → 06 CLIP →
 # 07 Lời vào U-Net → 08 VAE → 09 DiT → 10 Ít bước → 11 LoRA → 12 DreamBooth → 13 Chỉnh sửa → 14 Đo lường →
 # 15 Stable Diffusion → 16 Nhiều máy → 17 Bài thi cuối
@@ -72,25 +76,25 @@ show([x for kind in PREDICTION_TYPES for x in runs[kind][-1].x[:2]], titles=["?"
 # %% [markdown] lang="en" role="think"
 # **Three quick questions** from the lessons before.
 #
-# 1. `x_t = alpha x0 + sigma eps`. What are alpha and sigma of the cosine path at t = 0, at t = 1, and what is
+# 1. `x_t = alpha x0 + sigma eps`. What are alpha and sigma of the cosine schedule at t = 0, at t = 1, and what is
 #    alpha² + sigma² in between?
 # 2. In lesson 02 the loss compared the network's answer with `eps`. What did the sampler then do to get `x0`?
 # 3. In lesson 01 one network denoised in one shot, and blurred. What was its answer the mean *of*?
 # ---
 # 1. (1, 0), (0, 1), and 1 throughout: cos² + sin². (Lesson 02 wrote alpha as the root of `alpha_bar`.)
 # 2. It solved for it: `x0 = (x_t - sigma eps) / alpha`. Look at that division once more near t = 1.
-# 3. Of all pictures that might lie behind the noise: E[x0 | x_t]. Every kind of prediction in this lesson is a mean like that.
-# %% [markdown] lang="vi" of="d8ee7249"
+# 3. Of all pictures that might lie behind the noise: E[x0 | x_t]. Every prediction in this lesson is a mean like that.
+# %% [markdown] lang="vi" of="b12ebf43"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
-# 1. `x_t = alpha x0 + sigma eps`. Alpha và sigma của đường cosine bằng bao nhiêu tại t = 0, tại t = 1, và ở giữa thì
+# 1. `x_t = alpha x0 + sigma eps`. Alpha và sigma của lịch cosine bằng bao nhiêu tại t = 0, tại t = 1, và ở giữa thì
 #    alpha² + sigma² bằng bao nhiêu?
 # 2. Ở bài 02, hàm mất mát so câu trả lời của mạng với `eps`. Sau đó bộ lấy mẫu làm gì để có `x0`?
 # 3. Ở bài 01, một mạng khử nhiễu chỉ trong một phát, và cho ảnh nhòe. Câu trả lời của nó là trung bình *của cái gì*?
 # ---
 # 1. (1, 0), (0, 1), và luôn bằng 1: cos² + sin². (Bài 02 viết alpha là căn bậc hai của `alpha_bar`.)
 # 2. Nó giải phương trình: `x0 = (x_t - sigma eps) / alpha`. Hãy nhìn lại phép chia này khi t gần 1.
-# 3. Của mọi bức ảnh có thể nằm sau lớp nhiễu: E[x0 | x_t]. Mọi kiểu dự đoán trong bài này đều là một trung bình như thế.
+# 3. Của mọi bức ảnh có thể nằm sau lớp nhiễu: E[x0 | x_t]. Mọi dự đoán trong bài này đều là một trung bình như thế.
 
 # %% [markdown] lang="en" slide="slide"
 # ## By hand: one pixel, four answers
@@ -136,14 +140,14 @@ print(f"x0 from flow {(x - sigma * flow) / (alpha + sigma):.2f}")
 
 # %% slide="sub"
 t = torch.linspace(0.005, 0.995, 199)
-a, s = path.alpha(t), path.sigma(t)
+a, s = schedule.alpha(t), schedule.sigma(t)
 into_x0 = {"eps": s / a, "x0": a / a, "v": s, "flow": s / (a + s)}
 into_eps = {"eps": a / a, "x0": a / s, "v": a, "flow": a / (a + s)}
 COLOUR = {"eps": "tab:red", "x0": "tab:blue", "v": "tab:green", "flow": "tab:orange"}
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
 for axis, factors, name in ((axes[0], into_x0, "error of x0"), (axes[1], into_eps, "error of eps")):
-    for kind, factor in factors.items():
-        axis.semilogy(t, factor, color=COLOUR[kind], label=kind)
+    for prediction_type, factor in factors.items():
+        axis.semilogy(t, factor, color=COLOUR[prediction_type], label=prediction_type)
     axis.set(title=f"{name} / error of the answer", xlabel="t", ylim=(0.01, 100))
 axes[0].legend(fontsize=7)
 plt.show()
@@ -158,11 +162,12 @@ plt.show()
 # của chúng ở đâu cũng không quá 1.
 
 # %% [markdown] lang="en"
-# The same on a picture. Each column takes the *true* answer of its kind, adds the same error of standard deviation 0.1, and
-# reads the $x_0$ out of it. Rows: t = 0.1, 0.5, 0.95. Before you run it: which of the twelve will be ruined?
-# %% [markdown] lang="vi" of="98be33bb"
-# Cũng điều đó trên một bức ảnh. Mỗi cột lấy câu trả lời *đúng* theo kiểu của nó, cộng cùng một sai số có độ lệch chuẩn
-# (standard deviation) 0.1, rồi đọc $x_0$ từ đó ra. Các hàng: t = 0.1, 0.5, 0.95. Trước khi chạy: ảnh nào trong mười hai ảnh sẽ hỏng?
+# The same on a picture. Each column takes the *true* answer of its prediction type, adds the same error of standard deviation
+# 0.1, and reads the $x_0$ out of it. Rows: t = 0.1, 0.5, 0.95. Before you run it: which of the twelve will be ruined?
+# %% [markdown] lang="vi" of="09159bec"
+# Cũng điều đó trên một bức ảnh. Mỗi cột lấy câu trả lời *đúng* theo kiểu dự đoán của nó, cộng cùng một sai số
+# có độ lệch chuẩn (standard deviation) 0.1, rồi đọc $x_0$ từ đó ra. Các hàng: t = 0.1, 0.5, 0.95. Trước khi chạy: ảnh nào trong
+# mười hai ảnh sẽ hỏng?
 
 # %%
 from minidiff.diffusion.prediction import target, to_x0_eps
@@ -175,9 +180,10 @@ eps, error = torch.randn(2, 1, 3, 32, 32, generator=generator)
 rows = []
 for moment in (0.1, 0.5, 0.95):
     t = torch.tensor(moment)
-    x = path.mix(portrait, eps, t)
-    answers = [target(path, kind, portrait, eps, t) + 0.1 * error for kind in PREDICTION_TYPES]
-    rows += [to_x0_eps(path, kind, answer, x, t)[0][0] for kind, answer in zip(PREDICTION_TYPES, answers, strict=True)]
+    x = schedule.mix(portrait, eps, t)
+    for prediction_type in PREDICTION_TYPES:
+        answer = target(schedule, prediction_type, portrait, eps, t) + 0.1 * error
+        rows.append(to_x0_eps(schedule, prediction_type, answer, x, t)[0][0])
 show(rows, titles=list(PREDICTION_TYPES), columns=4)
 
 # %% [markdown] lang="en"
@@ -202,14 +208,15 @@ show(rows, titles=list(PREDICTION_TYPES), columns=4)
 
 # %% slide="sub"
 def lines(t, axis):
-    """What is seen (black) and the four things that may be asked for."""
-    a, s = float(path.alpha(torch.tensor(t))), float(path.sigma(torch.tensor(t)))
+    """What the network sees (black) and the four prediction types."""
+    a, s = float(schedule.alpha(torch.tensor(t))), float(schedule.sigma(torch.tensor(t)))
     axis.plot([-a, a], [-s, s], color="black", lw=4)
     axis.text(-1.3 * a, -1.3 * s, "x", ha="center", va="center", weight="bold")
-    for kind, (along_x0, along_eps) in {"eps": (0, 1), "x0": (1, 0), "v": (-s, a), "flow": (-0.707, 0.707)}.items():
-        axis.plot([-along_x0, along_x0], [-along_eps, along_eps], color=COLOUR[kind], lw=1.5)
-        far = 1.5 if kind == "v" else 1.25                          # lines meet, names should not
-        axis.text(far * along_x0, far * along_eps, kind, color=COLOUR[kind], fontsize=8, ha="center", va="center")
+    directions = {"eps": (0, 1), "x0": (1, 0), "v": (-s, a), "flow": (-0.707, 0.707)}
+    for name, (along_x0, along_eps) in directions.items():
+        axis.plot([-along_x0, along_x0], [-along_eps, along_eps], color=COLOUR[name], lw=1.5)
+        far = 1.5 if name == "v" else 1.25                          # lines meet, names should not
+        axis.text(far * along_x0, far * along_eps, name, color=COLOUR[name], fontsize=8, ha="center", va="center")
     axis.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xticks=[], yticks=[])
 
 
@@ -241,22 +248,22 @@ print("x0, eps ", rotation.T @ x_and_v)
 # %% [markdown] lang="en"
 # ## All four in one formula
 #
-# Every kind is a weighted sum $\text{pred} = a\,\epsilon + b\,x_0$, and so is $x = \sigma\,\epsilon + \alpha\,x_0$. Cramer's rule
+# Every prediction is a weighted sum $\text{pred} = a\,\epsilon + b\,x_0$, and so is $x = \sigma\,\epsilon + \alpha\,x_0$. Cramer's rule
 # solves the two for any weights:
 #
 # $$\det = \alpha a - \sigma b \qquad x_0 = \frac{a\,x - \sigma\,\text{pred}}{\det} \qquad
 # \epsilon = \frac{\alpha\,\text{pred} - b\,x}{\det}$$
-# %% [markdown] lang="vi" of="23dc1248"
+# %% [markdown] lang="vi" of="a46051a7"
 # ## Cả bốn trong một công thức
 #
-# Mỗi kiểu là một tổng có trọng số $\text{pred} = a\,\epsilon + b\,x_0$, và $x = \sigma\,\epsilon + \alpha\,x_0$ cũng vậy. Quy tắc
+# Mỗi dự đoán là một tổng có trọng số $\text{pred} = a\,\epsilon + b\,x_0$, và $x = \sigma\,\epsilon + \alpha\,x_0$ cũng vậy. Quy tắc
 # Cramer giải hệ này với mọi trọng số:
 #
 # $$\det = \alpha a - \sigma b \qquad x_0 = \frac{a\,x - \sigma\,\text{pred}}{\det} \qquad
 # \epsilon = \frac{\alpha\,\text{pred} - b\,x}{\det}$$
 
 # %%
-WEIGHTS = {                                                         # kind: (a, b) of a eps + b x0
+WEIGHTS = {                                                         # the (a, b) of a eps + b x0
     "eps": lambda alpha, sigma: (1, 0),
     "x0": lambda alpha, sigma: (0, 1),
     "v": lambda alpha, sigma: (alpha, -sigma),
@@ -264,9 +271,9 @@ WEIGHTS = {                                                         # kind: (a, 
 }
 
 
-def read(kind, pred, x, alpha, sigma):
+def read(prediction_type, pred, x, alpha, sigma):
     """x0 and eps, each of the shape of x."""
-    a, b = WEIGHTS[kind](alpha, sigma)
+    a, b = WEIGHTS[prediction_type](alpha, sigma)
     det = alpha * a - sigma * b
     return (a * x - sigma * pred) / det, (alpha * pred - b * x) / det
 
@@ -280,21 +287,22 @@ source(target)
 source(to_x0_eps)
 x0, eps = torch.randn(2, 5, 3, 8, 8, generator=generator)           # (B, C, H, W), B = 5
 t = torch.tensor([0.05, 0.3, 0.5, 0.7, 0.95])                       # (B,)
-x, a, s = path.mix(x0, eps, t), path.alpha(t).view(5, 1, 1, 1), path.sigma(t).view(5, 1, 1, 1)
-for kind in PREDICTION_TYPES:
-    pred = target(path, kind, x0, eps, t)                           # (B, C, H, W): a prediction has the shape of x
-    torch.testing.assert_close(read(kind, pred, x, a, s), to_x0_eps(path, kind, pred, x, t))
+x, a, s = schedule.mix(x0, eps, t), schedule.alpha(t).view(5, 1, 1, 1), schedule.sigma(t).view(5, 1, 1, 1)
+for prediction_type in PREDICTION_TYPES:
+    pred = target(schedule, prediction_type, x0, eps, t)            # (B, C, H, W): a prediction has the shape of x
+    library = to_x0_eps(schedule, prediction_type, pred, x, t)
+    torch.testing.assert_close(read(prediction_type, pred, x, a, s), library)
 
 # %% [markdown] lang="en" role="think"
-# At t = 1 on the cosine path alpha is 0, and `eps` can't be solved for $x_0$. What would you have a sampler use in its place
-# in the very first step?
+# With the cosine schedule alpha is 0 at t = 1, and $x_0$ can't be worked out from `eps`. What should a sampler use instead in the
+# very first step?
 # ---
 # The library takes $x_0 = 0$, the mean of the data's range: a plain grey. That is all an eps network can say there. (Stable
 # Diffusion 1 predicts eps; its schedule ends a little before alpha = 0, so there the division is by about 0.07.) A v network has a real opinion even
 # at t = 1: its answer is then $-E[x_0]$.
 # *Now is a good time for exercises 03.1 and 03.2.*
-# %% [markdown] lang="vi" of="fa9f23b7"
-# Tại t = 1 trên đường cosine, alpha bằng 0 nên không giải ra $x_0$ từ `eps` được. Bạn sẽ cho bộ lấy mẫu dùng gì thay thế ở
+# %% [markdown] lang="vi" of="3d9546da"
+# Với lịch cosine, tại t = 1 alpha bằng 0 nên không giải ra $x_0$ từ `eps` được. Bạn sẽ cho bộ lấy mẫu dùng gì thay thế ở
 # bước đầu tiên?
 # ---
 # Thư viện lấy $x_0 = 0$, điểm giữa khoảng giá trị của dữ liệu: một màu xám. Mạng eps chỉ nói được có thế. (Stable
@@ -349,19 +357,19 @@ show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
 # All four losses measure the same mistake, in different units. If $x_0$ is off by $d$, then eps is off by $-d\,\alpha/\sigma$,
 # and $a\,\epsilon + b\,x_0$ by $d\,(b - a\,\alpha/\sigma)$. Squared:
 #
-# | kind | its plain loss = x0 loss times |
+# | prediction type | its plain loss = x0 loss times |
 # |---|---|
 # | eps | SNR |
 # | x0 | 1 |
 # | v | SNR + 1 |
 # | flow | (1 + √SNR)² |
-# %% [markdown] lang="vi" of="ed786e0a"
+# %% [markdown] lang="vi" of="e0531cb5"
 # ## Mỗi thời điểm đáng giá bao nhiêu: min-SNR
 #
 # Cả bốn hàm mất mát (loss) đo cùng một sai lầm, bằng những đơn vị khác nhau. Nếu $x_0$ sai $d$ thì eps sai $-d\,\alpha/\sigma$, và
 # $a\,\epsilon + b\,x_0$ sai $d\,(b - a\,\alpha/\sigma)$. Bình phương lên:
 #
-# | kiểu | hàm mất mát thường = hàm theo x0 nhân với |
+# | kiểu dự đoán | hàm mất mát thường = hàm theo x0 nhân với |
 # |---|---|
 # | eps | SNR |
 # | x0 | 1 |
@@ -369,15 +377,17 @@ show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
 # | flow | (1 + √SNR)² |
 
 # %% [markdown] lang="en"
-# Choosing a kind silently chose a weight. At t = 0.02 SNR is about 1000: there eps counts an $x_0$ error a thousand times as
-# much as in the middle, where SNR is 1, and v five hundred times. **Min-SNR** (Hang et al. 2023) makes the choice openly: whatever the kind, weigh the $x_0$ error by
-# $\min(\text{SNR}, \gamma)$, with $\gamma = 5$. So divide the kind's own factor out:
+# Who chooses a prediction type silently chooses a weight, too. At t = 0.02 SNR is about 1000: there eps counts an $x_0$ error a
+# thousand times as much as in the middle, where SNR is 1, and v five hundred times. **Min-SNR** (Hang et al. 2023) makes the
+# choice openly: it weighs the $x_0$ error by $\min(\text{SNR}, \gamma)$, with $\gamma = 5$, for every prediction type. So divide
+# by the factor of the type:
 #
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
-# %% [markdown] lang="vi" of="1019401b"
-# Chọn kiểu tức là đã ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1000: ở đó eps coi sai số của $x_0$ nặng gấp nghìn lần so
-# với ở giữa, nơi SNR bằng 1, còn v thì năm trăm lần. **Min-SNR** (Hang et al. 2023) chọn một cách công khai: kiểu nào cũng vậy, sai số của $x_0$ được nhân với
-# $\min(\text{SNR}, \gamma)$, với $\gamma = 5$. Vậy chỉ việc chia thừa số riêng của từng kiểu ra:
+# %% [markdown] lang="vi" of="be5a3d4e"
+# Chọn kiểu dự đoán tức là đã ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1000: ở đó eps coi sai số của
+# $x_0$ nặng gấp nghìn lần so với ở giữa, nơi SNR bằng 1, còn v thì năm trăm lần. **Min-SNR** (Hang et al. 2023) chọn một cách
+# công khai: kiểu nào cũng vậy, sai số của $x_0$ được nhân với $\min(\text{SNR}, \gamma)$, với $\gamma = 5$. Vậy chỉ việc chia cho
+# thừa số riêng của từng kiểu:
 #
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
 
@@ -385,13 +395,14 @@ show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
 from minidiff.diffusion.losses import min_snr_weight
 
 t = torch.linspace(0.01, 0.99, 99)
-snr = (path.alpha(t) / path.sigma(t)) ** 2
+snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
 plain = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
-for kind in PREDICTION_TYPES:
-    axes[0].semilogy(t, plain[kind], color=COLOUR[kind], label=kind)
-    axes[1].plot(t, min_snr_weight(path, kind, t), color=COLOUR[kind])
-    torch.testing.assert_close(min_snr_weight(path, kind, t), snr.clamp(max=5) / plain[kind], rtol=1e-4, atol=1e-6)
+for prediction_type in PREDICTION_TYPES:
+    weight = min_snr_weight(schedule, prediction_type, t)
+    axes[0].semilogy(t, plain[prediction_type], color=COLOUR[prediction_type], label=prediction_type)
+    axes[1].plot(t, weight, color=COLOUR[prediction_type])
+    torch.testing.assert_close(weight, snr.clamp(max=5) / plain[prediction_type], rtol=1e-4, atol=1e-6)
 axes[0].semilogy(t, snr.clamp(max=5), color="black", ls="--", label="min(SNR, 5)")
 axes[0].set(title="weight of an x0 error", xlabel="t", ylim=(1e-3, 1e4))
 axes[1].set(title="min-SNR weight of each loss", xlabel="t")
@@ -402,12 +413,12 @@ plt.show()
 source(min_snr_weight)
 
 # %% [markdown] lang="en" role="think"
-# Take *any* guess of $x_0$, turn it into a prediction of each kind, and compute the four losses: first plain, then with min-SNR
+# Take *any* guess of $x_0$, turn it into a prediction of each type, and compute the four losses: first plain, then with min-SNR
 # weights. Which of these eight numbers will be equal?
 # ---
 # The four weighted ones, to the last digit that float32 keeps; the plain ones differ by large factors. That is what the
-# derivation promised, and it is a sharp test of code: a wrong weight or a wrong target for any kind breaks it.
-# %% [markdown] lang="vi" of="89b51fab"
+# derivation promised, and it is a sharp test of code: a wrong weight or a wrong target of any type breaks it.
+# %% [markdown] lang="vi" of="434b9ca4"
 # Lấy *một* ước đoán bất kỳ của $x_0$, đổi nó thành dự đoán theo từng kiểu rồi tính bốn hàm mất mát: trước tiên là loại thường, sau
 # đó nhân trọng số min-SNR. Những số nào trong tám số này sẽ bằng nhau?
 # ---
@@ -419,13 +430,14 @@ from minidiff.diffusion.losses import diffusion_loss
 
 t = torch.linspace(0.05, 0.95, 64)
 x0, eps, wrong = torch.randn(3, 64, 2, generator=generator)
-x = path.mix(x0, eps, t)
-guess, its_eps = to_x0_eps(path, "x0", x0 + 0.1 * wrong, x, t)      # a guess of x0, and the eps that goes with it
-for kind in PREDICTION_TYPES:
-    pred = target(path, kind, guess, its_eps, t)                    # the same guess, said in another kind
-    plain_loss = diffusion_loss(pred, x0, eps, t, path, kind)
-    weighted = diffusion_loss(pred, x0, eps, t, path, kind, weight=min_snr_weight(path, kind, t))
-    print(f"{kind:5} plain {plain_loss:.4f}   min-SNR {weighted:.4f}")
+x = schedule.mix(x0, eps, t)
+guess, its_eps = to_x0_eps(schedule, "x0", x0 + 0.1 * wrong, x, t)  # a guess of x0, and the eps that goes with it
+for prediction_type in PREDICTION_TYPES:
+    pred = target(schedule, prediction_type, guess, its_eps, t)     # the same guess as another prediction
+    weight = min_snr_weight(schedule, prediction_type, t)
+    plain_loss = diffusion_loss(pred, x0, eps, t, schedule, prediction_type)
+    weighted = diffusion_loss(pred, x0, eps, t, schedule, prediction_type, weight)
+    print(f"{prediction_type:5} plain {plain_loss:.4f}   min-SNR {weighted:.4f}")
 
 # %% [markdown] lang="en" slide="slide"
 # ## The last trick: average the weights (EMA)
@@ -492,13 +504,13 @@ assert abs(float(ema.average["weight"]) - average) < 1e-4
 # *Bài tập 03.3 và 03.4 hợp với chỗ này.* Giờ hãy xem tất cả những thứ ấy đáng giá bao nhiêu.
 
 # %% [markdown] lang="en" slide="slide"
-# ## Measured: four kinds, two weightings, with and without EMA
+# ## Measured: four prediction types, two weightings, with and without EMA
 #
-# To know how wrong a network is one needs the right answer. For data made of Gaussians it is a formula (`analytic.mixture`). So:
+# To know how wrong a network is, you need the right answer. For data made of Gaussians it is a formula (`analytic.mixture`). So:
 # points in the plane around four places, the exact $E[x_0 \mid x_t]$ beside every network's, and everything else **equal**: the
 # same starting weights, batches, noise, steps and learning rate.
-# %% [markdown] lang="vi" of="fc0c1fa7"
-# ## Đo đạc: bốn kiểu, hai cách đánh trọng số, có và không có EMA
+# %% [markdown] lang="vi" of="ffc9d936"
+# ## Đo đạc: bốn kiểu dự đoán, hai cách đánh trọng số, có và không có EMA
 #
 # Muốn biết mạng sai bao nhiêu thì phải có đáp án đúng. Với dữ liệu tạo từ phân phối Gauss, đáp án là một công thức
 # (`analytic.mixture`). Vậy nên: các điểm trên mặt phẳng quanh bốn vị trí, $E[x_0 \mid x_t]$ chính xác đặt cạnh câu trả lời của từng
@@ -508,7 +520,7 @@ assert abs(float(ema.average["weight"]) - average) < 1e-4
 from minidiff.diffusion.analytic import mixture
 
 MEANS, STD = (-1.0, 1.0), 0.2
-exact = mixture(path, MEANS, STD)                                   # (x, t) -> (x0, eps), the best there is
+exact = mixture(schedule, MEANS, STD)                               # (x, t) -> (x0, eps), the best there is
 
 
 def points(shape, generator):
@@ -519,7 +531,7 @@ def points(shape, generator):
 
 generator = torch.Generator().manual_seed(2)
 x0, eps, start = points((512, 2), generator), *torch.randn(2, 512, 2, generator=generator)
-x = path.mix(x0, eps, torch.tensor(0.5))
+x = schedule.mix(x0, eps, torch.tensor(0.5))
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.5), layout="constrained", sharex=True, sharey=True)
 for axis, cloud, name in zip(axes, (x0, x, exact(x, torch.tensor(0.5))[0]), ("x0", "x at t = 0.5", "E[x0 | x]"), strict=True):
     axis.scatter(*cloud.T, s=3, color="tab:purple")
@@ -527,10 +539,10 @@ for axis, cloud, name in zip(axes, (x0, x, exact(x, torch.tensor(0.5))[0]), ("x0
 plt.show()
 
 # %% [markdown] lang="en"
-# Eight ways to train (4 kinds, plain or min-SNR), three seeds each: 24 small networks. They train **side by side** as one stack of
+# Eight ways to train (4 prediction types, plain or min-SNR), three seeds each: 24 small networks. They train **side by side** as one stack of
 # matrices; a batched product keeps them apart. R = 8 runs, S = 3 seeds.
-# %% [markdown] lang="vi" of="989db205"
-# Tám cách huấn luyện (4 kiểu, thường hoặc min-SNR), mỗi cách ba seed: 24 mạng nhỏ. Chúng được huấn luyện **song song** như một chồng
+# %% [markdown] lang="vi" of="b6c96b7a"
+# Tám cách huấn luyện (4 kiểu dự đoán, thường hoặc min-SNR), mỗi cách ba seed: 24 mạng nhỏ. Chúng được huấn luyện **song song** như một chồng
 # ma trận; phép nhân theo lô giữ chúng tách rời nhau. R = 8 cách, S = 3 seed.
 
 # %%
@@ -540,7 +552,7 @@ import torch.nn.functional as F
 
 from minidiff.nn.embeddings import timestep_embedding
 
-RUNS = [(kind, snr) for kind in PREDICTION_TYPES for snr in (False, True)]     # R = 8
+RUNS = [(name, snr) for name in PREDICTION_TYPES for snr in (False, True)]      # R = 8: prediction type, min-SNR
 SEEDS, BATCH, STEPS = 3, 128, 800
 
 
@@ -584,9 +596,10 @@ generator, n, shape = torch.Generator().manual_seed(1), SEEDS * BATCH, (len(RUNS
 for _ in range(STEPS):
     data, noise2 = points((n, 2), generator), torch.randn(n, 2, generator=generator)
     t = torch.rand(n, generator=generator)                          # (S B,)
-    goal = torch.stack([target(path, kind, data, noise2, t) for kind, _ in RUNS]).view(*shape, 2)
-    weight = torch.stack([min_snr_weight(path, kind, t) if snr else torch.ones(n) for kind, snr in RUNS]).view(shape)
-    pred = crowd(path.mix(data, noise2, t).view(SEEDS, BATCH, 2), path.timestep(t).view(SEEDS, BATCH))
+    goal = torch.stack([target(schedule, name, data, noise2, t) for name, _ in RUNS]).view(*shape, 2)
+    weights = [min_snr_weight(schedule, name, t) if snr else torch.ones(n) for name, snr in RUNS]
+    weight = torch.stack(weights).view(shape)                       # (R, S, B)
+    pred = crowd(schedule.mix(data, noise2, t).view(SEEDS, BATCH, 2), schedule.timestep(t).view(SEEDS, BATCH))
     losses = (pred - goal).square().mean(-1) * weight               # (R, S, B)
     optimizer.zero_grad()
     losses.mean(-1).sum().backward()                                # a sum: no network touches another's gradient
@@ -597,14 +610,15 @@ ema.copy_to(averaged)
 
 # %% [markdown] lang="en" role="think"
 # Two things will be measured: how far each network's $x_0$ is from the exact one at every time, and how far its *samples* land
-# from where the exact denoiser, from the same noise, would have landed. Commit yourself: which kind will be worst at t = 0.98,
-# which at t = 0.02, and by what factor? Will the samples differ as much?
+# from where the exact denoiser, from the same noise, would have landed. Commit yourself: which prediction type will be worst at
+# t = 0.98, which at t = 0.02, and by what factor? Will the samples differ as much?
 # ---
 # The left plot below should look like the amplification curves near the start of this lesson. The samples are another matter:
 # the later steps look again, and repair part of an error at t = 0.98. Read the table before you believe anything.
-# %% [markdown] lang="vi" of="31a65a98"
+# %% [markdown] lang="vi" of="15192e07"
 # Ta sẽ đo hai thứ: $x_0$ của mỗi mạng cách đáp án bao xa tại từng thời điểm, và *mẫu* của nó rơi cách chỗ mà bộ khử nhiễu chính xác,
-# xuất phát từ cùng nhiễu, sẽ rơi vào bao xa. Hãy chốt trước: kiểu nào tệ nhất tại t = 0.98, kiểu nào tại t = 0.02, và gấp mấy lần?
+# xuất phát từ cùng nhiễu, sẽ rơi vào bao xa. Hãy chốt trước: kiểu dự đoán nào tệ nhất tại t = 0.98, kiểu nào
+# tại t = 0.02, và gấp mấy lần?
 # Các mẫu có chênh nhau nhiều như thế không?
 # ---
 # Hình bên trái dưới đây sẽ giống các đường khuếch đại ở đầu bài. Các mẫu lại là chuyện khác: sai số tại t = 0.98 được các bước sau
@@ -615,8 +629,8 @@ def denoise_with(net):
     """All networks as one denoiser: x (R, S, N, 2), t () to x0 and eps of that shape."""
     @torch.no_grad()
     def denoise(x, t):
-        pred = net(x, path.timestep(t))
-        pairs = [to_x0_eps(path, kind, pred[k], x[k], t) for k, (kind, _) in enumerate(RUNS)]
+        pred = net(x, schedule.timestep(t))
+        pairs = [to_x0_eps(schedule, name, pred[k], x[k], t) for k, (name, _) in enumerate(RUNS)]
         return tuple(torch.stack(part) for part in zip(*pairs, strict=True))
     return denoise
 
@@ -631,7 +645,7 @@ def rms(difference):
 
 
 def x0_error(net, t):
-    x = path.mix(x0, eps, t)
+    x = schedule.mix(x0, eps, t)
     return rms(denoise_with(net)(x.expand(len(RUNS), SEEDS, -1, -1), t)[0] - exact(x, t)[0])    # (R, S)
 
 
@@ -647,7 +661,7 @@ errors = {name: torch.stack([x0_error(net, t) for t in TIMES], dim=-1) for name,
 
 # %%
 def landing(denoise, x):
-    *_, last = sample(denoise, x, path, uniform(path, 40))
+    *_, last = sample(denoise, x, schedule, uniform(schedule, 40))
     return last.x
 
 
@@ -660,11 +674,11 @@ from math import comb
 
 print("             error of x0 (EMA) at t =        samples, mean ± std of 3 seeds")
 print("              0.02    0.50    0.98            last weights        EMA")
-for k, (kind, snr) in enumerate(RUNS):
+for k, (prediction_type, snr) in enumerate(RUNS):
     by_time = errors["EMA"][k].mean(0)
     middle = "".join(f"{by_time[TIMES.tolist().index(t)]:8.3f}" for t in (0.02, 0.5, 0.98))
     last, smooth = (f"{ends[name][k].mean():.3f} ± {ends[name][k].std():.3f}" for name in ends)
-    print(f"{kind:5}{'min-SNR' if snr else '':8}{middle}         {last}     {smooth}")
+    print(f"{prediction_type:5}{'min-SNR' if snr else '':8}{middle}         {last}     {smooth}")
 
 pairs = {"EMA against last weights": ends["EMA"] < ends["last"], "min-SNR against plain": ends["EMA"][1::2] < ends["EMA"][::2]}
 for name, wins in pairs.items():
@@ -674,12 +688,12 @@ for name, wins in pairs.items():
 
 # %% slide="sub"
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained", sharey=True)
-for k, kind in enumerate(PREDICTION_TYPES):
+for k, prediction_type in enumerate(PREDICTION_TYPES):
     own = errors["EMA"][2 * k].mean(0)                              # plain loss, mean of the seeds
-    a, s = path.alpha(TIMES), path.sigma(TIMES)
-    factor = {"eps": s / a, "x0": 1, "v": s, "flow": s / (a + s)}[kind]
-    axes[0].semilogy(TIMES, own, color=COLOUR[kind], label=kind)
-    axes[1].semilogy(TIMES, own / factor, color=COLOUR[kind])
+    a, s = schedule.alpha(TIMES), schedule.sigma(TIMES)
+    factor = {"eps": s / a, "x0": 1, "v": s, "flow": s / (a + s)}[prediction_type]
+    axes[0].semilogy(TIMES, own, color=COLOUR[prediction_type], label=prediction_type)
+    axes[1].semilogy(TIMES, own / factor, color=COLOUR[prediction_type])
 axes[0].set(title="error of x0", xlabel="t")
 axes[1].set(title="error of the network's own answer", xlabel="t")
 axes[0].legend(fontsize=7)
@@ -692,7 +706,7 @@ for offset, (name, colour) in zip((-0.2, 0.2), (("last", "0.7"), ("EMA", "tab:pu
     axis.bar(place, ends[name].mean(1), 0.4, yerr=ends[name].std(1), color=colour, capsize=2, label=name)
     for column in ends[name].T:
         axis.plot(place, column, ".", color="black", ms=3)          # every seed is a dot
-axis.set_xticks(range(len(RUNS)), [f"{kind}\nmin-SNR" if snr else kind for kind, snr in RUNS], fontsize=8)
+axis.set_xticks(range(len(RUNS)), [f"{name}\nmin-SNR" if snr else name for name, snr in RUNS], fontsize=8)
 axis.set(title="distance of the samples from the exact ones")
 axis.legend(fontsize=7)
 plt.show()
@@ -720,54 +734,60 @@ assert (errors["EMA"][2, :, 0] > 3 * errors["EMA"][[0, 4, 6], :, 0]).all()   # x
 # ### What it can't say
 #
 # Look at the dots: three seeds of the *same* recipe can lie further apart than neighbouring bars do (v most of all). A ranking of
-# the kinds by these bars **may not survive** three other seeds or another learning rate; nothing here shows that it would. Nor do
+# the prediction types by these bars **may not survive** three other seeds or another learning rate; nothing here shows that it would. Nor do
 # twelve pairs settle min-SNR.
-# %% [markdown] lang="vi" of="0eaddd1b"
+# %% [markdown] lang="vi" of="01b8750a"
 # ### Điều nó không thể nói
 #
-# Hãy nhìn các chấm: ba seed của *cùng* một công thức có thể chênh nhau hơn cả hai cột kề nhau (nhất là v). Thứ hạng các kiểu theo
-# những cột này **có thể không còn** với ba seed khác hay tốc độ học khác; ở đây không có gì bảo đảm điều đó. Mười hai cặp cũng chưa đủ
+# Hãy nhìn các chấm: ba seed của *cùng* một công thức có thể chênh nhau hơn cả hai cột kề nhau (nhất là v). Thứ hạng các kiểu dự
+# đoán theo những cột này **có thể không còn** với ba seed khác hay tốc độ học khác; ở đây không có gì bảo đảm điều đó. Mười hai cặp cũng chưa đủ
 # để phán xét min-SNR.
 
 # %% [markdown] lang="en"
 # The coin's figure takes seeds and rows for independent, which networks on shared batches are not quite. And this was a plane with
 # four heaps, one size of network, one learning rate, 800 steps. What changes with pictures: the data fill only a thin part of a space of thousands of dimensions while noise fills all of it, so
-# what is *easy to output* matters too, not only how errors convert; with large patches that favours x0. A cosine path was
-# given to all four here, though flow is usually trained on its own straight path (lesson 10). Fair tests train each kind at its
-# best learning rate, on the real data, with several seeds, and measure samples; lesson 14 does the measuring.
+# what is *easy to output* matters too, not only how errors convert; with large patches that favours x0. All four used the cosine
+# schedule here, though flow is usually trained with a schedule of its own, a straight line from data to noise (lesson 10). Fair
+# tests train each prediction type at its best learning rate, on the real data, with several seeds, and measure samples; lesson 14
+# does the measuring.
 #
-# What v and flow offer is not a victory in the last digit but **no bad place anywhere on the path**, and that was not an accident
-# of seeds: it is the determinant. It is why minidiff's own models predict v.
-# %% [markdown] lang="vi" of="df317ce8"
+# What v and flow offer is not a victory in the last digit but **no bad place at any time**, and that was not an accident of seeds:
+# it is the determinant. It is why minidiff's own models predict v.
+# %% [markdown] lang="vi" of="7a41a232"
 # Xác suất tung đồng xu coi các seed và các dòng là độc lập, mà những mạng học chung các lô thì không hẳn. Và đây là một mặt phẳng với
 # bốn cụm điểm, một cỡ mạng, một tốc độ học, 800 bước. Với ảnh thì điều gì khác: dữ liệu chỉ chiếm một phần rất mỏng của không gian hàng nghìn chiều còn nhiễu lấp đầy cả không gian, nên
 # cái gì *dễ xuất ra* cũng quan trọng, không chỉ chuyện sai số được đổi ra sao; với patch lớn, điều đó có lợi cho x0. Ở đây cả bốn dùng
-# chung đường cosine, dù flow thường được huấn luyện trên đường thẳng của riêng nó (bài 10). Muốn so công bằng phải huấn luyện mỗi kiểu
-# với tốc độ học tốt nhất của nó, trên dữ liệu thật, với nhiều seed, rồi đo các mẫu; bài 14 lo phần đo.
+# chung lịch cosine, dù flow thường được huấn luyện với lịch nhiễu riêng, một đường thẳng từ dữ liệu đến nhiễu (bài 10). Muốn so công
+# bằng phải huấn luyện mỗi kiểu dự đoán với tốc độ học tốt nhất của nó, trên dữ liệu thật, với nhiều seed, rồi đo các
+# mẫu; bài 14 lo phần đo.
 #
-# Thứ v và flow mang lại không phải một chiến thắng ở chữ số cuối mà là **không có chỗ nào tệ trên suốt đường đi**, và điều đó không
+# Thứ v và flow mang lại không phải một chiến thắng ở chữ số cuối mà là **không có chỗ nào tệ tại mọi thời điểm**, và điều đó không
 # phải do seed may rủi: nó nằm ở định thức. Vì thế các mô hình của minidiff dự đoán v.
 
 # %% [markdown] lang="en" role="pitfall" slide="slide"
-# ## The pitfall: one kind read as another
+# ## The pitfall: one prediction type read as another
 #
-# Back to the opening. The shipped network says **v**. The tensor has the right shape whatever it means, and nothing raises.
+# Back to the opening. The shipped network predicts **v**. The tensor has the right shape whatever it means, and nothing raises.
 #
 # **Symptom**: pictures that are black and glowing, pure noise, or right but grainy.
-# **Cause**: sampler and training disagree on the kind. **Fix**: store `kind` beside the weights, and read it from there.
-# %% [markdown] lang="vi" of="e827815d"
-# ## Cái bẫy: đọc kiểu này thành kiểu kia
+# **Cause**: sampler and training disagree on the prediction type. **Fix**: store `prediction_type` beside the weights, and read it
+# from there.
+# %% [markdown] lang="vi" of="3e69f017"
+# ## Cái bẫy: đọc kiểu dự đoán này thành kiểu kia
 #
-# Trở lại với hình mở đầu. Mạng có sẵn nói **v**. Tensor có đúng kích thước dù mang nghĩa nào, và chẳng có lỗi nào được báo.
+# Trở lại với hình mở đầu. Mạng có sẵn dự đoán **v**. Tensor có đúng kích thước dù mang nghĩa nào, và chẳng có lỗi nào được báo.
 #
 # **Triệu chứng**: ảnh đen và lóa, toàn nhiễu, hoặc đúng nhưng lấm tấm hạt.
-# **Nguyên nhân**: bộ lấy mẫu và lúc huấn luyện không thống nhất về kiểu. **Cách sửa**: lưu `kind` cùng trọng số, và đọc nó từ đó.
+# **Nguyên nhân**: bộ lấy mẫu và lúc huấn luyện không thống nhất về kiểu dự đoán. **Cách sửa**: lưu `prediction_type` cùng trọng số,
+# và đọc nó từ đó.
 
 # %% slide="sub"
-print("kind that the pipeline read from the zoo:", pipe.kind)
-show([x for kind in PREDICTION_TYPES for x in runs[kind][-1].x[:2]], titles=[kind for kind in PREDICTION_TYPES for _ in range(2)])
-for kind in PREDICTION_TYPES:
-    print(f"{kind:5} std of x at steps 1, 4, 8, 12:", " ".join(f"{float(runs[kind][k].x.std()):.2f}" for k in (0, 3, 7, 11)))
+print("prediction type that the pipeline read from the zoo:", pipe.prediction_type)
+ends = [x for states in runs.values() for x in states[-1].x[:2]]
+show(ends, titles=[name for name in runs for _ in range(2)])
+for name, states in runs.items():
+    spread = [float(states[k].x.std()) for k in (0, 3, 7, 11)]
+    print(f"{name:5} std of x at steps 1, 4, 8, 12:", " ".join(f"{std:.2f}" for std in spread))
 
 # %% [markdown] lang="en" role="think"
 # Near t = 1 v is about $-x_0$, near t = 0 about eps. Explain the three wrong pairs.
@@ -784,26 +804,30 @@ for kind in PREDICTION_TYPES:
 # flow*: trùng với v ở hai đầu và ở giữa bớt nhiễu quá ít, nên còn hạt. Trường hợp sau cùng mới nguy hiểm: trông hệt như một mô hình học dở.
 
 # %% [markdown] lang="en"
-# **How to find out which kind a network speaks:** noise some real pictures, ask it once, and compute the min-SNR loss against each
-# kind's target. Those four are in the same unit (they are all $x_0$ losses), so they can be compared, and the smallest tells.
-# %% [markdown] lang="vi" of="e385fa70"
-# **Làm sao biết một mạng nói kiểu nào:** thêm nhiễu vào vài bức ảnh thật, hỏi mạng một lần, rồi tính hàm mất mát min-SNR so với mục
-# tiêu của từng kiểu. Bốn số ấy cùng đơn vị (đều là hàm mất mát theo $x_0$) nên so sánh được, và số nhỏ nhất cho biết đáp án.
+# **How to find out a network's prediction type:** noise some real pictures, run it once, and compute the min-SNR loss against the
+# target of each type. Those four are in the same unit (they are all $x_0$ losses), so they can be compared, and the smallest tells.
+# %% [markdown] lang="vi" of="5a362d15"
+# **Làm sao biết kiểu dự đoán của một mạng:** thêm nhiễu vào vài bức ảnh thật, chạy mạng một lần, rồi tính hàm mất
+# mát min-SNR so với mục tiêu của từng kiểu. Bốn số ấy cùng đơn vị (đều là hàm mất mát theo $x_0$) nên so sánh được, và số nhỏ nhất cho biết đáp án.
 
 # %%
 real = to_tensor(portraits(18, "validation"))                       # (18, 3, 32, 32), one of each kind of thing
 t, its_noise = torch.linspace(0.1, 0.9, 18), torch.randn(real.shape, generator=generator)
 with torch.no_grad():
-    x = path.mix(real, its_noise, t).to(pipe.device)
-    pred = pipe.network(x, path.timestep(t).to(pipe.device), torch.arange(18, device=pipe.device)).cpu()
-found = {k: float(diffusion_loss(pred, real, its_noise, t, path, k, min_snr_weight(path, k, t))) for k in PREDICTION_TYPES}
-print({kind: round(loss, 3) for kind, loss in found.items()})
-assert min(found, key=found.get) == pipe.kind
+    x = schedule.mix(real, its_noise, t).to(pipe.device)
+    things = torch.arange(18, device=pipe.device)
+    pred = pipe.network.unet(x, schedule.timestep(t).to(pipe.device), labels=things).cpu()
+found = {}
+for prediction_type in PREDICTION_TYPES:
+    weight = min_snr_weight(schedule, prediction_type, t)
+    found[prediction_type] = float(diffusion_loss(pred, real, its_noise, t, schedule, prediction_type, weight))
+print({name: round(loss, 3) for name, loss in found.items()})
+assert min(found, key=found.get) == pipe.prediction_type
 
 # %% [markdown] lang="en" slide="slide"
 # ## Summary
 #
-# | kind | target (shape of x) | x0 = | x0 error × | min-SNR weight |
+# | prediction type | target (shape of x) | x0 = | x0 error × | min-SNR weight |
 # |---|---|---|---|---|
 # | eps | $\epsilon$ | $(x - \sigma\epsilon)/\alpha$ | $\sigma/\alpha$ | min(SNR, γ) / SNR |
 # | x0 | $x_0$ | pred | 1 | min(SNR, γ) |
@@ -811,10 +835,10 @@ assert min(found, key=found.get) == pipe.kind
 # | flow | $\epsilon - x_0$ | $(x - \sigma\,\text{flow})/(\alpha+\sigma)$ | $\sigma/(\alpha+\sigma)$ | min(SNR, γ) / (1 + √SNR)² |
 #
 # EMA: $\bar w \leftarrow d\,\bar w + (1-d)\,w$, $d = \min(\text{decay}, (1+n)/(10+n))$.
-# %% [markdown] lang="vi" of="100825b9"
+# %% [markdown] lang="vi" of="d1a8f06c"
 # ## Tóm tắt
 #
-# | kiểu | mục tiêu (kích thước của x) | x0 = | sai số x0 × | trọng số min-SNR |
+# | kiểu dự đoán | mục tiêu (kích thước của x) | x0 = | sai số x0 × | trọng số min-SNR |
 # |---|---|---|---|---|
 # | eps | $\epsilon$ | $(x - \sigma\epsilon)/\alpha$ | $\sigma/\alpha$ | min(SNR, γ) / SNR |
 # | x0 | $x_0$ | pred | 1 | min(SNR, γ) |
@@ -824,10 +848,10 @@ assert min(found, key=found.get) == pipe.kind
 # EMA: $\bar w \leftarrow d\,\bar w + (1-d)\,w$, $d = \min(\text{decay}, (1+n)/(10+n))$.
 
 # %% [markdown] lang="en"
-# (The rows of v hold where alpha² + sigma² = 1, as on the cosine path; `to_x0_eps` knows the general case.)
+# (The rows of v hold where alpha² + sigma² = 1, as with the cosine schedule; `to_x0_eps` knows the general case.)
 #
-# **You can now** choose a kind and say why; convert between kinds; read a weight as a statement about SNR; keep an average of the
-# weights; and tell a mistaken kind by its picture. *Exercise 03.5 has a training step to mend.*
+# **You can now** choose a prediction type and say why; convert one into another; read a weight as a statement about SNR; keep an
+# average of the weights; and recognise a mistaken prediction type by its picture. *Exercise 03.5 has a training step to mend.*
 #
 # **What still bothers:** every picture here took a dozen steps or more. The step itself, from t to s, was simply used. Where does it
 # come from, why do so many samplers with so many names exist, and how few steps will do? That is lesson 04.
@@ -836,11 +860,11 @@ assert min(found, key=found.get) == pipe.kind
 # Lipman et al. 2023, eq. 23; Liu et al. 2023 (flow). Nichol & Dhariwal 2021, section 3.2 (cosine). Hang et al. 2023, section 3.4
 # (min-SNR). Kingma & Gao 2023 (losses as weighted ELBOs). Polyak & Juditsky 1992 (averaging iterates). Karras et al. 2022,
 # appendix B.3 (the exact denoiser). Li & He 2025 (x0 and large patches).
-# %% [markdown] lang="vi" of="22479877"
-# (Các dòng của v đúng khi alpha² + sigma² = 1, như trên đường cosine; `to_x0_eps` biết trường hợp tổng quát.)
+# %% [markdown] lang="vi" of="ba6ba649"
+# (Các dòng của v đúng khi alpha² + sigma² = 1, như với lịch cosine; `to_x0_eps` biết trường hợp tổng quát.)
 #
-# **Giờ bạn có thể** chọn một kiểu và nói vì sao; đổi qua lại giữa các kiểu; đọc một trọng số như một phát biểu về SNR; giữ trung bình
-# của trọng số mạng; và nhìn ảnh mà nhận ra kiểu bị nhầm. *Bài tập 03.5 có một bước huấn luyện cần sửa.*
+# **Giờ bạn có thể** chọn một kiểu dự đoán và nói vì sao; đổi qua lại giữa các kiểu; đọc một trọng số như một phát
+# biểu về SNR; giữ trung bình của trọng số mạng; và nhìn ảnh mà nhận ra kiểu bị nhầm. *Bài tập 03.5 có một bước huấn luyện cần sửa.*
 #
 # **Điều còn vướng:** bức ảnh nào ở đây cũng tốn cả chục bước trở lên. Bản thân bước đi, từ t đến s, chỉ được đem ra dùng. Nó từ đâu
 # mà có, vì sao có nhiều bộ lấy mẫu với nhiều cái tên đến thế, và ít nhất cần bao nhiêu bước? Đó là bài 04.
@@ -853,12 +877,12 @@ assert min(found, key=found.get) == pipe.kind
 # %% [markdown] lang="en" only="exercise"
 # # Exercises 03: what to predict
 #
-# Five exercises. The next cell loads the shipped `world-pixels`, which says **v**, and defines `drawn`, which samples four pictures
+# Five exercises. The next cell loads the shipped `world-pixels`, which predicts **v**, and defines `drawn`, which samples four pictures
 # with any denoiser. After each exercise your function goes to work inside that model.
-# %% [markdown] lang="vi" of="d879ce43" only="exercise"
+# %% [markdown] lang="vi" of="dcdafad4" only="exercise"
 # # Bài tập 03: dự đoán cái gì
 #
-# Năm bài tập. Ô tiếp theo nạp mô hình `world-pixels` có sẵn, vốn nói **v**, và định nghĩa `drawn`, hàm lấy mẫu bốn bức tranh bằng một
+# Năm bài tập. Ô tiếp theo nạp mô hình `world-pixels` có sẵn, vốn dự đoán **v**, và định nghĩa `drawn`, hàm lấy mẫu bốn bức tranh bằng một
 # bộ khử nhiễu bất kỳ. Sau mỗi bài, hàm của bạn sẽ làm việc bên trong mô hình đó.
 
 # %% only="exercise"
@@ -867,29 +891,29 @@ from torch import Tensor, nn
 
 from minidiff import load_pipeline
 from minidiff.course.checks import get_exercise
+from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion.losses import min_snr_weight
 from minidiff.diffusion.prediction import PREDICTION_TYPES, denoiser, prediction_weights, target, to_x0_eps
 from minidiff.diffusion.samplers import sample
 from minidiff.diffusion.schedules import NoiseSchedule, get_schedule, per_example
 from minidiff.diffusion.timesteps import uniform
-from minidiff.train.pixels import PREDICTION_TYPES as THINGS
 from minidiff.train.pixels import portraits
 from minidiff.utils.images import to_tensor
 
 pipe = load_pipeline("world-pixels", dtype="float32")
-path = get_schedule("cosine")
-labels = torch.tensor([THINGS.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
+schedule = get_schedule("cosine")
+labels = torch.tensor([SHAPES.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
 noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
 
 
 @torch.no_grad()
 def network(x, timestep):
-    return pipe.network(x, timestep, labels)                        # v, (4, 3, 32, 32)
+    return pipe.network.unet(x, timestep, labels=labels)            # v, (4, 3, 32, 32)
 
 
 @torch.no_grad()
 def drawn(denoise, first=1.0, steps=12):
-    *_, last = sample(denoise, noise, path, first * uniform(path, steps))
+    *_, last = sample(denoise, noise, schedule, first * uniform(schedule, steps))
     return last.x.clamp(-1, 1).cpu()
 
 
@@ -922,11 +946,11 @@ def v_target(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
 
 # %% exercise="03.1" role="payoff"
 def draw(v_target):
-    shipped = denoiser(network, path, "v")
+    shipped = denoiser(network, schedule, "v")
 
     def through_v(x, t):                                            # take the answer apart, and make v of it once more
         x0, eps = shipped(x, t)
-        return to_x0_eps(path, "v", v_target(x0, eps, path.alpha(t).to(x), path.sigma(t).to(x)), x, t)
+        return to_x0_eps(schedule, "v", v_target(x0, eps, schedule.alpha(t).to(x), schedule.sigma(t).to(x)), x, t)
 
     return drawn(through_v)
 
@@ -934,36 +958,38 @@ def draw(v_target):
 payoff(draw, v_target, get_exercise("03.1").reference)
 
 # %% [markdown] lang="en" exercise="03.2"
-# Read x0 and eps out of a prediction of any kind, on any path: two equations, two unknowns. `prediction_weights(kind, alpha, sigma)` gives
-# (a, b) of `pred = a eps + b x0`. Only times with 0 < t < 1 are asked for.
-# %% [markdown] lang="vi" of="36149652" exercise="03.2"
-# Đọc x0 và eps ra từ một dự đoán thuộc kiểu bất kỳ, trên đường bất kỳ: hai phương trình, hai ẩn. `prediction_weights(kind, alpha, sigma)` cho
-# (a, b) của `pred = a eps + b x0`. Chỉ hỏi những thời điểm 0 < t < 1.
+# Read x0 and eps out of a prediction of any type, with any noise schedule: two equations, two unknowns.
+# `prediction_weights(prediction_type, alpha, sigma)` gives (a, b) of `pred = a eps + b x0`. Only times with 0 < t < 1 are used.
+# %% [markdown] lang="vi" of="b35696ee" exercise="03.2"
+# Đọc x0 và eps ra từ một dự đoán thuộc kiểu bất kỳ, với lịch nhiễu (noise schedule) bất kỳ: hai phương trình, hai ẩn.
+# `prediction_weights(prediction_type, alpha, sigma)` cho (a, b) của `pred = a eps + b x0`. Chỉ dùng những thời điểm 0 < t < 1.
 
 # %% exercise="03.2"
-def x0_and_eps(path: NoiseSchedule, kind: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def x0_and_eps(
+    schedule: NoiseSchedule, prediction_type: str, pred: Tensor, x: Tensor, t: Tensor
+) -> tuple[Tensor, Tensor]:
     """pred, x (B, ...); t (B,). Returns (x0, eps), each of the shape and dtype of x."""
     #@ solution
-    alpha, sigma = path.alpha(t), path.sigma(t)                                     # (B,)
-    a, b = prediction_weights(kind, alpha, sigma)                                         # (B,)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)                             # (B,)
+    a, b = prediction_weights(prediction_type, alpha, sigma)                        # (B,)
     alpha, sigma, a, b = (per_example(weight, x) for weight in (alpha, sigma, a, b))    # (B, 1, ..., 1)
     det = alpha * a - sigma * b
     return (a * x - sigma * pred) / det, (alpha * pred - b * x) / det
     #@ stub
-    # 1. alpha, sigma of the path at t, and a, b of the kind: (B,) each
+    # 1. alpha, sigma of the schedule at t, and a, b of the prediction type: (B,) each
     # 2. per_example(weight, x) shapes a weight (B,) to (B, 1, ..., 1)
     # 3. the determinant of  x = alpha x0 + sigma eps,  pred = b x0 + a eps
     # 4. x0 and eps by Cramer's rule
     raise NotImplementedError
 
 # %% [markdown] lang="en" role="hints" exercise="03.2"
-# You may treat the four kinds one by one; it is shorter not to.
+# You may treat the four prediction types one by one; it is shorter not to.
 # ---
 # Multiply the first equation by a and the second by sigma, and subtract: eps is gone.
 # ---
 # det = alpha a - sigma b. x0 = (a x - sigma pred) / det; for eps, do away with x0 in the same way.
-# %% [markdown] lang="vi" of="0e21c292" role="hints" exercise="03.2"
-# Bạn có thể xử lý từng kiểu một; nhưng không tách ra thì ngắn hơn.
+# %% [markdown] lang="vi" of="bb12717d" role="hints" exercise="03.2"
+# Bạn có thể xử lý từng kiểu dự đoán một; nhưng không tách ra thì ngắn hơn.
 # ---
 # Nhân phương trình thứ nhất với a, phương trình thứ hai với sigma rồi trừ: eps biến mất.
 # ---
@@ -972,11 +998,11 @@ def x0_and_eps(path: NoiseSchedule, kind: str, pred: Tensor, x: Tensor, t: Tenso
 # %% exercise="03.2" role="payoff"
 def draw(x0_and_eps):
     pictures = []
-    for kind in PREDICTION_TYPES:                                              # as if the network had been trained for each kind
-        def denoise(x, t, kind=kind):
-            true_pair = denoiser(network, path, "v")(x, t)
+    for prediction_type in PREDICTION_TYPES:                        # as if the network had been trained for it
+        def denoise(x, t, prediction_type=prediction_type):
+            true_pair = denoiser(network, schedule, "v")(x, t)
             t = t.float().expand(len(x)).to(x.device)
-            return x0_and_eps(path, kind, target(path, kind, *true_pair, t), x, t)
+            return x0_and_eps(schedule, prediction_type, target(schedule, prediction_type, *true_pair, t), x, t)
 
         pictures.append(drawn(denoise, first=0.99)[:2])
     return torch.cat(pictures)                                      # (8, 3, 32, 32): eps, x0, v, flow
@@ -985,22 +1011,22 @@ def draw(x0_and_eps):
 payoff(draw, x0_and_eps, to_x0_eps, tolerance=0.01)
 
 # %% [markdown] lang="en" exercise="03.3"
-# Min-SNR weights for every kind on paths with alpha² + sigma² = 1: min(SNR, gamma), with the kind's own factor divided out. Only
-# times with 0 < t < 1 are asked for.
-# %% [markdown] lang="vi" of="21288acb" exercise="03.3"
-# Trọng số min-SNR cho mọi kiểu, trên các đường có alpha² + sigma² = 1: min(SNR, gamma), chia cho thừa số riêng của từng kiểu. Chỉ hỏi
-# những thời điểm 0 < t < 1.
+# Min-SNR weights for every prediction type, with schedules where alpha² + sigma² = 1: min(SNR, gamma), divided by the factor of the
+# type. Only times with 0 < t < 1 are used.
+# %% [markdown] lang="vi" of="a1aa42b6" exercise="03.3"
+# Trọng số min-SNR cho mọi kiểu dự đoán, với các lịch có alpha² + sigma² = 1: min(SNR, gamma), chia cho thừa số
+# riêng của từng kiểu. Chỉ dùng những thời điểm 0 < t < 1.
 
 # %% exercise="03.3"
-def min_snr(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+def min_snr(schedule: NoiseSchedule, prediction_type: str, t: Tensor, gamma: float = 5.0) -> Tensor:
     """t (B,). Returns weights (B,)."""
     #@ solution
-    snr = (path.alpha(t) / path.sigma(t)) ** 2
+    snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     factor = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
-    return snr.clamp(max=gamma) / factor[kind]
+    return snr.clamp(max=gamma) / factor[prediction_type]
     #@ stub
     # 1. SNR, a ratio of variances: (B,)
-    # 2. what turns an x0 loss into this kind's loss: eps, x0, v, flow
+    # 2. what turns an x0 loss into the loss of this prediction type: eps, x0, v, flow
     # 3. the smaller of SNR and gamma, divided by that
     raise NotImplementedError
 
@@ -1029,10 +1055,10 @@ def min_snr(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Te
 def draw(min_snr):
     t = torch.tensor([0.03, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95])
     star = to_tensor(portraits(4))[3:].expand(8, -1, -1, -1)                        # (8, 3, 32, 32)
-    x = path.mix(star, torch.randn(star.shape, generator=torch.Generator().manual_seed(0)), t).to(pipe.device)
-    pred = pipe.network(x, path.timestep(t).to(x.device), labels[:1].expand(8)).cpu()
-    weight = min_snr(path, "v", t).view(8, 1, 1, 1)
-    return 1 - weight / weight.max() * (1 - to_x0_eps(path, "v", pred, x.cpu(), t)[0].clamp(-1, 1))     # 1 is white
+    x = schedule.mix(star, torch.randn(star.shape, generator=torch.Generator().manual_seed(0)), t).to(pipe.device)
+    pred = pipe.network.unet(x, schedule.timestep(t).to(x.device), labels=labels[:1].expand(8)).cpu()
+    weight = min_snr(schedule, "v", t).view(8, 1, 1, 1)
+    return 1 - weight / weight.max() * (1 - to_x0_eps(schedule, "v", pred, x.cpu(), t)[0].clamp(-1, 1))  # 1 is white
 
 
 payoff(draw, min_snr, min_snr_weight)
@@ -1089,7 +1115,7 @@ own, jittery = pipe.network.unet, deepcopy(pipe.network.unet).requires_grad_(Fal
 
 
 def drawn_by(unet):
-    return drawn(denoiser(lambda x, timestep: unet(x, timestep, labels=labels), path, "v"))
+    return drawn(denoiser(lambda x, timestep: unet(x, timestep, labels=labels), schedule, "v"))
 
 
 def draw(ema_update):
@@ -1109,66 +1135,68 @@ payoff(draw, ema_update, ema_reference)
 show(drawn_by(jittery))
 
 # %% [markdown] lang="en" exercise="03.5"
-# **Debugging.** This training step runs, its loss falls, and yet the pictures are those of the pitfall unless `kind` is eps, and not
-# good even then. It has four faults. Mend them: min-SNR weights, any kind, one weight for each example.
+# **Debugging.** This training step runs, its loss falls, and yet the pictures are those of the pitfall unless `prediction_type` is
+# eps, and not good even then. It has four faults. Mend them: min-SNR weights, any prediction type, one weight for each example.
 #
 # ```python
-# x = path.mix(x0, eps, t)
+# x = schedule.mix(x0, eps, t)
 # pred = network(x, t)
-# wanted = target(path, "eps", x0, eps, t)
-# weight = min_snr_weight(path, "eps", t)
+# wanted = target(schedule, "eps", x0, eps, t)
+# weight = min_snr_weight(schedule, "eps", t)
 # return weight.mean() * (pred - wanted).square().mean()
 # ```
-# %% [markdown] lang="vi" of="b7dec491" exercise="03.5"
-# **Gỡ lỗi.** Bước huấn luyện (training) này chạy được, hàm mất mát (loss) giảm, vậy mà ảnh lại giống trong cái bẫy trừ khi `kind` là
-# eps, và ngay cả khi đó cũng không đẹp. Nó có bốn lỗi. Hãy sửa: trọng số min-SNR, kiểu nào cũng được, mỗi ví dụ một trọng số.
+# %% [markdown] lang="vi" of="19485977" exercise="03.5"
+# **Gỡ lỗi.** Bước huấn luyện (training) này chạy được, hàm mất mát (loss) giảm, vậy mà ảnh lại giống trong cái bẫy trừ khi
+# `prediction_type` là eps, và ngay cả khi đó cũng không đẹp. Nó có bốn lỗi. Hãy sửa: trọng số min-SNR, kiểu dự đoán nào cũng được, mỗi ví dụ một trọng số.
 #
 # ```python
-# x = path.mix(x0, eps, t)
+# x = schedule.mix(x0, eps, t)
 # pred = network(x, t)
-# wanted = target(path, "eps", x0, eps, t)
-# weight = min_snr_weight(path, "eps", t)
+# wanted = target(schedule, "eps", x0, eps, t)
+# weight = min_snr_weight(schedule, "eps", t)
 # return weight.mean() * (pred - wanted).square().mean()
 # ```
 
 # %% exercise="03.5"
-def training_loss(network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
-    """network: (x, timestep) -> prediction of this kind; x0, eps (B, C, H, W); t (B,) in 0..1. Returns a 0-dim tensor."""
+def training_loss(
+    network, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule, prediction_type: str
+) -> Tensor:
+    """network: (x, timestep) -> prediction; x0, eps (B, C, H, W); t (B,) in 0..1. Returns a 0-dim tensor."""
     #@ solution
-    pred = network(path.mix(x0, eps, t), path.timestep(t))                          # (B, C, H, W)
-    losses = (pred - target(path, kind, x0, eps, t)).square().flatten(1).mean(1)    # (B,)
-    return (losses * min_snr_weight(path, kind, t)).mean()
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))                  # (B, C, H, W)
+    losses = (pred - target(schedule, prediction_type, x0, eps, t)).square().flatten(1).mean(1)  # (B,)
+    return (losses * min_snr_weight(schedule, prediction_type, t)).mean()
     #@ stub
     # 1. what does the network expect for a time?
     # 2. what should it be compared with?
     # 3. whose weight is that?
     # 4. when is the mean taken, over what?
-    # x = path.mix(x0, eps, t)
+    # x = schedule.mix(x0, eps, t)
     # pred = network(x, t)
-    # wanted = target(path, "eps", x0, eps, t)
-    # weight = min_snr_weight(path, "eps", t)
+    # wanted = target(schedule, "eps", x0, eps, t)
+    # weight = min_snr_weight(schedule, "eps", t)
     # return weight.mean() * (pred - wanted).square().mean()
     raise NotImplementedError
 
 # %% [markdown] lang="en" role="hints" exercise="03.5"
 # Two of the faults are the same word.
 # ---
-# `path.timestep` turns t into what the network was made for. And the mean of a product is not the product of means.
+# `schedule.timestep` turns t into what the network was made for. And the mean of a product is not the product of means.
 # ---
 # `.flatten(1).mean(1)` gives one error for each example, (B,): multiply that by the weights (B,), then average.
-# %% [markdown] lang="vi" of="441e426e" role="hints" exercise="03.5"
+# %% [markdown] lang="vi" of="af7a279a" role="hints" exercise="03.5"
 # Hai trong các lỗi là cùng một từ.
 # ---
-# `path.timestep` đổi t thành thứ mà mạng được thiết kế để nhận. Và trung bình của tích không bằng tích của các trung bình.
+# `schedule.timestep` đổi t thành thứ mà mạng được thiết kế để nhận. Và trung bình của tích không bằng tích của các trung bình.
 # ---
 # `.flatten(1).mean(1)` cho mỗi ví dụ một sai số, (B,): hãy nhân với trọng số (B,) rồi mới lấy trung bình.
 
 # %% [markdown] lang="en" exercise="03.5"
-# The payoff: your loss finds out what kind the shipped network speaks. It is computed once for each kind on real pictures, and the
-# kind with the smallest loss draws.
-# %% [markdown] lang="vi" of="8581ec72" exercise="03.5"
-# Phần thưởng: hàm mất mát (loss) của bạn tìm ra mạng có sẵn nói kiểu nào. Nó được tính một lần cho mỗi kiểu trên ảnh thật, và kiểu
-# có giá trị nhỏ nhất được dùng để vẽ.
+# The payoff: your loss finds out the prediction type of the shipped network. It is computed once for each type on real pictures, and
+# the type with the smallest loss draws.
+# %% [markdown] lang="vi" of="c5fb41c4" exercise="03.5"
+# Phần thưởng: hàm mất mát (loss) của bạn tìm ra kiểu dự đoán của mạng có sẵn. Nó được tính một lần cho mỗi kiểu
+# trên ảnh thật, và kiểu có giá trị nhỏ nhất được dùng để vẽ.
 
 # %% exercise="03.5" role="payoff"
 @torch.no_grad()
@@ -1177,12 +1205,12 @@ def draw(training_loss):
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     things = torch.arange(18, device=pipe.device)
 
-    def asked(x, timestep):
-        return pipe.network(x.to(pipe.device), timestep.to(pipe.device), things).cpu()
+    def predict(x, timestep):
+        return pipe.network.unet(x.to(pipe.device), timestep.to(pipe.device), labels=things).cpu()
 
-    losses = {kind: float(training_loss(asked, x0, eps, t, path, kind)) for kind in PREDICTION_TYPES}
-    print({kind: round(loss, 3) for kind, loss in losses.items()})
-    return drawn(denoiser(network, path, min(losses, key=losses.get)))
+    losses = {name: float(training_loss(predict, x0, eps, t, schedule, name)) for name in PREDICTION_TYPES}
+    print({name: round(loss, 3) for name, loss in losses.items()})
+    return drawn(denoiser(network, schedule, min(losses, key=losses.get)))
 
 
 payoff(draw, training_loss, get_exercise("03.5").reference)

@@ -23,10 +23,10 @@ from minidiff.diffusion.samplers import SAMPLERS, run
 from minidiff.diffusion.timesteps import SPACINGS, uniform
 
 pipe = load_pipeline("world-pixels")
-path = pipe.schedule.path
+schedule = pipe.scheduler.schedule
 
 
-def draw(name, steps, prompts=("star",), grid=None, seed=4):
+def draw(name, steps, prompts=("star",), timesteps=None, seed=4):
     """One picture for each prompt: (B, 3, 32, 32)."""
     model = pipe.denoiser(list(prompts), [""] * len(prompts), 2.0)
     generator = torch.Generator().manual_seed(seed)
@@ -34,7 +34,7 @@ def draw(name, steps, prompts=("star",), grid=None, seed=4):
     def fresh(_=0):
         return torch.randn(len(prompts), 3, 32, 32, generator=generator).to(pipe.device)
 
-    *_, last = run(name, model, fresh(), path, steps, noise=fresh, grid=grid)
+    *_, last = run(name, model, fresh(), schedule, steps, noise=fresh, timesteps=timesteps)
     return last.x.cpu()
 
 # %% slide="slide"
@@ -62,19 +62,19 @@ show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
 # 2. Our network predicts $v$. How do you get $x_0$ and $\epsilon$?
 # 3. How often did the ancestral sampling of lesson 02 call the network for one picture?
 # ---
-# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, with $\alpha_t^2+\sigma_t^2=1$ on our path (lesson 02; the papers write
-#    $\bar\alpha_t=\alpha_t^2$).
+# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, with $\alpha_t^2+\sigma_t^2=1$ with our noise schedule (lesson 02; the papers
+#    write $\bar\alpha_t=\alpha_t^2$).
 # 2. Two equations, two unknowns: $x_0=\alpha_t x_t-\sigma_t v$ and $\epsilon=\sigma_t x_t+\alpha_t v$ (lesson 03).
 # 3. Once for every timestep it visits; as published, 1000 times. That is what we are about to save.
-# %% [markdown] lang="vi" of="1122cbfb"
+# %% [markdown] lang="vi" of="502d8760"
 # **Ba câu hỏi nhanh từ các bài trước**
 #
 # 1. Làm sao có ngay $x_t$ từ $x_0$ chỉ bằng một phép tính?
 # 2. Mạng của ta dự đoán $v$. Lấy $x_0$ và $\epsilon$ ra thế nào?
 # 3. Phép lấy mẫu tổ tiên (ancestral sampling) ở bài 02 gọi mạng bao nhiêu lần cho một bức ảnh?
 # ---
-# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, với $\alpha_t^2+\sigma_t^2=1$ trên đường đi (path) của ta (bài 02; các bài báo viết
-#    $\bar\alpha_t=\alpha_t^2$).
+# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, với $\alpha_t^2+\sigma_t^2=1$ với lịch nhiễu (noise schedule) của ta (bài 02; các
+#    bài báo viết $\bar\alpha_t=\alpha_t^2$).
 # 2. Hai phương trình, hai ẩn: $x_0=\alpha_t x_t-\sigma_t v$ và $\epsilon=\sigma_t x_t+\alpha_t v$ (bài 03).
 # 3. Mỗi bước thời gian (timestep) đi qua là một lần; theo bài báo gốc là 1000 lần. Đó chính là thứ ta sắp tiết kiệm.
 
@@ -84,18 +84,18 @@ show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
 # 15 Stable Diffusion → 16 Past one machine → 17 Final assessment
 #
 # **Aims.** You can write the step that all samplers share; say what DDIM, DDPM, Euler, flow Euler, DPM++ 2M and
-# Heun are and where they agree; choose the times they visit; read a plot of error against steps; recognise a broken loop by
+# Heun are and where they agree; choose the timesteps they visit; read a plot of error against steps; recognise a broken loop by
 # its picture.
 #
 # **Time:** 60 minutes, and 95 for the exercises. **You need:** lessons 02 and 03. Nothing is trained here, and the
 # notebook runs in about a minute on 2 CPU cores; on a GPU the last measurement uses ten times as many pictures.
-# %% [markdown] lang="vi" of="bb3be187"
+# %% [markdown] lang="vi" of="b05f1ff2"
 # **Bạn đang ở đây:** 00 Tham quan → 01 U-Net → 02 DDPM → 03 Dự đoán cái gì → **04 Từng bước** → 05 Điều kiện → 06 CLIP →
 # 07 Lời vào U-Net → 08 VAE → 09 DiT → 10 Ít bước → 11 LoRA → 12 DreamBooth → 13 Chỉnh sửa → 14 Đo lường →
 # 15 Stable Diffusion → 16 Nhiều máy → 17 Bài thi cuối
 #
 # **Mục tiêu.** Bạn viết được bước chung của mọi bộ lấy mẫu; nói được DDIM, DDPM, Euler, flow Euler, DPM++ 2M và
-# Heun là gì và trùng nhau ở đâu; chọn các thời điểm để đi qua; đọc đồ thị sai số theo số bước; nhìn ảnh mà đoán ra vòng lặp
+# Heun là gì và trùng nhau ở đâu; chọn các bước thời gian (timesteps) để đi qua; đọc đồ thị sai số theo số bước; nhìn ảnh mà đoán ra vòng lặp
 # hỏng ở đâu.
 #
 # **Thời gian:** 60 phút, thêm 95 phút bài tập. **Cần có:** bài 02 và 03. Bài này không huấn luyện gì, cả notebook chạy
@@ -197,10 +197,10 @@ assert np.allclose(ours, ddpm)
 # Để ý ai vắng mặt: $x_t$. Nó đã nằm trong $x_0$ và $\epsilon$.
 
 # %%
-def my_step(path, x0, eps, t, s, eta, noise):
-    r = path.sigma(s) * path.alpha(t) / (path.alpha(s) * path.sigma(t))
+def my_step(schedule, x0, eps, t, s, eta, noise):
+    r = schedule.sigma(s) * schedule.alpha(t) / (schedule.alpha(s) * schedule.sigma(t))
     c = eta * (1 - r**2).sqrt()
-    return path.alpha(s) * x0 + path.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
 
 
 from minidiff.diffusion.samplers import step, step_weights
@@ -209,7 +209,8 @@ generator = torch.Generator().manual_seed(0)
 x0, eps, noise = torch.randn(3, 2, 3, 32, 32, generator=generator, dtype=torch.float64)
 t, s = torch.tensor([0.8, 0.5], dtype=torch.float64)
 for eta in (0.0, 0.3, 1.0):
-    torch.testing.assert_close(my_step(path, x0, eps, t, s, eta, noise), step(path, x0, eps, t, s, eta, noise))
+    library = step(schedule, x0, eps, t, s, eta, noise)
+    torch.testing.assert_close(my_step(schedule, x0, eps, t, s, eta, noise), library)
 
 # %%
 source(step_weights)
@@ -225,8 +226,8 @@ source(step)
 # "New value = old value + length × slope": Euler's method on the probability-flow ODE $\dfrac{du}{d\rho}=\epsilon$
 # (Song et al. 2021, eq. 14).
 #
-# On the path of flow matching, $\alpha=1-t$, $\sigma=t$, the same step is $x_s=x_t+(s-t)(\epsilon-x_0)$: Euler again.
-# %% [markdown] lang="vi" of="6bd2b4de"
+# With the schedule of flow matching, $\alpha=1-t$, $\sigma=t$, the same step is $x_s=x_t+(s-t)(\epsilon-x_0)$: Euler again.
+# %% [markdown] lang="vi" of="d4b5384a"
 # ## 3. Vì sao DDIM là Euler, hai lần
 #
 # Chia bước có $\eta=0$ cho $\alpha_s$. Đặt $u=x/\alpha$ và $\rho=\sigma/\alpha$:
@@ -236,13 +237,13 @@ source(step)
 # "Giá trị mới = giá trị cũ + độ dài × độ dốc": đó là phương pháp Euler trên phương trình vi phân dòng xác suất
 # (probability-flow ODE) $\dfrac{du}{d\rho}=\epsilon$ (Song và cộng sự 2021, pt. 14).
 #
-# Trên đường đi của flow matching, $\alpha=1-t$, $\sigma=t$, cũng bước ấy thành $x_s=x_t+(s-t)(\epsilon-x_0)$: lại là Euler.
+# Với lịch nhiễu của flow matching, $\alpha=1-t$, $\sigma=t$, cũng bước ấy thành $x_s=x_t+(s-t)(\epsilon-x_0)$: lại là Euler.
 
 # %%
-def ode_euler(path, x0, eps, t, s):
-    rho_t, rho_s = path.sigma(t) / path.alpha(t), path.sigma(s) / path.alpha(s)
-    u = path.mix(x0, eps, t) / path.alpha(t)                    # x_t / alpha_t
-    return path.alpha(s) * (u + (rho_s - rho_t) * eps)
+def ode_euler(schedule, x0, eps, t, s):
+    rho_t, rho_s = schedule.sigma(t) / schedule.alpha(t), schedule.sigma(s) / schedule.alpha(s)
+    u = schedule.mix(x0, eps, t) / schedule.alpha(t)            # x_t / alpha_t
+    return schedule.alpha(s) * (u + (rho_s - rho_t) * eps)
 
 
 def flow_euler(flow, x0, eps, t, s):
@@ -252,20 +253,21 @@ def flow_euler(flow, x0, eps, t, s):
 from minidiff.diffusion.schedules import get_schedule
 
 flow = get_schedule("flow")
-torch.testing.assert_close(ode_euler(path, x0, eps, t, s), step(path, x0, eps, t, s))
+torch.testing.assert_close(ode_euler(schedule, x0, eps, t, s), step(schedule, x0, eps, t, s))
 torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, t, s))
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. A sampler is the step, repeated
 #
-# A **grid** is a falling list of times, from 1 (noise) to 0 (data). $n$ steps have $n+1$ times.
+# A sampler visits a falling list of times, its **timesteps**, from 1 (noise) to 0 (data). $n$ steps have $n+1$ of them.
 #
 # To see what happens, the data are points now: four clumps at $(\pm1,\pm1)$. For such data the perfect denoiser is a formula
 # (`minidiff.diffusion.analytic.mixture`), so whatever goes wrong is the sampler's doing, not the network's.
-# %% [markdown] lang="vi" of="bd5fdd2d"
+# %% [markdown] lang="vi" of="89ed08df"
 # ## 4. Bộ lấy mẫu là bước ấy, lặp lại
 #
-# **Lưới thời điểm** (grid) là dãy thời điểm giảm dần, từ 1 (nhiễu) về 0 (dữ liệu). $n$ bước có $n+1$ thời điểm.
+# Bộ lấy mẫu đi qua một dãy thời điểm giảm dần, gọi là **các bước thời gian** (timesteps), từ 1 (nhiễu) về 0 (dữ liệu). $n$ bước
+# có $n+1$ thời điểm.
 #
 # Để nhìn cho rõ, dữ liệu bây giờ là các điểm: bốn cụm tại $(\pm1,\pm1)$. Với dữ liệu này, bộ khử nhiễu hoàn hảo là một công
 # thức (`minidiff.diffusion.analytic.mixture`), nên mọi sai lệch đều do bộ lấy mẫu, không phải do mạng.
@@ -273,23 +275,23 @@ torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, 
 # %% slide="sub"
 from minidiff.diffusion.analytic import mixture
 
-clumps = mixture(path, [-1.0, 1.0], 0.15)
+clumps = mixture(schedule, [-1.0, 1.0], 0.15)
 
 
-def my_sample(denoiser, x, grid, eta=0.0):
+def my_sample(denoiser, x, timesteps, eta=0.0):
     states = [x]
-    for t, s in pairwise(grid):
+    for t, s in pairwise(timesteps):
         x0, eps = denoiser(x, t)                                # each (B, 2)
-        x = my_step(path, x0, eps, t, s, eta, torch.randn_like(x))
+        x = my_step(schedule, x0, eps, t, s, eta, torch.randn_like(x))
         states.append(x)
     return torch.stack(states)                                  # (n + 1, B, 2)
 
 
 start = torch.randn(12, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-grid = uniform(path, 8)
-library = [state.x for state in run("ddim", clumps, start, path, 8)]
-torch.testing.assert_close(my_sample(clumps, start, grid)[1:], torch.stack(library))
-print(grid.tolist())
+timesteps = uniform(schedule, 8)
+library = [state.x for state in run("ddim", clumps, start, schedule, 8)]
+torch.testing.assert_close(my_sample(clumps, start, timesteps)[1:], torch.stack(library))
+print(timesteps.tolist())
 
 # %% [markdown] lang="en" role="think"
 # Next comes a knob: $\eta$ from 0 to 1, and 12 points on their way from noise to the clumps, in 40 steps. Before you look: how
@@ -315,7 +317,7 @@ def trails(states, axis):
 
 def with_eta(eta, axis):
     torch.manual_seed(1)
-    trails(my_sample(clumps, start, uniform(path, 40), eta), axis)
+    trails(my_sample(clumps, start, uniform(schedule, 40), eta), axis)
 
 
 slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
@@ -323,16 +325,16 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # %% [markdown] lang="en" slide="slide"
 # ## 5. Which times? What DDPM visits, and why DDIM may skip
 #
-# Published networks know 1000 timesteps, 0 to 999. DDPM was published walking through **all** of them; DDIM picks $n$ and
-# jumps. Nobody trains the network again for that. Why is it allowed?
+# Published networks count time in 1000 timesteps, 0 to 999. DDPM was published walking through **all** of them; DDIM picks $n$
+# and jumps. Nobody trains the network again for that. Why is it allowed?
 #
 # - The loss of lesson 02 takes **one** $t$ at a time. It never says which time comes next.
 # - The step needs $\alpha,\sigma$ at $t$ and $s$ alone; the two need not be neighbours.
-# %% [markdown] lang="vi" of="e6f9bb2c"
+# %% [markdown] lang="vi" of="573127c8"
 # ## 5. Đi qua thời điểm nào? DDPM đi hết, vì sao DDIM được nhảy cóc
 #
-# Các mạng đã công bố biết 1000 bước thời gian, từ 0 đến 999. DDPM trong bài gốc đi qua **tất cả**; DDIM chọn $n$ bước rồi
-# nhảy. Không ai huấn luyện lại mạng cho việc này. Vì sao được phép?
+# Các mạng đã công bố đếm thời gian bằng 1000 bước thời gian, từ 0 đến 999. DDPM trong bài gốc đi qua **tất cả**; DDIM chọn $n$
+# bước rồi nhảy. Không ai huấn luyện lại mạng cho việc này. Vì sao được phép?
 #
 # - Hàm mất mát (loss) ở bài 02 mỗi lần chỉ xét **một** $t$. Nó không hề nói thời điểm nào kế tiếp.
 # - Bước đi chỉ cần $\alpha,\sigma$ tại $t$ và $s$; hai thời điểm không cần kề nhau.
@@ -347,14 +349,14 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # hơn, như ô sau cho thấy.
 
 # %% [markdown] lang="en" role="think"
-# DDPM ($\eta=1$) may skip too: the formula does not mind. But its step was derived with a *known* $x_0$; that the network's
-# $x_0$ is only a guess does not matter while steps are small. Data: $N(0,\,0.5^2)$. After few large steps, will the standard deviation of the
+# DDPM ($\eta=1$) may skip too: the formula allows it. But its step was derived with a *known* $x_0$. The network's $x_0$ is only
+# a guess, which does not matter while steps are small. Data: $N(0,\,0.5^2)$. After few large steps, will the standard deviation of the
 # samples be 0.5, more, or less? And DDIM's?
 # ---
 # Less, for both, because $x_0$ is a mean, and means have less spread than data. But DDIM's error is only the bend of the curve
 # that it cuts across, while DDPM draws its noise as if $x_0$ were certain, and that doubt is lost at every step: for each
 # number of steps it is further off. So DDPM was run through all timesteps, and DDIM may skip.
-# %% [markdown] lang="vi" of="ab82eddb"
+# %% [markdown] lang="vi" of="a74bff2a"
 # DDPM ($\eta=1$) cũng nhảy được: công thức không phản đối. Nhưng bước của nó được suy ra với $x_0$ *đã biết*; khi bước nhỏ thì
 # việc $x_0$ của mạng chỉ là dự đoán không ảnh hưởng gì. Dữ liệu: $N(0,\,0.5^2)$. Sau vài bước dài, độ lệch chuẩn (standard deviation) của
 # mẫu sẽ bằng 0.5, lớn hơn hay nhỏ hơn? Còn DDIM?
@@ -364,12 +366,12 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # số bước nó luôn lệch xa hơn. Vì thế DDPM đi qua mọi bước thời gian, còn DDIM được nhảy.
 
 # %%
-bell = mixture(path, [0.0], 0.5)
+bell = mixture(schedule, [0.0], 0.5)
 x = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 print("steps   DDPM   DDIM")
 for n in (4, 10, 50, 250):
     torch.manual_seed(0)
-    ends = [list(run(name, bell, x, path, n))[-1].x.std() for name in ("ddpm", "ddim")]
+    ends = [list(run(name, bell, x, schedule, n))[-1].x.std() for name in ("ddpm", "ddim")]
     print(f"{n:5d}  {ends[0]:.3f}  {ends[1]:.3f}")
 
 # %% [markdown] lang="en" slide="sub"
@@ -383,27 +385,28 @@ for n in (4, 10, 50, 250):
 spacings = ["leading", "linspace", "trailing"]
 _, axis = plt.subplots(figsize=(7, 1.3), layout="constrained")
 for row, name in enumerate(spacings):
-    entries = (SPACINGS[name](path, 5)[:-1] * 1000 - 1).round().long()
+    entries = (SPACINGS[name](schedule, 5)[:-1] * 1000 - 1).round().long()
     axis.plot(entries, [row] * 5, "o")
     print(f"{name:9s}", entries.tolist())
 axis.set(yticks=range(3), yticklabels=spacings, xlim=(-20, 1020), ylim=(2.5, -0.5))
 axis.axvline(999, color="0.8", zorder=0)
 plt.show()
 wishes = ("star", "boat", "car")
-show(torch.cat([draw("ddim", 5, wishes, grid=name) for name in spacings]), titles=[name for name in spacings for _ in wishes], columns=9)
+drawn = torch.cat([draw("ddim", 5, wishes, timesteps=name) for name in spacings])
+show(drawn, titles=[name for name in spacings for _ in wishes], columns=9)
 
 # %% [markdown] lang="en"
-# *Leading* begins at 800: the network is told "a fifth of the way is done", and is given pure noise. It takes some of that noise
-# for picture, and never gets rid of it: grains. Stable Diffusion shipped with leading, which is one of the flaws
-# for which its pictures are never very dark or very bright (Lin et al. 2024). *Trailing* begins where training ended. Exercise 04.1 asks for it.
-# %% [markdown] lang="vi" of="02a989e9"
-# *Leading* bắt đầu ở 800: mạng được báo "đã đi một phần năm đường", trong khi đầu vào là nhiễu thuần. Nó tưởng một phần nhiễu
+# *Leading* begins at 800: the timestep says "a fifth of the way is done", but the network is given pure noise. It takes some of
+# that noise for picture, and never gets rid of it: grains. Stable Diffusion shipped with leading. That is one of the reasons why
+# its pictures are never very dark or very bright (Lin et al. 2024). *Trailing* begins where training ended. Exercise 04.1 asks for it.
+# %% [markdown] lang="vi" of="b9f5c609"
+# *Leading* bắt đầu ở 800: bước thời gian (timestep) nói "đã đi một phần năm đường", trong khi đầu vào là nhiễu thuần. Mạng tưởng một phần nhiễu
 # ấy là ảnh và không bao giờ bỏ được: còn lại những hạt lấm tấm. Stable Diffusion khi phát hành dùng leading, một trong những
 # khiếm khuyết khiến ảnh của nó không bao giờ rất tối hay rất sáng (Lin và cộng sự 2024). *Trailing* bắt đầu đúng nơi huấn luyện kết thúc. Bài tập 04.1 sẽ viết
 # nó.
 
 # %% [markdown] lang="en" role="pitfall" slide="slide"
-# ## Pitfall: the grid
+# ## Pitfall: the timesteps
 #
 # | symptom | cause | fix |
 # |---|---|---|
@@ -411,8 +414,8 @@ show(torch.cat([draw("ddim", 5, wishes, grid=name) for name in spacings]), title
 # | pure noise | times in rising order | from 1 down to 0 |
 # | grains, other colours | first time below 1, yet given pure noise | trailing or uniform, not leading |
 # | other picture, soft edges | $\eta=1$ with very few steps | more steps, or $\eta=0$ |
-# %% [markdown] lang="vi" of="a19c7aea"
-# ## Cạm bẫy: lưới thời điểm
+# %% [markdown] lang="vi" of="f73c3d7d"
+# ## Cạm bẫy: các bước thời gian (timesteps)
 #
 # | triệu chứng | nguyên nhân | cách sửa |
 # |---|---|---|
@@ -426,27 +429,28 @@ model = pipe.denoiser(["star"], [""], 2.0)
 x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(4)).to(pipe.device)
 
 
-def loop(grid):
+def loop(timesteps):
     z = x
-    for t, s in pairwise(grid):
-        z = step(path, *model(z, t), t, s)
+    for t, s in pairwise(timesteps):
+        z = step(schedule, *model(z, t), t, s)
     return z.cpu()[0]
 
 
-good = uniform(path, 8)
-broken = [loop(good), loop(good[:-1]), loop(good.flip(0)), draw("ddim", 4, grid="leading")[0], draw("ddpm", 3)[0]]
-show(broken, titles=["right", "stops at 1/8", "rising", "leading, 4", "eta 1, 3 steps"])
+good = uniform(schedule, 8)
+late, coarse = draw("ddim", 4, timesteps="leading")[0], draw("ddpm", 3)[0]
+pictures = [loop(good), loop(good[:-1]), loop(good.flip(0)), late, coarse]
+show(pictures, titles=["right", "stops at 1/8", "rising", "leading, 4", "eta 1, 3 steps"])
 
 # %% [markdown] lang="en"
-# The library refuses what cannot be meant, at the door: a grid that rises raises an error. A grid that stops above 0 is allowed
-# (editing needs it, lesson 13), so that one you must see.
-# %% [markdown] lang="vi" of="bad46452"
-# Thư viện từ chối ngay từ cửa những gì không thể cố ý: lưới tăng dần sẽ báo lỗi. Lưới dừng trên 0 thì được phép (bài 13, chỉnh
-# sửa ảnh, cần đến), nên lỗi này bạn phải tự nhận ra.
+# The library refuses at once what nobody can mean: timesteps that rise raise an error. Timesteps that stop above 0 are allowed
+# (editing needs them, lesson 13), so you have to notice that mistake yourself.
+# %% [markdown] lang="vi" of="a44df0ce"
+# Thư viện từ chối ngay những gì không ai cố ý làm: các bước thời gian (timesteps) tăng dần sẽ báo lỗi. Dãy dừng trên 0 thì được
+# phép (bài 13, chỉnh sửa ảnh, cần đến), nên lỗi này bạn phải tự nhận ra.
 
 # %%
 try:
-    run("ddim", model, x, path, 8, grid=good.flip(0))
+    run("ddim", model, x, schedule, 8, timesteps=good.flip(0))
 except ValueError as error:
     print(error)
 
@@ -492,8 +496,8 @@ x = alpha * x0 + sigma * eps
 eps_aim = (x - alpha * aim) / sigma
 print(f"aim {aim:.2f}, eps {eps_aim:.2f}, still x: {alpha * aim + sigma * eps_aim:.4f} = {x:.4f}")
 
-times = path.time(torch.tensor([-1.0, 0.0, 0.5], dtype=torch.float64))
-ahead = lookaheads(path, times)
+timesteps = schedule.time(torch.tensor([-1.0, 0.0, 0.5], dtype=torch.float64))
+ahead = lookaheads(schedule, timesteps)
 torch.testing.assert_close(extrapolate(x0, eps, x0_prev, ahead[1], alpha / sigma), (aim, eps_aim))
 print("h / (2 h_prev) of each step:", [round(value, 3) for value in ahead])
 source(extrapolate)
@@ -530,8 +534,8 @@ eps_s = sigma_s * euler                                         # the slope at t
 mine = alpha_s * (x / alpha_t + (rho_s - rho_t) * (eps_t + eps_s) / 2)
 print(f"Euler {euler.item():.4f}, Heun {mine.item():.4f}, exact 1.0000")
 
-times = path.time(torch.tensor([alpha_t / sigma_t, alpha_s / sigma_s], dtype=torch.float64).log())
-(state,) = heun(mixture(path, [0.0], 1.0), x, path, times)
+timesteps = schedule.time(torch.tensor([alpha_t / sigma_t, alpha_s / sigma_s], dtype=torch.float64).log())
+(state,) = heun(mixture(schedule, [0.0], 1.0), x, schedule, timesteps)
 torch.testing.assert_close(state.x, mine)
 source(heun)
 
@@ -549,11 +553,11 @@ source(heun)
 # %% slide="fragment"
 angle = 2 * torch.pi * (torch.arange(8, dtype=torch.float64) + 0.2) / 8
 ring = 1.6 * torch.stack([angle.cos(), angle.sin()], dim=1)     # (8, 2)
-exact = torch.stack([ring, *(state.x for state in run("heun", clumps, ring, path, 200))])
+exact = torch.stack([ring, *(state.x for state in run("heun", clumps, ring, schedule, 200))])
 _, axes = plt.subplots(1, 4, figsize=(7.5, 2.2), layout="constrained")
 for axis, name in zip(axes, ["ddim", "dpmpp_2m", "heun", "euler_a"], strict=True):
     torch.manual_seed(1)
-    states = torch.stack([ring, *(state.x for state in run(name, clumps, ring, path, 5))])
+    states = torch.stack([ring, *(state.x for state in run(name, clumps, ring, schedule, 5))])
     axis.plot(*exact.unbind(-1), color="0.8", linewidth=4)
     trails(states, axis)
     axis.plot(*states.flatten(0, 1).T, "k.", markersize=2)
@@ -570,19 +574,19 @@ plt.show()
 # ---
 # Euler, order 1: half. Heun and DPM++ 2M, order 2: a quarter. Now measured: one-dimensional data, half around -1 and half
 # around 1, of which we know every quantile. The error is the mean distance between sorted samples and those quantiles. We do it
-# on two grids: uniform, and Karras', which makes many tiny steps near the data (Karras et al. 2022, eq. 5).
-# %% [markdown] lang="vi" of="2e98d6e1"
+# with two spacings of the timesteps: uniform, and Karras', which makes many tiny steps near the data (Karras et al. 2022, eq. 5).
+# %% [markdown] lang="vi" of="30cbd772"
 # ## 9. Sai số theo số bước
 #
 # Phương pháp **bậc** $p$ có sai số cỡ $1/n^p$. Trên trục log-log đó là đường thẳng độ dốc $-p$. Thử đoán: tăng gấp đôi số bước
 # thì sai số của Euler còn bao nhiêu, của Heun còn bao nhiêu?
 # ---
 # Euler, bậc 1: một nửa. Heun và DPM++ 2M, bậc 2: một phần tư. Giờ thì đo: dữ liệu một chiều, một nửa quanh -1, một nửa quanh 1,
-# mà ta biết mọi phân vị. Sai số là khoảng cách trung bình giữa các mẫu đã sắp xếp và các phân vị ấy. Ta đo trên hai lưới: lưới
-# đều, và lưới Karras với nhiều bước tí hon gần dữ liệu (Karras và cộng sự 2022, pt. 5).
+# mà ta biết mọi phân vị. Sai số là khoảng cách trung bình giữa các mẫu đã sắp xếp và các phân vị ấy. Ta đo với hai cách chia các
+# bước thời gian (timesteps): chia đều, và cách của Karras với nhiều bước tí hon gần dữ liệu (Karras và cộng sự 2022, pt. 5).
 
 # %%
-two, points = mixture(path, [-1.0, 1.0], 0.3), 2**16
+two, points = mixture(schedule, [-1.0, 1.0], 0.3), 2**16
 share = (torch.arange(points, dtype=torch.float64) + 0.5) / points
 noise = torch.special.ndtri(share)                              # quantiles of the noise
 value = torch.linspace(-3, 3, 60_001, dtype=torch.float64)
@@ -595,9 +599,9 @@ def mirrored(_):
     return torch.cat([half, -half.flip(0)])
 
 
-def error(name, steps, grid):
+def error(name, steps, spacing):
     torch.manual_seed(0)
-    *_, last = run(name, two, noise, path, steps, grid=grid, noise=mirrored)
+    *_, last = run(name, two, noise, schedule, steps, timesteps=spacing, noise=mirrored)
     return (last.x.sort().values - truth).abs().mean().item()
 
 # %% slide="slide"
@@ -605,27 +609,27 @@ families = {"ddim": "DDIM = Euler", "ddpm": "DDPM = Euler a", "dpmpp_2m": "DPM++
             "heun": "Heun"}  # fmt: skip
 steps = [10, 20, 40, 80]
 _, axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, layout="constrained")
-for axis, grid in zip(axes, ["uniform", "karras"], strict=True):
+for axis, spacing in zip(axes, ["uniform", "karras"], strict=True):
     for (name, label), marker in zip(families.items(), "so^vD", strict=True):
-        errors = [error(name, n, grid) for n in steps]
+        errors = [error(name, n, spacing) for n in steps]
         axis.loglog(steps, errors, marker=marker, label=label)
         slope = np.polyfit(np.log(steps[1:]), np.log(errors[1:]), 1)[0]
-        print(f"{grid:8s} {label:15s} " + "  ".join(f"{e:.4f}" for e in errors) + f"   slope {slope:.2f}")
-    axis.set(title=grid, xlabel="steps", xticks=steps, xticklabels=steps)
+        print(f"{spacing:8s} {label:15s} " + "  ".join(f"{e:.4f}" for e in errors) + f"   slope {slope:.2f}")
+    axis.set(title=spacing, xlabel="steps", xticks=steps, xticklabels=steps)
     axis.minorticks_off()
 axes[0].set_ylabel("error")
 axes[0].legend(fontsize=7)
 plt.show()
 
 # %% [markdown] lang="en"
-# Did it come out as you guessed? Right, on Karras' grid: slopes near -1 for DDIM and DDPM, -2 or steeper for the other three.
-# Left, on the uniform grid, everything is smaller at first, but DPM++ 2M has a kink: its last step, into clean data, has infinite
-# $h$ and is made with order 1, and on this grid that step is long. Karras' last step is tiny, which is why his lines are
+# Did it come out as you guessed? Right, with Karras' spacing: slopes near -1 for DDIM and DDPM, -2 or steeper for the other three.
+# Left, with uniform timesteps, everything is smaller at first, but DPM++ 2M has a kink: its last step, into clean data, has
+# infinite $h$ and is made with order 1, and here that step is long. Karras' last step is tiny, which is why his lines are
 # straight. **Order is a promise about many small steps. What counts at 10 steps is read off at 10 steps.**
-# %% [markdown] lang="vi" of="48a7931f"
-# Có đúng như bạn đoán? Bên phải, trên lưới Karras: độ dốc gần -1 với DDIM và DDPM, -2 hoặc dốc hơn với ba phương pháp còn lại. Bên trái,
-# trên lưới đều, ban đầu mọi sai số đều nhỏ hơn, nhưng DPM++ 2M bị gãy khúc: bước cuối, về dữ liệu sạch, có $h$ vô hạn nên phải
-# đi bằng bậc 1, mà trên lưới này bước ấy dài. Bước cuối của Karras rất nhỏ, nên các đường của ông thẳng. **Bậc là lời hứa khi
+# %% [markdown] lang="vi" of="703a4edd"
+# Có đúng như bạn đoán? Bên phải, với cách chia của Karras: độ dốc gần -1 với DDIM và DDPM, -2 hoặc dốc hơn với ba phương pháp còn
+# lại. Bên trái, với các bước thời gian (timesteps) chia đều, ban đầu mọi sai số đều nhỏ hơn, nhưng DPM++ 2M bị gãy khúc: bước cuối,
+# về dữ liệu sạch, có $h$ vô hạn nên phải đi bằng bậc 1, mà ở đây bước ấy dài. Bước cuối của Karras rất nhỏ, nên các đường của ông thẳng. **Bậc là lời hứa khi
 # có nhiều bước nhỏ. Muốn biết ở 10 bước thế nào thì phải đo ở 10 bước.**
 
 # %% [markdown] lang="en" role="think" slide="slide"
@@ -649,9 +653,10 @@ plt.show()
 # %%
 import torch.nn.functional as F
 
+from minidiff.data.world.scenes import SHAPES
 from minidiff.evaluate.judge import load_judge
 from minidiff.evaluate.metrics import frechet_distance
-from minidiff.train.pixels import KINDS, portraits
+from minidiff.train.pixels import portraits
 
 count = 540 if torch.cuda.is_available() else 54
 judge = load_judge()
@@ -671,15 +676,15 @@ real, others = (real / scale).split([540, count])
 print("floor", round(frechet_distance(real, others), 1))
 
 # %%
-labels = [KINDS[n % 18] for n in range(count)]
+labels = [SHAPES[n % 18] for n in range(count)]
 noise_32 = torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(pipe.device)
-asked = pipe.denoiser(labels, [""] * count, 1.0)                # guidance off
+model = pipe.denoiser(labels, [""] * count, 1.0)                # guidance off
 calls = [4, 8, 16]
 fd, sheets = {}, []
 for name, label in families.items():
     for n in calls:
         torch.manual_seed(1)
-        *_, last = run(name, asked, noise_32, path, n // 2 + 1 if name == "heun" else n)
+        *_, last = run(name, model, noise_32, schedule, n // 2 + 1 if name == "heun" else n)
         fd.setdefault(label, []).append(frechet_distance(real, features(last.x.cpu()) / scale))
         sheets.append(last.x.cpu()[3])
 
@@ -719,11 +724,11 @@ show(sheets, titles=[f"{label}, {n}" for label in families.values() for n in cal
 # %% [markdown] lang="en" slide="slide"
 # ## 11. All of them are one table
 #
-# A sampler is a grid, an $\eta$ and an order. Only Heun needs a loop of its own.
-# %% [markdown] lang="vi" of="aa9532ba"
+# A sampler is a spacing of the timesteps, an $\eta$ and an order. Only Heun needs a loop of its own.
+# %% [markdown] lang="vi" of="55dee414"
 # ## 11. Tất cả chỉ là một bảng
 #
-# Một bộ lấy mẫu là một lưới thời điểm, một $\eta$ và một bậc. Chỉ Heun cần vòng lặp riêng.
+# Một bộ lấy mẫu là một cách chia các bước thời gian (timesteps), một $\eta$ và một bậc. Chỉ Heun cần vòng lặp riêng.
 
 # %% slide="fragment"
 for name, row in SAMPLERS.items():
@@ -739,8 +744,8 @@ for name, row in SAMPLERS.items():
 # | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
 # | DPM++ 2M | $x_0+\frac{h}{2h_\text{prev}}(x_0-x_{0,\text{prev}})$ | (B, C, H, W) |
 # | Heun | slope $(\epsilon_t+\epsilon_s)/2$ | (B, C, H, W) |
-# | grid | from 1 down to 0 | (n + 1,) |
-# %% [markdown] lang="vi" of="49b87031"
+# | timesteps | from 1 down to 0 | (n + 1,) |
+# %% [markdown] lang="vi" of="928628cf"
 # ## Tóm tắt
 #
 # | gì | công thức | kích thước |
@@ -750,7 +755,7 @@ for name, row in SAMPLERS.items():
 # | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
 # | DPM++ 2M | $x_0+\frac{h}{2h_\text{prev}}(x_0-x_{0,\text{prev}})$ | (B, C, H, W) |
 # | Heun | độ dốc $(\epsilon_t+\epsilon_s)/2$ | (B, C, H, W) |
-# | lưới thời điểm | từ 1 xuống 0 | (n + 1,) |
+# | các bước thời gian | từ 1 xuống 0 | (n + 1,) |
 
 # %% [markdown] lang="en" slide="sub"
 # **Which one to use?** DPM++ 2M with 15 to 25 steps. DDIM where you want to follow the same trail back and forth.
@@ -790,14 +795,15 @@ for name, row in SAMPLERS.items():
 # %% [markdown] lang="en" only="exercise"
 # # Exercises of lesson 04
 #
-# Five functions; each one then draws inside the trained model and must give the same picture as the library. A `path` has
-# `path.alpha(t)` and `path.sigma(t)` ($\alpha^2=\bar\alpha$), a `denoiser` answers `(x, t)` with `(x0, eps)`, and times are
-# tensors of shape ().
-# %% [markdown] lang="vi" of="1cdd392f"
+# Five functions; each one then draws inside the trained model and must give the same picture as the library. A `schedule` has
+# `schedule.alpha(t)` and `schedule.sigma(t)` ($\alpha^2=\bar\alpha$), a `denoiser` takes `(x, t)` and returns `(x0, eps)`, and
+# times are tensors of shape ().
+# %% [markdown] lang="vi" of="0997dc7d"
 # # Bài tập của bài 04
 #
-# Năm hàm; sau đó mỗi hàm vẽ bên trong mô hình đã huấn luyện và phải cho đúng bức ảnh như thư viện. `path` có `path.alpha(t)` và
-# `path.sigma(t)` ($\alpha^2=\bar\alpha$), `denoiser` nhận `(x, t)` và trả về `(x0, eps)`, các thời điểm là tensor kích thước ().
+# Năm hàm; sau đó mỗi hàm vẽ bên trong mô hình đã huấn luyện và phải cho đúng bức ảnh như thư viện. `schedule` có
+# `schedule.alpha(t)` và `schedule.sigma(t)` ($\alpha^2=\bar\alpha$), `denoiser` nhận `(x, t)` và trả về `(x0, eps)`, các thời
+# điểm là tensor kích thước ().
 
 # %% only="exercise"
 from itertools import pairwise
@@ -814,7 +820,7 @@ from minidiff.diffusion.timesteps import SPACINGS, uniform
 
 wishes = ["star", "boat", "cat"]
 pipe = load_pipeline("world-pixels", dtype="float32")
-model, trained_path = pipe.denoiser(wishes, [""] * 3, 2.0), pipe.schedule.path
+model, trained_schedule = pipe.denoiser(wishes, [""] * 3, 2.0), pipe.scheduler.schedule
 
 
 def start_noise(seed: int = 4) -> Tensor:
@@ -822,11 +828,11 @@ def start_noise(seed: int = 4) -> Tensor:
     return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(seed)).to(pipe.device)
 
 # %% [markdown] lang="en" exercise="04.1"
-# A network knows timesteps 0 to 999. Which of them do `n` steps visit with *trailing* spacing? Start from 1000 and count down
+# A network counts timesteps 0 to 999. Which of them do `n` steps visit with *trailing* spacing? Start from 1000 and count down
 # in strides of 1000 / n (not always whole), round to the nearest whole number with `.round()`, and turn counts 1...1000 into
 # indices 0...999. Four steps visit 999, 749, 499, 249.
-# %% [markdown] lang="vi" of="f95db307"
-# Mạng biết các bước thời gian từ 0 đến 999. Với cách chia *trailing*, `n` bước sẽ đi qua những bước nào? Bắt đầu từ 1000, đếm
+# %% [markdown] lang="vi" of="2309cd7a"
+# Mạng đếm các bước thời gian từ 0 đến 999. Với cách chia *trailing*, `n` bước sẽ đi qua những bước nào? Bắt đầu từ 1000, đếm
 # lùi mỗi lần 1000 / n (không phải lúc nào cũng nguyên), làm tròn đến số nguyên gần nhất bằng `.round()`, rồi đổi số đếm
 # 1...1000 thành chỉ số 0...999. Bốn bước đi qua 999, 749, 499, 249.
 
@@ -855,11 +861,12 @@ def trailing_timesteps(n: int) -> Tensor:
 # Ba phép tính theo thứ tự: `.round()`, `.long()`, rồi trừ 1.
 
 # %% exercise="04.1" role="payoff"
-def draw(timesteps):
-    grid = torch.cat([(timesteps(6).double() + 1) / 1000, torch.zeros(1, dtype=torch.float64)])
+def draw(trailing_timesteps):
+    entries = trailing_timesteps(6)
+    timesteps = torch.cat([(entries.double() + 1) / 1000, torch.zeros(1, dtype=torch.float64)])
     x = start_noise()
-    for t, s in pairwise(grid):
-        x = step(trained_path, *model(x, t), t, s)
+    for t, s in pairwise(timesteps):
+        x = step(trained_schedule, *model(x, t), t, s)
     return x.cpu()
 
 
@@ -882,11 +889,12 @@ payoff(draw, trailing_timesteps, get_exercise("04.1").reference)
 
 # %% exercise="04.2"
 def ddim_step(
-    path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float = 0.0, noise: Tensor | None = None
+    schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor,
+    eta: float = 0.0, noise: Tensor | None = None,
 ) -> Tensor:
     """x at time s < t. x0, eps, noise: (B, ...); t, s: (); returns (B, ...)."""
     #@ solution
-    alpha_t, sigma_t, alpha_s, sigma_s = path.alpha(t), path.sigma(t), path.alpha(s), path.sigma(s)
+    alpha_t, sigma_t, alpha_s, sigma_s = schedule.alpha(t), schedule.sigma(t), schedule.alpha(s), schedule.sigma(s)
     r = sigma_s * alpha_t / (alpha_s * sigma_t)
     c = eta * (1 - r**2).sqrt()
     x = alpha_s * x0 + sigma_s * (1 - c**2).sqrt() * eps
@@ -901,14 +909,14 @@ def ddim_step(
 # %% [markdown] lang="en" role="hints" exercise="04.2"
 # With eta = 0 only $\alpha_s x_0+\sigma_s\epsilon$ is left. Write that first, and see which checks pass.
 # ---
-# `path.alpha(t)` is $\alpha_t$, the root of the papers' $\bar\alpha_t$: no further root. r compares s (above) with t (below).
+# `schedule.alpha(t)` is $\alpha_t$, the root of the papers' $\bar\alpha_t$: no further root. r compares s (above) with t (below).
 # ---
 # c has eta in it, and the same c appears twice: as `(1 - c**2).sqrt()` before eps and as `c` before the noise, both times
 # $\sigma_s$.
-# %% [markdown] lang="vi" of="10e74191"
+# %% [markdown] lang="vi" of="ca942d1f"
 # Với eta = 0 chỉ còn $\alpha_s x_0+\sigma_s\epsilon$. Viết phần đó trước, xem những kiểm tra nào đã qua.
 # ---
-# `path.alpha(t)` là $\alpha_t$, tức căn của $\bar\alpha_t$ trong các bài báo: không lấy căn nữa. r so s (tử) với t (mẫu).
+# `schedule.alpha(t)` là $\alpha_t$, tức căn của $\bar\alpha_t$ trong các bài báo: không lấy căn nữa. r so s (tử) với t (mẫu).
 # ---
 # Trong c có eta, và cùng một c xuất hiện hai lần: `(1 - c**2).sqrt()` trước eps và `c` trước nhiễu, cả hai đều nhân $\sigma_s$.
 
@@ -918,9 +926,9 @@ def draw(one_step):
     for eta in (0.0, 1.0):
         generator = torch.Generator().manual_seed(5)
         x = start_noise()
-        for t, s in pairwise(uniform(trained_path, 8)):
+        for t, s in pairwise(uniform(trained_schedule, 8)):
             noise = torch.randn(x.shape, generator=generator).to(x.device)
-            x = one_step(trained_path, *model(x, t), t, s, eta, noise)
+            x = one_step(trained_schedule, *model(x, t), t, s, eta, noise)
         pictures.append(x.cpu())
     return torch.cat(pictures)
 
@@ -934,15 +942,15 @@ payoff(draw, ddim_step, get_exercise("04.2").reference)
 # Đi một bước Heun trên $du/d\rho=\epsilon$, với $u=x/\alpha$ và $\rho=\sigma/\alpha$. Cả $\alpha_t$ lẫn $\sigma_s$ đều lớn hơn 0.
 
 # %% exercise="04.3"
-def heun_step(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def heun_step(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, t: Tensor, s: Tensor) -> Tensor:
     """x (B, ...) at time t to x at time s < t. t, s: ()."""
     #@ solution
-    u = x / path.alpha(t)
-    length = path.sigma(s) / path.alpha(s) - path.sigma(t) / path.alpha(t)
+    u = x / schedule.alpha(t)
+    length = schedule.sigma(s) / schedule.alpha(s) - schedule.sigma(t) / schedule.alpha(t)
     _, eps = denoiser(x, t)
-    guess = path.alpha(s) * (u + length * eps)
+    guess = schedule.alpha(s) * (u + length * eps)
     _, eps_ahead = denoiser(guess, s)
-    return path.alpha(s) * (u + length * (eps + eps_ahead) / 2)
+    return schedule.alpha(s) * (u + length * (eps + eps_ahead) / 2)
     #@ stub
     # 1. u (B, ...) at t, and the length rho_s - rho_t, ()
     # 2. the slope at t: eps (B, ...) from the denoiser
@@ -952,13 +960,13 @@ def heun_step(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: 
     raise NotImplementedError
 
 # %% [markdown] lang="en" role="hints" exercise="04.3"
-# The denoiser is asked twice: about (x, t), then about (guess, s). It wants an x, not a u.
+# The denoiser is called twice: with (x, t), then with (guess, s). It needs an x, not a u.
 # ---
 # The length is negative: there is less noise at s. The guess is Euler's step, $\alpha_s(u+(\rho_s-\rho_t)\epsilon)$.
 # ---
 # The last line repeats the guess, with $(\epsilon_t+\epsilon_s)/2$ in place of $\epsilon_t$.
-# %% [markdown] lang="vi" of="120f81f5"
-# Bộ khử nhiễu được hỏi hai lần: về (x, t), rồi về (guess, s). Nó cần x, không phải u.
+# %% [markdown] lang="vi" of="21ed2155"
+# Bộ khử nhiễu được gọi hai lần: với (x, t), rồi với (guess, s). Nó cần x, không phải u.
 # ---
 # Độ dài là số âm: tại s ít nhiễu hơn. Điểm đoán là bước Euler, $\alpha_s(u+(\rho_s-\rho_t)\epsilon)$.
 # ---
@@ -966,25 +974,25 @@ def heun_step(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: 
 
 # %% exercise="04.3" role="payoff"
 def draw(one_step):
-    x, steps = start_noise(), list(pairwise(uniform(trained_path, 5)))
+    x, steps = start_noise(), list(pairwise(uniform(trained_schedule, 5)))
     for k, (t, s) in enumerate(steps):
         inside = 0 < k < len(steps) - 1  # out of pure noise and into clean data there is nothing to correct
-        x = one_step(model, trained_path, x, t, s) if inside else step(trained_path, *model(x, t), t, s)
+        x = one_step(model, x, trained_schedule, t, s) if inside else step(trained_schedule, *model(x, t), t, s)
     return x.cpu()
 
 
 payoff(draw, heun_step, get_exercise("04.3").reference)
 
 # %% [markdown] lang="en" exercise="04.4"
-# Make one step of DPM-Solver++ 2M. With $\lambda=\log(\alpha/\sigma)$, which is `path.log_snr_half`, $h=\lambda_s-\lambda_t$ and
+# Make one step of DPM-Solver++ 2M. With $\lambda=\log(\alpha/\sigma)$, which is `schedule.log_snr_half`, $h=\lambda_s-\lambda_t$ and
 # $h_\text{prev}=\lambda_t-\lambda_{t_\text{prev}}$:
 #
 # $$\text{aim}=x_0+\frac{h}{2\,h_\text{prev}}(x_0-x_{0,\text{prev}})\qquad \epsilon=\frac{x-\alpha_t\,\text{aim}}{\sigma_t}\qquad
 # x_s=\alpha_s\,\text{aim}+\sigma_s\,\epsilon$$
 #
 # At the first step `x0_prev` and `t_prev` are `None`: then the aim is $x_0$.
-# %% [markdown] lang="vi" of="981b054d"
-# Đi một bước DPM-Solver++ 2M. Với $\lambda=\log(\alpha/\sigma)$, tức `path.log_snr_half`, $h=\lambda_s-\lambda_t$ và
+# %% [markdown] lang="vi" of="c1c20bb0"
+# Đi một bước DPM-Solver++ 2M. Với $\lambda=\log(\alpha/\sigma)$, tức `schedule.log_snr_half`, $h=\lambda_s-\lambda_t$ và
 # $h_\text{prev}=\lambda_t-\lambda_{t_\text{prev}}$:
 #
 # $$\text{aim}=x_0+\frac{h}{2\,h_\text{prev}}(x_0-x_{0,\text{prev}})\qquad \epsilon=\frac{x-\alpha_t\,\text{aim}}{\sigma_t}\qquad
@@ -994,17 +1002,19 @@ payoff(draw, heun_step, get_exercise("04.3").reference)
 
 # %% exercise="04.4"
 def dpmpp_2m_step(
-    path: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
+    schedule: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor,
+    x0_prev: Tensor | None = None, t_prev: Tensor | None = None,
 ) -> Tensor:
-    """x (B, ...) at time t, where the denoiser says x0 (B, ...), to x at time s < t. x0_prev is what it said at t_prev > t."""
+    """x (B, ...) at time t, where the denoiser says x0 (B, ...), to x at time s < t. x0_prev is what it said at
+    t_prev > t."""
     #@ solution
     aim = x0
     if x0_prev is not None:
-        h = path.log_snr_half(s) - path.log_snr_half(t)
-        h_prev = path.log_snr_half(t) - path.log_snr_half(t_prev)
+        h = schedule.log_snr_half(s) - schedule.log_snr_half(t)
+        h_prev = schedule.log_snr_half(t) - schedule.log_snr_half(t_prev)
         aim = x0 + h / (2 * h_prev) * (x0 - x0_prev)
-    eps = (x - path.alpha(t) * aim) / path.sigma(t)
-    return path.alpha(s) * aim + path.sigma(s) * eps
+    eps = (x - schedule.alpha(t) * aim) / schedule.sigma(t)
+    return schedule.alpha(s) * aim + schedule.sigma(s) * eps
     #@ stub
     # 1. where there is a previous prediction: the lengths h and h_prev, each (), and the aim (B, ...)
     # 2. eps (B, ...), from x and the aim
@@ -1027,10 +1037,10 @@ def dpmpp_2m_step(
 # %% exercise="04.4" role="payoff"
 def draw(one_step):
     x, x0_prev, t_prev = start_noise(), None, None
-    for t, s in pairwise(uniform(trained_path, 6)):
+    for t, s in pairwise(uniform(trained_schedule, 6)):
         x0, _ = model(x, t)
         history = (x0_prev, t_prev) if s > 0 else (None, None)  # into clean data h is infinite: order 1
-        x = one_step(trained_path, x, x0, t, s, *history)
+        x = one_step(trained_schedule, x, x0, t, s, *history)
         x0_prev, t_prev = x0, t
     return x.cpu()
 
@@ -1038,28 +1048,28 @@ def draw(one_step):
 payoff(draw, dpmpp_2m_step, get_exercise("04.4").reference)
 
 # %% [markdown] lang="en" exercise="04.5"
-# A colleague's loop makes pictures under grey grains. It should make `n` steps of equal length with $\eta=0$, from time 1 to
+# A colleague's loop makes pictures with grey grains over them. It should make `n` steps of equal length with $\eta=0$, from time 1 to
 # time 0. There are two bugs; both are about being one off. Mend it.
-# %% [markdown] lang="vi" of="60158fec"
+# %% [markdown] lang="vi" of="932ead01"
 # Vòng lặp của một đồng nghiệp cho ra ảnh phủ hạt nhiễu xám. Đáng lẽ nó phải đi `n` bước dài bằng nhau với $\eta=0$, từ thời điểm
 # 1 về thời điểm 0. Có hai lỗi, đều là lỗi lệch một đơn vị. Hãy sửa.
 
 # %% exercise="04.5"
-def sample_loop(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> Tensor:
+def sample_loop(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, n: int) -> Tensor:
     """x (B, ...), standard normal noise, to data (B, ...) in n steps without fresh noise."""
     #@ solution
-    grid = torch.arange(n, -1, -1, dtype=torch.float64) / n  # (n + 1,) from 1 to 0
-    for t, s in pairwise(grid):
+    timesteps = torch.arange(n, -1, -1, dtype=torch.float64) / n  # (n + 1,) from 1 to 0
+    for t, s in pairwise(timesteps):
         x0, eps = denoiser(x, t)
-        x = step(path, x0, eps, t, s)
+        x = step(schedule, x0, eps, t, s)
     return x
     #@ stub
-    # grid = torch.arange(n, 0, -1, dtype=torch.float64) / n
-    # for t, s in pairwise(grid):
+    # timesteps = torch.arange(n, 0, -1, dtype=torch.float64) / n
+    # for t, s in pairwise(timesteps):
     #     x0, eps = denoiser(x, s)
-    #     x = step(path, x0, eps, t, s)
+    #     x = step(schedule, x0, eps, t, s)
     # return x
-    # 1. uncomment the lines above, print grid and the times that the denoiser is told, and mend both bugs
+    # 1. uncomment the lines above, print the timesteps and the times that the denoiser gets, and mend both bugs
     raise NotImplementedError
 
 # %% [markdown] lang="en" role="hints" exercise="04.5"
@@ -1067,17 +1077,17 @@ def sample_loop(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> T
 # ---
 # n steps are n gaps, and gaps need n + 1 posts. Which post is missing?
 # ---
-# The denoiser must be told how noisy its x is *now*. And `torch.arange(n, 0, -1)` stops at 1, before 0.
-# %% [markdown] lang="vi" of="2873807e"
+# The denoiser must get the time that says how noisy its x is *now*. And `torch.arange(n, 0, -1)` stops at 1, before 0.
+# %% [markdown] lang="vi" of="7e45daac"
 # Với n = 4, hãy viết ra giấy các thời điểm bạn mong đợi và số lần gọi mạng. So sánh.
 # ---
 # n bước là n khoảng cách, mà khoảng cách cần n + 1 cột mốc. Cột nào đang thiếu?
 # ---
-# Bộ khử nhiễu phải được báo x *hiện giờ* nhiễu đến đâu. Và `torch.arange(n, 0, -1)` dừng ở 1, trước 0.
+# Bộ khử nhiễu phải nhận thời điểm cho biết x *hiện giờ* nhiễu đến đâu. Và `torch.arange(n, 0, -1)` dừng ở 1, trước 0.
 
 # %% exercise="04.5" role="payoff"
 def draw(loop):
-    return loop(model, start_noise(), trained_path, 8).cpu()
+    return loop(model, start_noise(), trained_schedule, 8).cpu()
 
 
 payoff(draw, sample_loop, get_exercise("04.5").reference)

@@ -56,21 +56,21 @@ show(torch.cat(houses), titles=[str(scale) for scale in scales])
 #
 # 1. (01) How does the network learn the time $t$: where does that number enter?
 # 2. (03) The network predicts $v = \alpha\,\epsilon - \sigma\, x_0$. You know $x$ and $v$. What are $x_0$ and $\epsilon$?
-# 3. (04) A sampler calls a denoiser with `(x, t)`. What does it get back, and does it care who answers?
+# 3. (04) A sampler calls a denoiser with `(x, t)`. What does it get back, and does it matter what the denoiser is made of?
 # ---
 # 1. As a vector: sines and cosines of $t$ through a small MLP, added inside every residual block.
 # 2. $x_0 = \alpha x - \sigma v$ and $\epsilon = \sigma x + \alpha v$: weighted sums of $x$ and the prediction.
-# 3. The pair `(x0, eps)`. It does not care, and today we put somebody between the network and the sampler.
-# %% [markdown] lang="vi" of="27e26101"
+# 3. The pair `(x0, eps)`. It doesn't matter, and today we put guidance between the network and the sampler.
+# %% [markdown] lang="vi" of="5ba77e38"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
 # 1. (01) Mạng biết thời điểm $t$ bằng cách nào: con số đó đi vào ở đâu?
 # 2. (03) Mạng dự đoán $v = \alpha\,\epsilon - \sigma\, x_0$. Biết $x$ và $v$, hãy tìm $x_0$ và $\epsilon$.
-# 3. (04) Bộ lấy mẫu (sampler) gọi bộ khử nhiễu bằng `(x, t)`. Nó nhận lại gì, và có quan tâm ai trả lời không?
+# 3. (04) Bộ lấy mẫu (sampler) gọi bộ khử nhiễu bằng `(x, t)`. Nó nhận lại gì, và bộ khử nhiễu làm bằng gì có quan trọng không?
 # ---
 # 1. Dưới dạng vector: các sin và cos của $t$ qua một MLP nhỏ, cộng vào trong từng khối dư.
 # 2. $x_0 = \alpha x - \sigma v$ và $\epsilon = \sigma x + \alpha v$: tổng có trọng số của $x$ và dự đoán.
-# 3. Cặp `(x0, eps)`. Nó không quan tâm, và hôm nay ta sẽ đặt một người trung gian giữa mạng và bộ lấy mẫu.
+# 3. Cặp `(x0, eps)`. Không quan trọng, và hôm nay ta sẽ đặt phần dẫn hướng (guidance) vào giữa mạng và bộ lấy mẫu.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 1. A label is a row of a table
@@ -102,11 +102,12 @@ print(one_hot @ table.weight, table(torch.tensor([2])))         # (B, width) bot
 # *không nói gì*. Ta gọi nhãn đó là `null` (nhãn rỗng).
 
 # %%
+from minidiff.data.world.scenes import SHAPES
 from minidiff.models.unet import UNet
-from minidiff.train.pixels import KINDS
 
-unet, path, kind, null = pipe.network.unet, pipe.schedule.path, pipe.kind, len(KINDS)
-print("table:", tuple(unet.class_embedding.weight.shape), "null:", null, "predicts:", kind)
+unet, null = pipe.network.unet, len(SHAPES)
+schedule, prediction_type = pipe.scheduler.schedule, pipe.prediction_type
+print("table:", tuple(unet.class_embedding.weight.shape), "null:", null, "predicts:", prediction_type)
 source(UNet._time)
 
 # %% [markdown] lang="en" role="think"
@@ -135,13 +136,14 @@ def noise_of(seeds) -> Tensor:
 
 @torch.inference_mode()
 def draw(model: Denoiser, noise: Tensor, steps: int = 10) -> Tensor:
-    *_, last = run("dpmpp_2m", model, noise, path, steps)
+    *_, last = run("dpmpp_2m", model, noise, schedule, steps)
     return last.x                                               # (B, 3, 32, 32)
 
 
-labels = torch.tensor([*map(KINDS.index, ("circle", "heart", "house", "fish", "cat", "umbrella")), null])   # (B,)
-told = denoiser(lambda x, timestep: unet(x, timestep, labels=labels), path, kind)
-show(draw(told, noise_of([5]).repeat(7, 1, 1, 1)), titles=[*(KINDS[k] for k in labels[:-1]), "null"])
+names = ["circle", "heart", "house", "fish", "cat", "umbrella"]
+labels = torch.tensor([*map(SHAPES.index, names), null])        # (B,)
+model = denoiser(lambda x, timestep: unet(x, timestep, labels=labels), schedule, prediction_type)
+show(draw(model, noise_of([5]).repeat(7, 1, 1, 1)), titles=[*names, "null"])
 
 # %% [markdown] lang="en" slide="slide"
 # ## 2. By hand: two opinions and an arrow
@@ -257,10 +259,11 @@ from minidiff.diffusion.guidance import combine
 
 x, t = noise_of([5]), torch.tensor(0.5, dtype=torch.float64)
 with torch.inference_mode():
-    v_cond, v_uncond = (unet(x, torch.tensor([500.0]), labels=torch.tensor([label])) for label in (KINDS.index("cat"), null))
+    both = [unet(x, torch.tensor([500.0]), labels=torch.tensor([label])) for label in (SHAPES.index("cat"), null)]
+v_cond, v_uncond = both
 v = v_uncond + 4.0 * (v_cond - v_uncond)                                        # (1, 3, 32, 32)
 
-alpha, sigma = float(path.alpha(t)), float(path.sigma(t))
+alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
 x0_cond, x0_uncond = alpha * x - sigma * v_cond, alpha * x - sigma * v_uncond
 torch.testing.assert_close(combine(v_cond, v_uncond, 4.0), v)
 torch.testing.assert_close(combine(x0_cond, x0_uncond, 4.0), alpha * x - sigma * v)     # guide v or x0: the same
@@ -269,12 +272,12 @@ source(combine)
 # %% [markdown] lang="en" slide="slide"
 # ## 4. Where the second opinion comes from
 #
-# Two networks would do: one told the label, one not. But one network can be both. While training, replace a share of the labels,
+# Two networks would do: one with the label, one without. But one network can be both. While training, replace a share of the labels,
 # a **tenth**, by `null`. Squared error makes a network answer with the mean of what it cannot tell apart:
 #
 # - in rows with a label, that is $E[x_0\mid x_t, c]$;
 # - in rows with `null`, all kinds meet: $E[x_0\mid x_t]$.
-# %% [markdown] lang="vi" of="b6587fc2"
+# %% [markdown] lang="vi" of="84851235"
 # ## 4. Ý kiến thứ hai từ đâu ra
 #
 # Hai mạng cũng được: một mạng được báo nhãn, một mạng thì không. Nhưng một mạng có thể đóng cả hai vai. Trong lúc huấn luyện
@@ -309,7 +312,7 @@ def train(drop: float, steps: int = 800) -> Toy:
         labels, eps, t = torch.randint(2, (256,)), torch.randn(256), torch.rand(256)            # (B,) each
         x0 = 2.0 * labels - 1 + 0.5 * torch.randn(256)                                          # around -1 or +1
         seen = torch.where(torch.rand(256) < drop, 2, labels)                                   # the dropout mask
-        loss = (toy(path.mix(x0, eps, t), t, seen) - target(path, "v", x0, eps, t)).square().mean()
+        loss = (toy(schedule.mix(x0, eps, t), t, seen) - target(schedule, "v", x0, eps, t)).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -318,13 +321,13 @@ def train(drop: float, steps: int = 800) -> Toy:
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** We train this toy twice, with `drop = 0.1` and with `drop = 0`. Both learn "left" and "right". What does the second
-# one answer when it is asked about `null`?
+# one predict for the label `null`?
 # ---
 # Whatever its random start left there: row 2 of its table was never looked up, so it never got a gradient. No error, no
 # warning; just a second opinion that means nothing, and an arrow that starts nowhere.
-# %% [markdown] lang="vi" of="c2baf32f"
+# %% [markdown] lang="vi" of="483dbfaa"
 # **Đoán xem.** Ta huấn luyện mô hình đồ chơi này hai lần, với `drop = 0.1` và `drop = 0`. Cả hai đều học được "trái" và
-# "phải". Khi hỏi về `null`, mô hình thứ hai trả lời gì?
+# "phải". Với nhãn `null`, mô hình thứ hai dự đoán gì?
 # ---
 # Bất cứ thứ gì mà khởi tạo ngẫu nhiên để lại: hàng 2 của bảng chưa bao giờ được tra, nên chưa bao giờ nhận gradient. Không báo
 # lỗi, không cảnh báo; chỉ là một ý kiến thứ hai vô nghĩa, và một mũi tên xuất phát từ chỗ nào không rõ.
@@ -338,8 +341,8 @@ for axis, drop in zip(axes, (0.1, 0.0), strict=True):
     toy = train(drop)
     for label, (name, means) in enumerate({"left": [-1.0], "right": [1.0], "null": [-1.0, 1.0]}.items()):
         v = toy(x, torch.full_like(x, 0.5), torch.full((81,), label)).detach()
-        exact, _ = mixture(path, means, 0.5)(x, half)
-        axis.plot(x, path.alpha(half) * x - path.sigma(half) * v, color=f"C{label}", label=name)
+        exact, _ = mixture(schedule, means, 0.5)(x, half)
+        axis.plot(x, schedule.alpha(half) * x - schedule.sigma(half) * v, color=f"C{label}", label=name)
         axis.plot(x, exact, color=f"C{label}", linestyle=":")
     axis.set(title=f"drop = {drop}", xlabel="$x_t$")
 axes[0].set_ylabel("$x_0$")
@@ -377,7 +380,7 @@ source(PixelsTask.make_batch)
 # %%
 def pair_of(labels: Tensor, empty: Tensor) -> Denoiser:
     both = torch.cat([labels, empty])                                           # (2B,)
-    return denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), path, kind)
+    return denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
 
 
 def guided_by_hand(pair: Denoiser, scale: float) -> Denoiser:
@@ -395,7 +398,7 @@ def guided_by_hand(pair: Denoiser, scale: float) -> Denoiser:
 # %%
 from minidiff.diffusion.guidance import cfg
 
-labels = torch.tensor([KINDS.index("cat"), KINDS.index("boat")])
+labels = torch.tensor([SHAPES.index("cat"), SHAPES.index("boat")])
 pair, noise = pair_of(labels, torch.full_like(labels, null)), noise_of([0, 1])
 with torch.inference_mode():
     for scale in (0.0, 1.0, 4.0):
@@ -423,7 +426,7 @@ source(cfg)
 # không phải là bản có nhiễu của mật độ đã làm nhọn. $p_w$ là trực giác; bộ lấy mẫu còn đi xa hơn (Bradley & Nakkiran 2024).
 
 # %%
-right, anything = mixture(path, [1.0], 1.0), mixture(path, [-1.0, 1.0], 1.0)
+right, anything = mixture(schedule, [1.0], 1.0), mixture(schedule, [-1.0, 1.0], 1.0)
 start = torch.randn(4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -434,7 +437,7 @@ def bells(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.2), sharey=True, layout="constrained")
 for axis, w in zip(axes, (1.0, 2.0, 4.0), strict=True):
-    *_, last = run("ddim", cfg(bells, w), start, path, 50)
+    *_, last = run("ddim", cfg(bells, w), start, schedule, 50)
     axis.hist(last.x.numpy(), bins=60, density=True, color="0.8")
     axis.plot(grid, sharpened(w))
     axis.set(title=f"w = {w:g}: formula {float((sharpened(w) * grid).sum() / sharpened(w).sum()):.2f}, "
@@ -469,7 +472,7 @@ plt.show()
 from minidiff.evaluate.judge import load_judge
 from minidiff.train.pixels import portraits, recognised
 
-judge, every = load_judge(), torch.arange(18).repeat(2)                         # (36,): every kind twice
+judge, every = load_judge(), torch.arange(18).repeat(2)                         # (36,): every prediction_type twice
 
 
 def diversity(pictures: Tensor) -> float:
@@ -509,11 +512,11 @@ show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, sca
 #
 # - From 0 to 1 the label arrives. This world is small and clean, so at scale 1 the label is obeyed already. What is missing is
 #   **contrast**: the pictures are paler than the data. At 2 they match it, and 2 is this model's default. A text model with
-#   endless things to say obeys less at 1; `world-dit` is best asked with 3, Stable Diffusion with about 7.5.
+#   endless things to say obeys less at 1; `world-dit` works best with 3, Stable Diffusion with about 7.5.
 # - **Diversity** falls all the way. The narrow hill of section 2: colours and shapes agree more and more on one typical thing.
 # - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost,
 #   details are burnt out, and even the judge begins to doubt (of 36 pictures, one miss is 3 %). The top moved past the mode.
-# %% [markdown] lang="vi" of="3f463150"
+# %% [markdown] lang="vi" of="c012ec5e"
 # Sáu loại, mỗi loại ở các hệ số 0, 1, 2, 4, 8, 15 từ trái sang phải. Đường chấm trên đồ thị: tranh thật.
 #
 # - Từ 0 đến 1, nhãn xuất hiện. Thế giới này nhỏ và sạch, nên ở hệ số 1 nhãn đã được nghe lời. Cái còn thiếu là **độ tương
@@ -546,8 +549,8 @@ strong = pair_of(some, torch.full_like(some, null))
 remedies = {
     "none": cfg(strong, 8.0),
     "interval": cfg(strong, 8.0, interval=(0.2, 0.8)),
-    "rescale": cfg(strong, 8.0, rescale=0.7, path=path),
-    "clip_x0": clip_x0(cfg(strong, 8.0), path),
+    "rescale": cfg(strong, 8.0, rescale=0.7, schedule=schedule),
+    "clip_x0": clip_x0(cfg(strong, 8.0), schedule),
 }
 healed = {name: draw(model, noise[some]) for name, model in remedies.items()}
 for name, pictures in healed.items():
@@ -587,7 +590,7 @@ source(match_std)
 
 # %% slide="sub"
 wishes = (("house", "square"), ("balloon", "circle"), ("cloud", "circle"), ("star", "heart"), ("anything", "circle"))
-numbers = {**{name: k for k, name in enumerate(KINDS)}, "anything": null}
+numbers = {**{name: k for k, name in enumerate(SHAPES)}, "anything": null}
 wanted = torch.tensor([numbers[a] for a, _ in wishes])
 unwanted = torch.tensor([numbers[b] for _, b in wishes])
 dots = noise_of([3, 2, 1, 6, 7])
@@ -623,9 +626,9 @@ show(torch.cat([plainly, negated]), titles=[a for a, _ in wishes] + [f"not {b}" 
 at_one = [draw(cfg(pair_of(wanted, second), 1.0), dots) for second in (torch.full_like(wanted, null), unwanted)]
 print("scale 1, negative prompt changes the picture:", not torch.equal(*at_one))
 words = ("moon", "balloon", "tree", "star")
-asked, seeds = torch.tensor([numbers[word] for word in words]), noise_of([0, 2, 5, 6])
-empty = torch.full_like(asked, null)
-fine, swapped = (draw(cfg(pair_of(*halves), 3.0), seeds) for halves in ((asked, empty), (empty, asked)))
+labels, seeds = torch.tensor([numbers[word] for word in words]), noise_of([0, 2, 5, 6])
+empty = torch.full_like(labels, null)
+fine, swapped = (draw(cfg(pair_of(*halves), 3.0), seeds) for halves in ((labels, empty), (empty, labels)))
 show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word in words)], columns=4)
 
 # %% [markdown] lang="en" role="think"
@@ -691,9 +694,9 @@ show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word i
 # %% [markdown] lang="en" only="exercise"
 # # 05 Exercises: your guidance inside the shipped model
 #
-# From the dropout mask to a sampler that is told what to draw. Fill in each function, run its cell, and `check` says what is
+# From the dropout mask to a sampler that draws what its labels say. Fill in each function, run its cell, and `check` says what is
 # right. Then your function draws inside `world-pixels`, and its pictures must be the library's.
-# %% [markdown] lang="vi" of="5cb407f1" only="exercise"
+# %% [markdown] lang="vi" of="5cb2f0e1" only="exercise"
 # # 05 Bài tập: dẫn hướng (guidance) của bạn trong mô hình có sẵn
 #
 # Từ mặt nạ bỏ nhãn đến một bộ lấy mẫu biết nghe lời. Hãy điền từng hàm, chạy ô của nó, và `check` cho biết chỗ nào đúng. Sau
@@ -715,16 +718,17 @@ from minidiff.diffusion.schedules import NoiseSchedule
 from minidiff.utils.plots import show
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
-unet, path, kind, null = pipe.network.unet, pipe.schedule.path, pipe.kind, 18   # label 18 says nothing
+unet, null = pipe.network.unet, 18                                              # label 18 says nothing
+schedule, prediction_type = pipe.scheduler.schedule, pipe.prediction_type
 labels = torch.tensor([6, 8, 11, 12])                                           # house, car, bird, cat
 noise = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in (6, 8, 11, 12)])
 both = torch.cat([labels, torch.full_like(labels, null)])                       # (2B,)
-pair = denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), path, kind)
+pair = denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
 
 
 @torch.inference_mode()
 def sampled(model: Denoiser) -> Tensor:
-    *_, last = run("dpmpp_2m", model, noise, path, steps=8)
+    *_, last = run("dpmpp_2m", model, noise, schedule, steps=8)
     return last.x                                                               # (4, 3, 32, 32)
 
 
@@ -760,7 +764,7 @@ def drop_labels(labels: Tensor, lots: Tensor, drop: float, null: int) -> Tensor:
 # %% exercise="05.1" role="payoff"
 def draw(drop_labels: Callable) -> Tensor:
     some = drop_labels(labels, torch.tensor([0.7, 0.2, 0.9, 0.4]), 0.5, null)   # the second and the last go
-    return sampled(denoiser(lambda x, timestep: unet(x, timestep, labels=some), path, kind))
+    return sampled(denoiser(lambda x, timestep: unet(x, timestep, labels=some), schedule, prediction_type))
 
 
 payoff(draw, drop_labels, get_exercise("05.1").reference)
@@ -787,7 +791,7 @@ payoff(draw, drop_labels, get_exercise("05.1").reference)
 
 # %% exercise="05.2"
 def combine(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """conditional, unconditional (B, C, H, W), predictions of any kind: the guided prediction (B, C, H, W)."""
+    """conditional, unconditional (B, C, H, W), predictions of any type: the guided prediction (B, C, H, W)."""
 #@ solution
     return unconditional + scale * (conditional - unconditional)
 #@ stub
@@ -852,11 +856,11 @@ payoff(draw, guided, get_exercise("05.3").reference)
 
 # %% [markdown] lang="en" exercise="05.4"
 # **Debugging.** "Whatever label I ask for, I get the same picture." The cell below shows it: house, car, bird and cat were asked for,
-# from one noise. The function guides the network's own prediction (fine: any kind can be guided), but **three** lines of it are wrong. Mend
-# one, and the symptom changes before it goes; `check` tells you what is left. Let the labels come first in the batch.
-# %% [markdown] lang="vi" of="193d7b1a" exercise="05.4"
+# from one noise. The function guides the network's own prediction (fine: any prediction type can be guided), but **three** lines of
+# it are wrong. Mend one, and the symptom changes before it goes; `check` tells you what is left. Let the labels come first in the batch.
+# %% [markdown] lang="vi" of="7f0e23f1" exercise="05.4"
 # **Gỡ lỗi.** "Yêu cầu nhãn nào tôi cũng nhận được cùng một bức tranh." Ô dưới đây cho thấy điều đó: đã yêu cầu house, car, bird và cat
-# từ cùng một nhiễu. Hàm dẫn hướng chính dự đoán của mạng (không sao: loại nào cũng dẫn hướng được), nhưng có **ba** chỗ sai.
+# từ cùng một nhiễu. Hàm dẫn hướng chính dự đoán của mạng (không sao: kiểu dự đoán nào cũng dẫn hướng được), nhưng có **ba** chỗ sai.
 # Sửa một chỗ thì triệu chứng đổi chứ chưa hết; `check` cho biết còn gì. Hãy để các nhãn đứng trước trong lô.
 
 # %% only="exercise"
@@ -872,17 +876,18 @@ def broken_network(network: Any, labels: Tensor, null: int, scale: float) -> Cal
 
 
 with torch.inference_mode():
-    *_, last = run("dpmpp_2m", denoiser(broken_network(unet, labels, null, 4.0), path, kind), noise[:1].repeat(4, 1, 1, 1), path, 8)
+    model = denoiser(broken_network(unet, labels, null, 4.0), schedule, prediction_type)
+    *_, last = run("dpmpp_2m", model, noise[:1].repeat(4, 1, 1, 1), schedule, 8)
 show(last.x, titles=["house", "car", "bird", "cat"])
 
 # %% [markdown] lang="en" role="hints" exercise="05.4"
-# Four labels, one picture: does the network ever hear a label? Print `both`.
+# Four labels, one picture: does any label reach the network? Print `both`.
 # ---
 # Once the labels are in: which half comes first in `both`, and which name comes first before `chunk`?
 # ---
 # `torch.lerp(a, b, s)` is a + s (b − a). Which number should s be, and where does the function get it from?
-# %% [markdown] lang="vi" of="7e643485" role="hints" exercise="05.4"
-# Bốn nhãn, một bức tranh: mạng có nghe được nhãn nào không? Hãy in `both`.
+# %% [markdown] lang="vi" of="8867a52d" role="hints" exercise="05.4"
+# Bốn nhãn, một bức tranh: có nhãn nào đến được mạng không? Hãy in `both`.
 # ---
 # Khi nhãn đã vào: nửa nào đứng trước trong `both`, và tên nào đứng trước ở dòng `chunk`?
 # ---
@@ -890,7 +895,7 @@ show(last.x, titles=["house", "car", "bird", "cat"])
 
 # %% exercise="05.4"
 def guided_network(network: Any, labels: Tensor, null: int, scale: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """labels (B,): a function (x (B, ...), timestep (B,)) -> guided prediction (B, ...). It asks the network once, with
+    """labels (B,): a function (x (B, ...), timestep (B,)) -> guided prediction (B, ...). It calls the network once, as
     network(x (2B, ...), timestep (2B,), labels=(2B,))."""
 #@ solution
     both = torch.cat([labels, torch.full_like(labels, null)])                                   # (2B,)
@@ -915,19 +920,21 @@ def guided_network(network: Any, labels: Tensor, null: int, scale: float) -> Cal
 
 # %% exercise="05.4" role="payoff"
 def draw(guided_network: Callable) -> Tensor:
-    return sampled(denoiser(guided_network(unet, labels, null, 3.0), path, kind))
+    return sampled(denoiser(guided_network(unet, labels, null, 3.0), schedule, prediction_type))
 
 
 payoff(draw, guided_network, get_exercise("05.4").reference)
 
 # %% [markdown] lang="en" exercise="05.5"
-# **Wire it.** A network, labels, noise; out come pictures. Use the library's parts: `denoiser(predict, path, kind)` makes a
-# denoiser of a function `(x, timestep) -> prediction`, `cfg(pair, scale)` guides one, and `run("dpmpp_2m", model, noise, path,
-# steps)` yields states, whose `.x` is what you want. Mind that `cfg` asks about 2B rows, and at scale 1 about B.
-# %% [markdown] lang="vi" of="2f7033c9" exercise="05.5"
-# **Lắp ráp.** Một mạng, các nhãn, nhiễu; cho ra tranh. Hãy dùng các bộ phận của thư viện: `denoiser(predict, path, kind)` biến
-# hàm `(x, timestep) -> prediction` thành bộ khử nhiễu, `cfg(pair, scale)` dẫn hướng nó, và `run("dpmpp_2m", model, noise, path,
-# steps)` sinh ra các trạng thái mà `.x` là thứ bạn cần. Lưu ý: `cfg` hỏi 2B hàng, còn ở hệ số 1 thì B hàng.
+# **Wire it.** A network, labels and noise go in, pictures come out. Use the library's parts: `denoiser(predict, schedule,
+# prediction_type)` makes a denoiser of a function `(x, timestep) -> prediction`, `cfg(pair, scale)` guides one, and
+# `run("dpmpp_2m", model, noise, schedule, steps)` yields states, whose `.x` is what you want. Mind that `cfg` calls the denoiser
+# with 2B rows, and at scale 1 with B.
+# %% [markdown] lang="vi" of="5aebe3d4" exercise="05.5"
+# **Lắp ráp.** Một mạng, các nhãn và nhiễu đi vào, tranh đi ra. Hãy dùng các bộ phận của thư viện: `denoiser(predict, schedule,
+# prediction_type)` biến hàm `(x, timestep) -> prediction` thành bộ khử nhiễu, `cfg(pair, scale)` dẫn hướng nó, và
+# `run("dpmpp_2m", model, noise, schedule, steps)` sinh ra các trạng thái mà `.x` là thứ bạn cần. Lưu ý: `cfg` gọi bộ khử nhiễu với
+# 2B hàng, còn ở hệ số 1 thì B hàng.
 
 # %% [markdown] lang="en" role="hints" exercise="05.5"
 # Draw the chain: labels → function of `(x, timestep)` → denoiser → guided denoiser → states → x.
@@ -944,26 +951,27 @@ payoff(draw, guided_network, get_exercise("05.4").reference)
 # trạng thái cuối.
 
 # %% exercise="05.5"
-def draw_labels(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
+def sample_from_labels(
+    network: Any, labels: Tensor, null: int, noise: Tensor,
+    schedule: NoiseSchedule, prediction_type: str, steps: int, scale: float,
 ) -> Tensor:
     """labels (B,) and noise (B, C, H, W): pictures (B, C, H, W), sampled with DPM++ 2M and guided with `scale`."""
 #@ solution
     both = torch.cat([labels, torch.full_like(labels, null)])                                   # (2B,)
-    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), path, kind)
-    *_, last = run("dpmpp_2m", cfg(pair, scale), noise, path, steps)
+    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+    *_, last = run("dpmpp_2m", cfg(pair, scale), noise, schedule, steps)
     return last.x
 #@ stub
     # 1. the labels, and after them as many nulls               # (2B,)
-    # 2. a denoiser that asks the network about x's rows
+    # 2. a denoiser that calls the network with as many labels as x has rows
     # 3. guide it
     # 4. sample, and return the last x                          # (B, C, H, W)
     raise NotImplementedError
 
 # %% exercise="05.5" role="payoff"
-def draw(draw_labels: Callable) -> Tensor:
+def draw(sample_from_labels: Callable) -> Tensor:
     with torch.inference_mode():
-        return draw_labels(unet, labels, null, noise, path, kind, 8, 2.0)
+        return sample_from_labels(unet, labels, null, noise, schedule, prediction_type, 8, 2.0)
 
 
-payoff(draw, draw_labels, get_exercise("05.5").reference)
+payoff(draw, sample_from_labels, get_exercise("05.5").reference)

@@ -31,7 +31,6 @@ from minidiff.pretrained import zoo
 from minidiff.utils.files import write_whole
 from minidiff.utils.plots import STATIC
 
-KINDS = ("lessons", "exercises", "solutions")
 RELEASE = "git+https://github.com/minidiff/minidiff@v0.1.0"  # what a notebook installs where minidiff is missing
 
 SETUP = """# {comment}
@@ -227,7 +226,7 @@ def give_outputs(book: Any, outputs: list[list[Any]]) -> None:
 
 
 def execute(book: Any, source: Path) -> list[list[Any]]:
-    """Run a lesson from the top, in an own kernel, and return each code cell's outputs without what changes every time."""
+    """Run a lesson from the top in its own kernel; return each code cell's outputs without what changes every time."""
     from nbclient import NotebookClient
 
     print(f"running {source.stem}", flush=True)

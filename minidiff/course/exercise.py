@@ -1,8 +1,7 @@
-"""What an exercise is, and how an answer is looked at.
+"""What an exercise is, and how an answer is judged.
 
-A learner's function is never asked whether it is right. It is run on prepared inputs by a `Probe`, and what comes out is
-compared with what the reference gives. Each exercise also knows the wrong answers people give (`Mistake`): when an output
-is wrong and equals that of a known mistake, the hint says which one it is.
+A `Probe` runs a learner's function on prepared inputs, and its output is compared with the reference's. Each exercise also
+knows the wrong answers that people give (`Mistake`): a wrong output that equals a known mistake's gets its hint.
 
 What it is not: the exercises themselves (checks/), the process in which an answer runs (sandbox.py), nor scores of a
 whole notebook (grade.py).
@@ -33,8 +32,8 @@ class Say(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """One thing that is looked at. `run` gets the answer and returns what it gave: a tensor, a number, a text, a bool, or
-    a dict or list of these. It must do the same in every call: make noise from seeds."""
+    """One check. `run` takes the answer and returns its output: a tensor, a number, a text, a bool, or a dict or list of
+    these. It must do the same in every call: make noise from seeds."""
 
     what: Say
     run: Callable[[Any], Any]
@@ -90,8 +89,8 @@ class Finding:
 
 
 def difference(expected: Any, got: Any, rtol: float = 1e-5, atol: float = 1e-6, where: Say | None = None) -> Say | None:
-    """None when both agree, else what is different, in the order in which one would look: kind of thing, shape, dtype,
-    numbers. `where` names the place inside a dict or list."""
+    """None when both agree, else the first difference in this order: type, shape, dtype, numbers. `where` names the place
+    inside a dict or list."""
     at = where or Say("your answer", "kết quả của bạn")
     if isinstance(expected, Mapping):
         return _difference_of_maps(expected, got, rtol, atol, at)
@@ -172,7 +171,7 @@ def _values(at: Say, expected: str, got: str, expected_vi: str = "", got_vi: str
     )
 
 
-# --- looking at an answer -------------------------------------------------------------------------------------------
+# --- judging an answer ----------------------------------------------------------------------------------------------
 
 
 class Trouble(NamedTuple):
@@ -223,7 +222,7 @@ def explain(error: BaseException) -> Say:
 
 
 def findings(exercise: Exercise, results: list[Any], probes: tuple[Probe, ...] | None = None) -> list[Finding]:
-    """Each output held against the reference's; a wrong one also against every known mistake's."""
+    """Each output compared with the reference's; a wrong one also with every known mistake's."""
     chosen = exercise.probes if probes is None else probes
     expected = outputs(exercise, exercise.reference, chosen)
     found = []

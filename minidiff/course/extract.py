@@ -1,8 +1,8 @@
 """Takes a learner's definitions out of a notebook, without running its cells.
 
-Kept are imports, functions, classes and simple constants; what draws, trains or prints is left behind. Cells that are no
-Python are reported, and the others still count. Of all that, an exercise gets only what its answer needs, so that trouble
-elsewhere in the notebook is not its trouble.
+Imports, functions, classes and simple constants are kept; what draws, trains or prints is not. Cells that are not valid
+Python are reported, and the others still count. An exercise gets only the definitions that its answer needs, so that faults
+elsewhere in the notebook don't affect it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Definitions:
 
     @property
     def names(self) -> frozenset[str]:
-        """All that is defined, in order of no importance."""
+        """All names that are defined."""
         return frozenset(name for statement in self.statements for name in names_of(statement))
 
     def needed_by(self, name: str) -> str:
         """The source of `name` and of everything that it uses, directly or not."""
-        wanted, kept = {name, "*"}, set()  # who can say what `from x import *` defines
+        wanted, kept = {name, "*"}, set()  # `from x import *` may define anything
         grown = True
         while grown:
             grown = False
@@ -107,8 +107,8 @@ def names_of(statement: ast.stmt) -> list[str]:
 
 
 def run_definitions(source: str, name: str) -> dict[str, Any]:
-    """The names that `source` defines, each statement run by itself. One that fails is passed over, as a constant of a model
-    that was never loaded; whoever needs its name will say so. Raises what went wrong when it is `name` itself."""
+    """The names that `source` defines, each statement run by itself. One that fails is passed over, such as a constant of a
+    model that was never loaded; code that needs its name fails later. Raises the error when it is `name` itself."""
     space: dict[str, Any] = {"__name__": "__notebook__"}
     for statement in ast.parse(source).body:
         try:

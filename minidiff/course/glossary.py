@@ -34,6 +34,7 @@ TERMS = {
     "loss": "hàm mất mát",
     "low-rank": "hạng thấp",
     "noise schedule": "lịch nhiễu",
+    "prediction type": "kiểu dự đoán",
     "reverse process": "quá trình nghịch",
     "sampler": "bộ lấy mẫu",
     "skip connection": "kết nối tắt",
@@ -41,6 +42,7 @@ TERMS = {
     "style transfer": "chuyển phong cách",
     "super-resolution": "siêu phân giải",
     "timestep": "bước thời gian",
+    "timesteps": "bước thời gian",
     "training": "huấn luyện",
     "variance": "phương sai",
 }

@@ -1,7 +1,7 @@
 """`minidiff grade NOTEBOOK`: a score for a notebook, from outside, whatever its code does.
 
-Each exercise is judged by itself, with the reference in the place of every other one, so that an early failure costs its
-own points and no more. What it is not: the judging of one answer (exercise.py) or its process (sandbox.py).
+Each exercise is judged by itself, with the reference in place of every other one, so that an early failure costs only its
+own points. What it is not: the judging of one answer (exercise.py) or its process (sandbox.py).
 """
 
 from __future__ import annotations

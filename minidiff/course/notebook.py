@@ -1,8 +1,8 @@
-"""What every notebook of the course imports: `check`, `payoff`, `source`, and from viz `show` and `slider`.
+"""What every notebook of the course imports: `check`, `payoff`, `source`, and `show` and `slider` of utils/plots.py.
 
-`check("04.2", ddim_step)` looks at what was just written, where it was written, without a network. It shows what is right,
-what is not, and the likeliest mistake, in the notebook's language, and raises when anything is wrong, so that a notebook run
-from the top (nbmake) stops there. What it is not: the grading of a whole notebook from outside (grade.py).
+`check("04.2", ddim_step)` judges an answer where it was written, without a network. It shows what is right, what is not and
+the likeliest mistake, in the notebook's language, and raises when anything is wrong, so that a notebook that is run from the
+top (nbmake) stops there. What it is not: the grading of a whole notebook from outside (grade.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _lang = "en"
 
 
 class CheckFailed(AssertionError):
-    """The answer is not right yet; what was found stands above."""
+    """The answer is not right yet; the findings are shown above."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"CheckFailed: {self}"]  # a traceback through the grader's code would only hide what was found
@@ -50,7 +50,7 @@ def language(lang: str) -> None:
 
 
 def check(number: str, answer: Any) -> None:
-    """Look at `answer`, show what was found, and raise CheckFailed unless everything is right.
+    """Judge `answer`, show the findings, and raise CheckFailed unless everything is right.
 
     Raises ValueError for a number that is no exercise's."""
     exercise = get_exercise(number)
@@ -64,7 +64,7 @@ def check(number: str, answer: Any) -> None:
 
 
 def _show(number: str, verdict: str, found: list[Finding], passed: bool) -> None:
-    """As HTML in a notebook, as text elsewhere; a message that several findings share stands once."""
+    """As HTML in a notebook, as text elsewhere; a message that several findings share is shown once."""
     messages = [f.message.of(_lang) if f.message else "" for f in found]
     once = ["" if message in messages[:k] else message for k, message in enumerate(messages)]
     lines = [(f.passed, f.what.of(_lang), message, f.points, f.maximum) for f, message in zip(found, once, strict=True)]
@@ -99,7 +99,7 @@ def payoff(draw: Callable[[Any], Tensor], mine: Any, reference: Any, tolerance: 
 
 
 def source(thing: Any) -> None:
-    """Show the library's source of a function or class, and in which file it stands."""
+    """Show the library's source of a function or class, and the file it is in."""
     code = inspect.getsource(thing).rstrip()
     where = Path(inspect.getsourcefile(thing) or "").relative_to(Path(minidiff.__file__).parents[1]).as_posix()
     if not _in_notebook():

@@ -1,7 +1,7 @@
 """Runs one answer in a process of its own, which may hang, eat memory, exit or flood without harm to the grader.
 
-The process only runs the answer and writes down what came out; whether that is right is decided outside, in the grader's
-own process, out of reach of whatever the answer does to `assert`, `torch` or `print`. What it is not: a jail against
+The process only runs the answer and writes down its outputs. The grader's own process judges them, out of reach of whatever
+the answer does to `assert`, `torch` or `print`. What it is not: a jail against
 malice. A notebook can read the files that its owner can read; grade strangers' work in a container.
 """
 

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from minidiff.data.world.scenes import WORLD_VERSION, Render, render, scene_at
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import Render, render
+from minidiff.data.world.scenes import WORLD_VERSION
 from minidiff.utils.files import whole_file
 
 SHARD = 1024  # images per file
@@ -49,7 +51,7 @@ class Labelled:
         return images[row], things[row]
 
 
-def keep(folder: Path, name: str, count: int, make: Callable[[int], Pair]) -> Labelled:
+def keep_images(folder: Path, name: str, count: int, make: Callable[[int], Pair]) -> Labelled:
     """The images make(0) to make(count - 1), from `folder` where they lie there already, else made and put there.
 
     A file appears whole or not at all, so a stopped call goes on where it was. `name` must change whenever `make` would
@@ -75,4 +77,4 @@ def _whole(folder: Path, name: str, count: int) -> bool:
 
 def kept_world(folder: Path, count: int, size: int = 128, split: str = "train") -> Labelled:
     """The first `count` scenes of a split, drawn at `size` pixels."""
-    return keep(folder, f"world{WORLD_VERSION}-{split}-{size}", count, lambda k: world_pair(k, split, size))
+    return keep_images(folder, f"world{WORLD_VERSION}-{split}-{size}", count, lambda k: world_pair(k, split, size))

@@ -1,39 +1,33 @@
-"""The latent cache: every training picture goes through the VAE's encoder once, before the DiT's training begins.
+"""The latent cache: every training image goes through an encoder once, before the training of the network begins.
 
-Chunks of the drawn world are encoded and written one by one, so that a killed preparation goes on where it stopped.
-Caching freezes augmentation: what is cached is the picture as drawn, and nothing may crop or flip it afterwards.
+The drawn world is encoded in chunks, each a file, so that a killed preparation goes on where it stopped and several processes
+share the work. Caching freezes augmentation: nothing may crop or flip an image afterwards. Not here: the encoder, which is
+passed in.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from minidiff.data.world.scenes import WORLD_VERSION, render, scene_at
-from minidiff.models.vae import VAE, VAEConfig
-from minidiff.pretrained import zoo
-from minidiff.utils.devices import autocast, keep_memory
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import WORLD_VERSION
+from minidiff.utils.devices import local_place
 from minidiff.utils.files import whole_file
-from minidiff.utils.images import to_tensor
 
 CHUNK = 2048
+Encode = Callable[[NDArray[np.uint8]], NDArray[np.float16]]
+"""Images (B, H, W, 3) to latents (B, C, h, w)."""
 
 
-def load_vae(name: str = "world-vae") -> tuple[VAE, list[float], list[float]]:
-    """The zoo's VAE and the mean and deviation of its latents' channels."""
-    config, state = zoo.load(name)
-    vae = VAE(VAEConfig(**config["vae"]))
-    vae.load_state_dict(state)
-    return vae.eval().requires_grad_(False), config["latent_mean"], config["latent_std"]
-
-
-class Pictures(Dataset):
+class Images(Dataset):
     """Batches of 32 rendered scenes as uint8 (32, size, size, 3)."""
 
     def __init__(self, split: str, first: int, count: int, size: int) -> None:
@@ -49,36 +43,50 @@ class Pictures(Dataset):
 
 
 def cached_latents(
-    count: int, split: str = "train", folder: Path = Path("runs/latents"), size: int = 128, vae_name: str = "world-vae"
+    count: int,
+    split: str,
+    encoder: Callable[[], Encode],
+    name: str,
+    folder: Path = Path("runs/latents"),
+    size: int = 128,
+    place: tuple[int, int] | None = None,
 ) -> NDArray[np.float16]:
-    """Normalised latents of scenes 0 .. count-1 of a split, (count, 4, size/8, size/8) float16; made where missing.
+    """Latents of scenes 0 .. count-1 of a split, (count, C, h, w) float16; made where missing or damaged.
 
-    The folder's name holds the VAE's hash and the world's version, so an old cache is never mistaken for a new one."""
-    home = folder / f"{zoo.entry(vae_name)['sha256'][:12]}-world{WORLD_VERSION}-{size}-{split}"
+    encoder: gives the function that encodes; called only if something is missing. name: identifies the encoder's weights.
+    Folders are named after it and the world's version, so an old cache is never mistaken for a new one. place: (number of
+    this process, processes on this machine), by default the launcher's; each makes every n-th chunk and waits for the others'
+    ones.
+    """
+    home = folder / f"{name}-world{WORLD_VERSION}-{size}-{split}"
     home.mkdir(parents=True, exist_ok=True)
-    spans = {home / f"{start:07d}-{min(start + CHUNK, count):07d}.npy": start for start in range(0, count, CHUNK)}
-    missing = [path for path in spans if not path.exists()]
+    chunks = {start: min(CHUNK, count - start) for start in range(0, count, CHUNK)}
+    paths = {start: home / f"{start:07d}-{start + length:07d}.npy" for start, length in chunks.items()}
+    rank, ranks = local_place() if place is None else place
+    own = list(chunks)[rank::ranks]
+    missing = [start for start in own if read_chunk(paths[start], chunks[start]) is None]
     if missing:
-        vae, mean, std = load_vae(vae_name)
-        vae.to("cuda" if torch.cuda.is_available() else "cpu")
-        keep_memory()
-        for path in tqdm(missing, desc=f"encoding {split} pictures", unit="chunk"):
-            start = spans[path]
-            latents = encode(vae, Pictures(split, start, min(CHUNK, count - start), size), mean, std)
-            with whole_file(path) as file:
-                np.save(file, latents)
-    return np.concatenate([np.load(path) for path in spans])
+        encode = encoder()
+        for start in tqdm(missing, desc=f"encoding {split} images", unit="chunk", disable=rank > 0):
+            images = Images(split, start, chunks[start], size)
+            loader = DataLoader(images, batch_size=None, num_workers=1, prefetch_factor=4)
+            with whole_file(paths[start]) as file:
+                np.save(file, np.concatenate([encode(np.asarray(batch)) for batch in loader]))
+    return np.concatenate([wait_for_chunk(paths[start], chunks[start]) for start in chunks])
 
 
-@torch.inference_mode()
-def encode(vae: nn.Module, pictures: Pictures, mean: list[float], std: list[float]) -> NDArray[np.float16]:
-    """Latents of a set of pictures, (N, 4, h, w), normalised to mean 0 and deviation 1 per channel."""
-    device = next(vae.parameters()).device
-    shift, scale = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (mean, std))
-    parts = []
-    for images in DataLoader(pictures, batch_size=None, num_workers=1, prefetch_factor=4):
-        pixels = to_tensor(np.asarray(images)).to(device).contiguous(memory_format=torch.channels_last)
-        with autocast(device):
-            latent = vae.encode(pixels)[0].float()  # type: ignore[operator]
-        parts.append(((latent - shift) / scale).half().cpu().numpy())
-    return np.concatenate(parts)
+def read_chunk(path: Path, length: int) -> NDArray[np.float16] | None:
+    """The chunk in a file, or None if it isn't there or isn't whole."""
+    try:
+        latents = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    right = isinstance(latents, np.ndarray) and latents.ndim == 4 and len(latents) == length and latents.dtype == np.float16
+    return latents if right else None
+
+
+def wait_for_chunk(path: Path, length: int) -> NDArray[np.float16]:
+    """A chunk that another process may still be making."""
+    while (latents := read_chunk(path, length)) is None:
+        time.sleep(0.2)
+    return latents

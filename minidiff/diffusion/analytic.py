@@ -1,7 +1,7 @@
 """Denoisers that need no network: for data made of Gaussians the best possible answer is a formula.
 
-They show what samplers do, and how far they are off, apart from what a network does not know: tests, benchmarks and
-lessons sample from them. Not here: anything that is trained.
+Tests, benchmarks and lessons use them to show what samplers do, and how far they are off, apart from what a network does not
+know. Not here: anything that is trained.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Paths between data and noise: x_t = alpha(t) x0 + sigma(t) eps, with t = 0 the data and t = 1 the noise.
+"""Noise schedules: how data and noise are mixed over time, x_t = alpha(t) x0 + sigma(t) eps, from data at t = 0 to noise at 1.
 
-Here are the paths (`SCHEDULES`), the four things a network may be asked to predict (`PREDICTION_TYPES`), and the conversion
-of any prediction to the pair (x0, eps), which is all that samplers and guidance ever see. Not here: which
-times are visited (grids.py), how one moves between them (samplers.py), how a network is trained (losses.py).
+`SCHEDULES` is the table of them. Not here: what a network predicts (prediction.py), the times that a sampler visits
+(timesteps.py) and the step between two of them (samplers.py). Taught in the lessons on DDPM and on samplers.
 """
 
 from __future__ import annotations
@@ -15,14 +14,15 @@ from torch import Tensor
 
 TABLE_LENGTH = 1000     # T of DDPM and of Stable Diffusion: networks are fed numbers on this scale
 
+
 def per_example(coefficient: Tensor, x: Tensor) -> Tensor:
-    """A coefficient () or (B,) made ready to multiply x (B, ...): shaped (B, 1, ..., 1), and of x's dtype."""
+    """Shapes a coefficient () or (B,) to multiply x (B, ...): () or (B, 1, ..., 1), in x's dtype."""
     coefficient = coefficient.to(x.dtype)
     return coefficient if coefficient.ndim == 0 else coefficient.reshape(-1, *[1] * (x.ndim - 1))
 
 
 class NoiseSchedule(ABC):
-    """How much data (alpha) and how much noise (sigma) there is at time t.
+    """The shares of data (alpha) and of noise (sigma) at time t.
 
     Methods take a float tensor of any shape on any device, t with values in [0, 1], and return one like it.
     """
@@ -42,27 +42,27 @@ class NoiseSchedule(ABC):
         """The inverse of `log_snr_half`: the time at which log(alpha / sigma) has this value."""
 
     def log_snr_half(self, t: Tensor) -> Tensor:
-        """log(alpha / sigma), half the log signal-to-noise ratio: +inf at t = 0, and -inf where alpha is 0.
-        DPM-Solver calls it lambda (Lu et al. 2022, section 2)."""
+        """log(alpha / sigma), half the log signal-to-noise ratio: +inf at t = 0, and -inf where alpha is 0. DPM-Solver's
+        lambda (Lu et al. 2022, section 2)."""
         return self.alpha(t).log() - self.sigma(t).log()
 
     def timestep(self, t: Tensor) -> Tensor:
-        """The number a network is fed for time t: 1000 t, in [0, 1000]."""
+        """The number that a network is fed for time t: 1000 t, in [0, 1000]."""
         return TABLE_LENGTH * t
 
     def mix(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """x_t = alpha x0 + sigma eps. x0, eps: (B, ...); t: () or (B,). (Ho et al. 2020, eq. 4.)"""
+        """x_t = alpha x0 + sigma eps (Ho et al. 2020, eq. 4). x0, eps: (B, ...); t: () or (B,). Returns (B, ...)."""
         return per_example(self.alpha(t), x0) * x0 + per_example(self.sigma(t), x0) * eps
 
 
 class Cosine(NoiseSchedule):
-    """alpha = cos(pi t / 2), sigma = sin(pi t / 2): a quarter turn from data to noise at a steady rate, after
-    which no data is left (Nichol & Dhariwal 2021, eq. 17, without the offset; Salimans & Ho 2022)."""
+    """alpha = cos(pi t / 2), sigma = sin(pi t / 2): a quarter turn from data to noise, with no data left at the end
+    (Nichol & Dhariwal 2021, eq. 17, without the offset; Salimans & Ho 2022)."""
 
     name = "cosine"
 
     def alpha(self, t: Tensor) -> Tensor:
-        return torch.sin((1 - t) * (math.pi / 2))   # the same as cos(pi t / 2), but exactly 0 at t = 1
+        return torch.sin((1 - t) * (math.pi / 2))   # cos(pi t / 2), but exactly 0 at t = 1
 
     def sigma(self, t: Tensor) -> Tensor:
         return torch.sin(t * (math.pi / 2))
@@ -87,9 +87,9 @@ class Flow(NoiseSchedule):
 
 
 class TableSchedule(NoiseSchedule):
-    """A table of T = 1000 betas, made continuous. Its entry i is at t = (i + 1) / T, where alpha^2 is
-    (1 - beta_0) ... (1 - beta_i) (Ho et al. 2020, section 2), and clean data is at t = 0. Between two of these
-    times sigma / alpha is linear in t. Raises ValueError unless there are 1000 betas between 0 and 1."""
+    """A table of T = 1000 betas, made continuous. Entry i is at t = (i + 1) / T, where alpha^2 is
+    (1 - beta_0) ... (1 - beta_i) (Ho et al. 2020, section 2); clean data is at t = 0. Between two entries sigma / alpha is
+    linear in t. Raises ValueError unless there are 1000 betas between 0 and 1."""
 
     def __init__(self, name: str, betas: Tensor) -> None:
         if betas.shape != (TABLE_LENGTH,) or not bool(((betas > 0) & (betas < 1)).all()):
@@ -98,12 +98,12 @@ class TableSchedule(NoiseSchedule):
                 f"from {float(betas.min()):g} to {float(betas.max()):g}."
             )
         self.name = name
-        alpha_bar = (1 - betas.double()).cumprod(0)                                 # (T,)
+        alpha_bar = (1 - betas.double()).cumprod(0)                                         # (T,)
         self._ratios = torch.cat([torch.zeros(1), ((1 - alpha_bar) / alpha_bar).sqrt()])    # (T + 1,) rising
         self._copies: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def _ratios_like(self, t: Tensor) -> Tensor:
-        """The table on t's device, copied there once: training asks for it at every step."""
+        """The table on t's device, copied there once: training needs it at every step."""
         key = (t.device, t.dtype)
         if key not in self._copies:
             self._copies[key] = self._ratios.to(t)
@@ -132,8 +132,8 @@ class TableSchedule(NoiseSchedule):
         return ((high - 1 + share) / TABLE_LENGTH).clamp(0, 1)
 
     def timestep(self, t: Tensor) -> Tensor:
-        """The index in the table, 1000 t - 1: the last entry, t = 1, is 999."""
-        return TABLE_LENGTH * t - 1
+        """The index in the table, 1000 t - 1, in [0, 999]. Cleaner than entry 0 there is nothing that a network has seen."""
+        return (TABLE_LENGTH * t - 1).clamp(min=0)
 
 
 def linear_betas(start: float = 1e-4, end: float = 2e-2) -> Tensor:
@@ -147,8 +147,8 @@ def scaled_linear_betas(start: float = 0.00085, end: float = 0.012) -> Tensor:
 
 
 def squared_cosine_betas() -> Tensor:
-    """(1000,) betas whose alpha^2 is a squared cosine, begun a little late and each beta capped at 0.999 (Nichol
-    & Dhariwal 2021, eq. 17). The `cosine` schedule is what it comes from; this is what published networks saw."""
+    """(1000,) betas whose alpha^2 is a squared cosine, begun a little late and each beta capped at 0.999 (Nichol & Dhariwal
+    2021, eq. 17): what published networks saw of the `Cosine` schedule."""
     t = torch.linspace(0, 1, TABLE_LENGTH + 1, dtype=torch.float64)
     alpha_bar = torch.cos((t + 0.008) / 1.008 * (math.pi / 2)) ** 2
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999)
@@ -164,7 +164,7 @@ SCHEDULES: dict[str, NoiseSchedule] = {
 
 
 def get_schedule(name: str) -> NoiseSchedule:
-    """The schedule of that name. Raises ValueError, naming the paths there are."""
+    """The schedule of that name. Raises ValueError that lists the names."""
     if name not in SCHEDULES:
-        raise ValueError(f"There is no schedule called {name!r}. Choose one of: {', '.join(SCHEDULES)}.")
+        raise ValueError(f"There is no noise schedule called {name!r}. Choose one of: {', '.join(SCHEDULES)}.")
     return SCHEDULES[name]

@@ -1,1 +1,1 @@
-"""Measuring: small metrics, the judge, the prompt suite and what stands beside each figure."""
+"""Measuring: small metrics, the judge, the prompt suite, and the controls beside each figure."""

@@ -1,9 +1,7 @@
-"""The small picture metrics, written out: PSNR, SSIM, Frechet distance, KID, precision and recall, perceptual distance.
+"""The small image metrics, written out: PSNR, SSIM, Frechet distance, KID, precision and recall, perceptual distance.
 
-What it is not: a feature extractor. FD, KID, precision and recall compare rows of features, whoever made them; with
-our own extractor the results are called FD-mini, KID-mini and PD-mini, never FID or LPIPS: those name fixed weights.
-Each function is proven equal to torchmetrics, scikit-image or torch-fidelity in tests/test_metrics.py.
-Taught in the lesson on measuring.
+What it is not: a feature extractor. With our own features the results are called FD-mini, KID-mini and PD-mini, never FID or
+LPIPS, which stand for fixed weights. Tests compare each function with torchmetrics, scikit-image or torch-fidelity.
 """
 
 from __future__ import annotations
@@ -15,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minidiff.utils.images import gaussian_window
+
 
 def _same_shape(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape or a.ndim != 4:
@@ -25,24 +25,15 @@ def _same_shape(a: Tensor, b: Tensor) -> None:
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
-    """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), per picture. a, b (B, C, H, W); returns (B,).
-
-    Equal pictures give infinity. Raises ValueError when the shapes differ.
-    """
+    """Peak signal-to-noise ratio in dB, 10 log10(range^2 / MSE), of images a, b (B, C, H, W); returns (B,), infinite for equal
+    images. Raises ValueError when the shapes differ."""
     _same_shape(a, b)
     error = (a.double() - b.double()).pow(2).mean(dim=(1, 2, 3))                           # (B,)
     return (10 * torch.log10(data_range**2 / error)).float()
 
 
-def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
-    """A 1-D Gaussian that sums to 1, (size,). A 2-D one is its outer product, so pictures are blurred axis by axis."""
-    x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    weights = torch.exp(-(x**2) / (2 * sigma**2))
-    return weights / weights.sum()
-
-
 def _blur(x: Tensor, window: Tensor) -> Tensor:
-    """Weighted mean around each pixel whose window fits: (B, C, H, W) to (B, C, H - size + 1, W - size + 1)."""
+    """(B, C, H, W) to (B, C, H - size + 1, W - size + 1)."""
     channels = x.shape[1]
     w = window.to(x).expand(channels, 1, 1, -1)
     x = F.conv2d(x, w, groups=channels)
@@ -50,11 +41,8 @@ def _blur(x: Tensor, window: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
-    """Structural similarity (Wang et al. 2004, eq. 13) with the 11-pixel, sigma 1.5 Gaussian window; mean of channels.
-
-    a, b (B, C, H, W) in a range of width `data_range`, sides at least 11; returns (B,). Only windows that lie inside
-    the picture count, so no padding is invented. Raises ValueError when shapes differ or a picture is too small.
-    """
+    """Structural similarity (Wang et al. 2004, eq. 13), mean over channels and over the 11-pixel Gaussian windows inside the
+    image. a, b (B, C, H, W), sides at least 11; returns (B,). Raises ValueError when shapes differ or an image is too small."""
     _same_shape(a, b)
     window = gaussian_window()
     if min(a.shape[-2:]) < len(window):
@@ -71,7 +59,7 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
 
 
 def _two_sets(real: Tensor, fake: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Check two feature sets (N, D), (M, D) and give them in float64, which the differences below need."""
+    """Two feature sets (N, D), (M, D), checked and in float64."""
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"Features must be (N, D) and (M, D), not {tuple(real.shape)} and {tuple(fake.shape)}.")
     if min(len(real), len(fake)) < least:
@@ -83,8 +71,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     """Frechet distance of two Gaussians fitted to features (Heusel et al. 2017, eq. 6):
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). real (N, D), fake (M, D).
 
-    The root's trace is taken as that of sqrt(C1^(1/2) C2 C1^(1/2)), which is symmetric, so `eigvalsh` serves and no
-    complex numbers appear. Below about 10 D rows the estimate is biased upwards: print N beside it.
+    Computed with C1^(1/2) C2 C1^(1/2) in place of C1 C2: it is symmetric and its root has the same trace. Below about 10 D
+    rows the estimate is biased upwards: print N beside it.
     """
     real, fake = _two_sets(real, fake, least=2)
     shift = (real.mean(0) - fake.mean(0)).square().sum()
@@ -101,8 +89,8 @@ def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def mmd2(x: Tensor, y: Tensor) -> Tensor:
-    """Unbiased squared maximum mean discrepancy of two sets of n rows (Gretton et al. 2012, eq. 3), a scalar that may
-    be slightly negative: the mean similarity within each set, a row never with itself, less that across the sets."""
+    """Unbiased squared maximum mean discrepancy of two sets of n rows (Gretton et al. 2012, eq. 3), which may be slightly
+    negative: mean similarity within the sets (without a row's own) minus that across them."""
     n = len(x)
     xx, yy, xy = polynomial_kernel(x, x), polynomial_kernel(y, y), polynomial_kernel(x, y)
     within = (xx.sum() - xx.trace() + yy.sum() - yy.trace()) / (n * (n - 1))
@@ -112,10 +100,9 @@ def mmd2(x: Tensor, y: Tensor) -> Tensor:
 def kid(
     real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Kernel distance: mean and standard deviation of `mmd2` over random subsets drawn without replacement.
+    """Kernel distance: mean and standard deviation of `mmd2` over random subsets of at most `subset_size` rows.
 
-    real (N, D), fake (M, D). `subset_size` is lowered to the smaller set's size when that is less. The deviation says
-    how far two subsets of these same rows differ; it is not the error of the mean.
+    real (N, D), fake (M, D). The deviation says how much subsets of these rows differ; it is not the error of the mean.
     """
     real, fake = _two_sets(real, fake, least=2)
     size = min(subset_size, len(real), len(fake))
@@ -131,15 +118,15 @@ def kid(
 
 
 def _radii(x: Tensor, k: int) -> Tensor:
-    """Distance of each row to its k-th nearest other row, (N,). Its own distance, 0, is the first of the k + 1."""
-    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(k + 1).values
+    """Distance of each row to its k-th nearest other row, (N,)."""
+    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(k + 1).values  # the first is itself
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
     """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1-3), each in 0..1.
 
-    Precision: the share of fakes that fall into a ball around some real row reaching to its k-th neighbour, so pictures
-    that could be real. Recall: the share of reals inside such a ball of a fake, so how much of the world is covered.
+    Precision: share of fakes in a ball around some real row that reaches to its k-th neighbour. Recall: share of reals in such
+    a ball around a fake.
     """
     real, fake = _two_sets(real, fake, least=k + 1)
     distance = torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist")        # (M, N)
@@ -149,10 +136,10 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 
 
 def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Distance of two batches seen through feature maps (Zhang et al. 2018, eq. 1, with all channel weights 1), (B,).
+    """Distance of two batches in feature maps (Zhang et al. 2018, eq. 1, with all channel weights 1), (B,).
 
-    a, b: for each layer, (B, C, H, W). Each position's features are scaled to length 1, so the kind of thing counts and
-    not the contrast; squared differences are summed over channels, averaged over positions and summed over layers.
+    a, b: for each layer, (B, C, H, W), scaled to length 1 at each position. Squared differences are summed over channels,
+    averaged over positions and summed over layers.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"Both need the same number of layers, at least one, not {len(a)} and {len(b)}.")
@@ -166,10 +153,7 @@ def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
 def bootstrap_interval(
     values: Tensor | Sequence[float], level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean (Efron 1979): what the mean would be had other prompts been drawn.
-
-    values (N,), numbers or truth values; returns (low, high), or (nan, nan) when there are none.
-    """
+    """Percentile bootstrap interval (low, high) of the mean of values (N,) (Efron 1979); (nan, nan) when there are none."""
     x = torch.as_tensor(values, dtype=torch.float64)
     if not len(x):
         return math.nan, math.nan

@@ -1,8 +1,7 @@
-"""How far generated pictures are from the world's own: `minidiff evaluate quality --json quality.json`.
+"""How far generated images are from the world's own (`minidiff evaluate quality`): FD-mini, KID-mini, precision and recall,
+beside a floor (other real images), the VAE alone and ceilings (blur, noise, mode collapse); and the nearest training images.
 
-FD-mini, KID-mini, precision and recall of the judge's features, beside a floor (real against other real pictures), what
-the VAE alone costs, and ceilings (blur, noise, mode collapse); and the nearest training pictures, for memorisation.
-What it is not: FID. The features are our own small judge's, so the figures compare only with others made the same way.
+What it is not: FID. The features are the judge's, so the figures can only be compared with others made the same way.
 """
 
 from __future__ import annotations
@@ -11,21 +10,25 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from minidiff.data.world import captions
 from minidiff.data.world.corruptions import grain
-from minidiff.data.world.scenes import WORLD_VERSION, render, scene_at
-from minidiff.evaluate.judge import Judge, features, load_judge, to_batch
-from minidiff.evaluate.metrics import frechet_distance, gaussian_window, kid, precision_recall
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import WORLD_VERSION
+from minidiff.evaluate.judge import features, load_judge, to_batch
+from minidiff.evaluate.metrics import frechet_distance, kid, precision_recall
 from minidiff.evaluate.prompt_following import PromptsRun, pipeline_generator, through_vae
-from minidiff.evaluate.report import check_run, contact_sheet, save_json, table
+from minidiff.evaluate.report import check_run, save_json, table
+from minidiff.models.detector import Detector
+from minidiff.utils.images import contact_sheet, gaussian_blur
+from minidiff.utils.validation import Between
 
 if TYPE_CHECKING:
     from minidiff.pipelines.text_to_image import TextToImage
@@ -33,44 +36,42 @@ if TYPE_CHECKING:
 
 @dataclass
 class QualityRun:
-    """Measure how far generated pictures are from the drawn world, with floors and ceilings."""
+    """Measure how far generated images are from the drawn world, with floors and ceilings."""
 
     json: Path = Path("quality.json")
-    """Where the figures go; nearest training pictures are saved beside it as PNG."""
+    """Where the figures go; nearest training images are saved beside it as PNG."""
     model: str = "world-dit"
-    samples: int = 2000
-    training: int = 10_000
-    """Training pictures among which nearest neighbours are sought."""
+    samples: Annotated[int, Between(4, 10**6)] = 2000
+    training: Annotated[int, Between(1, 10**6)] = 10_000
+    """Training images among which nearest neighbours are searched."""
     sampler: str = "dpmpp"
     steps: int = 20
     guidance_scale: float | None = None
     """The model's own when not given."""
     seed: int = 0
-    upsample: bool = True
-    """Draw as the model does for a visitor (`data/upsampling.py`)."""
-    batch: int = 16
+    expand: bool = True
+    """Expand prompts as `minidiff sample` does; --no-expand draws from the prompts as they are."""
+    batch: Annotated[int, Between(1, 4096)] = 16
     device: str | None = None
     dtype: str | None = None
 
     def __post_init__(self) -> None:
-        check_run(self, "samples", "training", "batch")
+        check_run(self, "minidiff evaluate quality")
 
 
 def renders(first: int, count: int, split: str, size: int = 128) -> np.ndarray:
-    """Drawings number `first` and on of a split, (count, size, size, 3) uint8."""
+    """Renders of a split from number `first` on, (count, size, size, 3) uint8."""
     return np.stack([render(scene_at(k, split), size).image for k in range(first, first + count)])
 
 
-def seen_features(judge: Judge, make: Callable[[int, int], Any], count: int, name: str, batch: int = 64) -> Tensor:
-    """Features (count, D) of pictures that `make(first, how many)` gives, a batch at a time, with a progress bar."""
+def seen_features(judge: Detector, make: Callable[[int, int], Any], count: int, name: str, batch: int = 64) -> Tensor:
+    """Features (count, D) of images from `make(first, how many)`."""
     starts = tqdm(range(0, count, batch), desc=name, unit="batch", leave=False)
     return torch.cat([features(judge, make(k, min(batch, count - k))) for k in starts])
 
 
 def compare(real: Tensor, other: Tensor) -> dict[str, float]:
-    """FD-mini, KID-mini (mean and deviation over 100 subsets, times 1000), precision and recall (k = 3).
-
-    Features are first given mean 0 and deviation 1 over the real pictures, so that each of them counts alike."""
+    """FD-mini, KID-mini (times 1000), precision and recall, with features scaled to deviation 1 over the real images."""
     mean_of, scale = real.mean(dim=0), real.std(dim=0).clamp(min=1e-6)
     real, other = (real - mean_of) / scale, (other - mean_of) / scale
     mean, deviation = kid(real, other)
@@ -81,67 +82,61 @@ def compare(real: Tensor, other: Tensor) -> dict[str, float]:
     }  # fmt: skip
 
 
-def soften(x: Tensor, sigma: float = 2.0) -> Tensor:
-    """Gaussian blur of sigma pixels. x (B, 3, H, W)."""
-    kernel = gaussian_window(13, sigma).to(x).expand(3, 1, 1, -1)
-    x = F.conv2d(F.pad(x, (6, 6, 6, 6), mode="replicate"), kernel, groups=3)
-    return F.conv2d(x, kernel.transpose(-1, -2), groups=3)
-
-
-def controls(judge: Judge, real: Tensor, samples: int, seed: int = 0) -> dict[str, dict[str, float]]:
-    """The floor (other real pictures) and three ceilings, each a row as `compare` gives it."""
+def controls(judge: Detector, real: Tensor, samples: int, seed: int = 0) -> dict[str, dict[str, float]]:
+    """The floor (other real images) and three ceilings: name to a row of `compare`."""
 
     def other(first: int, count: int) -> Tensor:
         return to_batch(renders(samples + first, count, "test"))
 
+    def blurred(first: int, count: int) -> Tensor:
+        return gaussian_blur(other(first, count), 13, sigma=2.0)
+
     def noisy(first: int, count: int) -> Tensor:
         return grain(other(first, count), torch.Generator().manual_seed(seed + first), most=0.3)
 
-    fresh = seen_features(judge, other, samples, "real pictures, once more")
+    fresh = seen_features(judge, other, samples, "other real images")
     few = fresh[: max(4, samples // 100)]
     collapsed = few.repeat(-(-samples // len(few)), 1)[:samples]
     return {
         "real against real (floor)": compare(real, fresh),
-        "blurred, sigma 2": compare(real, seen_features(judge, lambda k, n: soften(other(k, n)), samples, "blurred")),
+        "blurred, sigma 2": compare(real, seen_features(judge, blurred, samples, "blurred")),
         "noise up to 0.3": compare(real, seen_features(judge, noisy, samples, "noisy")),
-        f"mode collapse to {len(few)} pictures": compare(real, collapsed),
+        f"mode collapse to {len(few)} images": compare(real, collapsed),
     }
 
 
 def nearest(features_of: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row (N, D) the distance (N,) and the index (N,) of the closest training row (M, D)."""
+    """For rows (N, D): distance (N,) and index (N,) of the closest training row (M, D)."""
     least, index = zip(*(torch.cdist(part, training).min(dim=1) for part in features_of.split(512)), strict=True)
     return torch.cat(least), torch.cat(index)
 
 
 def captions_of(first: int, count: int) -> list[str]:
-    """English captions of test scenes: what generated pictures are asked for."""
+    """English captions of test scenes, for generated images."""
     scenes = [scene_at(k, "test") for k in range(first, first + count)]
     return [captions.describe(scene, "en", random.Random(first + k)) for k, scene in enumerate(scenes)]
 
 
 def generated(pipeline: TextToImage, run: QualityRun) -> np.ndarray:
-    """`run.samples` pictures (N, H, W, 3) uint8 for captions of test scenes."""
-    how = PromptsRun(sampler=run.sampler, steps=run.steps, guidance_scale=run.guidance_scale, upsample=run.upsample)
+    """`run.samples` images (N, H, W, 3) uint8 for captions of test scenes."""
+    how = PromptsRun(sampler=run.sampler, steps=run.steps, guidance_scale=run.guidance_scale, expand=run.expand)
     generate = pipeline_generator(pipeline, how, run.seed)
-    pictures = []
+    images = []
     for k in tqdm(range(0, run.samples, run.batch), desc="samples", unit="batch", leave=False):
         made = generate(captions_of(k, min(run.batch, run.samples - k)))
-        pictures.append((made * 255).round().byte().permute(0, 2, 3, 1).numpy())
-    return np.concatenate(pictures)
+        images.append((made * 255).round().byte().permute(0, 2, 3, 1).numpy())
+    return np.concatenate(images)
 
 
 def evaluate(run: QualityRun) -> dict[str, Any]:
-    """Measure, print a table, write the JSON and the sheet of neighbours; returns what the JSON holds.
-
-    Raises ValueError (ZooError) when the model or the judge is not there.
-    """
-    from minidiff.pipelines.text_to_image import load_pipeline
+    """Measure, print a table, write the JSON and the sheet of neighbours; returns what the JSON holds. Raises ValueError when
+    the model or the judge is missing or damaged."""
+    from minidiff.pipelines.loading import load_pipeline
 
     pipeline, judge = load_pipeline(run.model, run.device, run.dtype, batch=run.batch), load_judge()
-    real = seen_features(judge, lambda k, n: renders(k, n, "test"), run.samples, "real pictures")
-    pictures = generated(pipeline, run)
-    made = features(judge, pictures)
+    real = seen_features(judge, lambda k, n: renders(k, n, "test"), run.samples, "real images")
+    images = generated(pipeline, run)
+    made = features(judge, images)
     rows = {"generated": compare(real, made)}
 
     def again(first: int, count: int) -> Tensor:
@@ -149,28 +144,26 @@ def evaluate(run: QualityRun) -> dict[str, Any]:
 
     decoded = seen_features(judge, again, run.samples, "through the VAE")
     rows |= {"real through the VAE": compare(real, decoded)} | controls(judge, real, run.samples, run.seed)
-    memory = neighbours(judge, pictures, made, real, run)
+    memory = neighbours(judge, images, made, real, run)
     about = {"model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
              "features": real.shape[1], "sampler": run.sampler, "steps": run.steps}  # fmt: skip
     figures = {"rows": rows, "memorisation": memory, "n": run.samples, "run": about}
     _print(figures)
     save_json(figures, run.json)
-    print(f"\n{run.json} holds the figures, {run.json.with_suffix('.png')} the nearest training pictures.")
+    print(f"\n{run.json} holds the figures, {run.json.with_suffix('.png')} the nearest training images.")
     return figures
 
 
-def neighbours(judge: Judge, pictures: np.ndarray, made: Tensor, real: Tensor, run: QualityRun) -> dict[str, float]:
-    """Distances to the nearest training picture, of generated and of real test pictures, and a sheet of the eight
-    generated pictures that come closest to one, each above its neighbour.
-
-    A generator that repeats its training set has distances far below those of fresh real pictures."""
-    training = seen_features(judge, lambda k, n: renders(k, n, "train"), run.training, "training pictures")
+def neighbours(judge: Detector, images: np.ndarray, made: Tensor, real: Tensor, run: QualityRun) -> dict[str, float]:
+    """Distances of generated and of real images to the nearest training image (a generator that repeats its training set has
+    much smaller ones); writes a sheet of the eight closest, each above its neighbour."""
+    training = seen_features(judge, lambda k, n: renders(k, n, "train"), run.training, "training images")
     distance, index = nearest(made, training)
     fresh, _ = nearest(real, training)
     closest = distance.argsort()[:8].tolist()
     twins = [renders(int(index[k]), 1, "train")[0] for k in closest]
     words = [f"generated, distance {distance[k]:.2f}" for k in closest] + ["nearest in training"] * len(twins)
-    sheet = contact_sheet([*(pictures[k] for k in closest), *twins], words, [None] * (2 * len(twins)), columns=8)
+    sheet = contact_sheet([*(images[k] for k in closest), *twins], len(closest), words)
     run.json.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(run.json.with_suffix(".png"))
     return {
@@ -181,14 +174,14 @@ def neighbours(judge: Judge, pictures: np.ndarray, made: Tensor, real: Tensor, r
 
 def _print(figures: dict[str, Any]) -> None:
     width, count = figures["run"]["features"], figures["n"]
-    print(f"\n{count} pictures against {count} real ones, {width} features of the judge (KID-mini x 1000)")
+    print(f"\n{count} images against {count} real ones, {width} features of the judge (KID-mini x 1000)")
     rows = []
     for name, r in figures["rows"].items():
         spread = f"{r['kid']:.2f} ± {r['kid_deviation']:.2f}"
         rows.append([name, f"{r['fd']:.3f}", spread, f"{r['precision']:.2f}", f"{r['recall']:.2f}"])
     print(table(["", "FD-mini", "KID-mini", "precision", "recall"], rows))
     if count < 10 * width:
-        print(f"These are fewer than {10 * width} pictures, ten per feature: FD-mini is biased upwards.")
+        print(f"These are fewer than {10 * width} images, ten per feature: FD-mini is biased upwards.")
     m = figures["memorisation"]
     made, real = (f"{m[who + '_median']:.2f} (least {m[who + '_least']:.2f})" for who in ("generated", "real"))
-    print(f"\nnearest of {m['training']} training pictures: generated {made}, fresh real pictures {real}")
+    print(f"\nnearest of {m['training']} training images: generated {made}, real images {real}")

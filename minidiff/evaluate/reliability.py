@@ -1,7 +1,5 @@
 """How far the judge can be trusted: its accuracy on renders it has never seen, clean and with faults, and how often it
-notices a claim in which one thing is false.
-
-A judge that said "right" to everything would have a perfect score on true claims; so every true claim has a false twin.
+notices a claim in which one thing is false (a judge that finds everything right would score 100 % on true claims).
 """
 
 from __future__ import annotations
@@ -17,38 +15,39 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidiff.data.world.corruptions import CORRUPTIONS, corrupt
-from minidiff.data.world.scenes import COLOURS, PLACES, SETTINGS, SHAPES, Scene, render, scene_at
-from minidiff.evaluate.judge import Judge, Seen, look, to_batch
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import COLOURS, OPPOSITES, PLACES, SETTINGS, SHAPES, Scene
+from minidiff.evaluate.judge import Seen, look, to_batch
 from minidiff.evaluate.verdict import judge as give_verdict
-
-TEST_FROM = 1 << 30  # numbers of the judge's split from here on are for measuring it, never for training it
+from minidiff.models.detector import Detector
 
 Fault = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def test_scenes(count: int, first: int = 0) -> list[Scene]:
-    """Scenes of the judge's split that it was not trained on; any composition, held out from generators or not."""
-    return [scene_at(TEST_FROM + first + k, "judge") for k in range(count)]
+    """Scenes that the judge was not trained on, of any composition."""
+    return [scene_at(first + k, "judge_test") for k in range(count)]
 
 
 def rendered(scenes: list[Scene], size: int = 128) -> Tensor:
-    """Pictures of the scenes, (B, 3, size, size) in 0..1."""
+    """Images of the scenes, (B, 3, size, size) in 0..1."""
     return to_batch(np.stack([render(scene, size).image for scene in scenes]), size)
 
 
 def looked_at(
-    judge: Judge, scenes: list[Scene], fault: Fault | None = None, batch: int = 64, quiet: bool = True, name: str = ""
+    judge: Detector, scenes: list[Scene], fault: Fault | None = None, batch: int = 64, quiet: bool = True, name: str = ""
 ) -> Iterator[tuple[Scene, Seen]]:
-    """Render, corrupt and look, a batch at a time; the faults are the same in every run."""
+    """Render, corrupt and look; the faults are the same in every run."""
     generator = torch.Generator().manual_seed(0)
     for start in tqdm(range(0, len(scenes), batch), desc=name, unit="batch", disable=quiet, leave=False):
         part = scenes[start : start + batch]
-        pictures = rendered(part, judge.config.image_size)
-        yield from zip(part, look(judge, pictures if fault is None else fault(pictures, generator)), strict=True)
+        images = rendered(part, judge.config.image_size)
+        yield from zip(part, look(judge, images if fault is None else fault(images, generator)), strict=True)
 
 
 def confirms(pairs: Iterator[tuple[Scene, Seen]]) -> dict[str, float]:
-    """Share of true claims found true, by attribute; `overall` counts a picture only when everything was found true."""
+    """Share of true claims found true, by attribute; `overall`: of images in which everything was found true."""
     votes: dict[str, list[bool]] = defaultdict(list)
     for scene, seen in pairs:
         verdict = give_verdict(scene, seen)
@@ -69,7 +68,7 @@ def notices(pairs: Iterator[tuple[Scene, Seen]], seed: int = 0) -> dict[str, flo
 
 
 def falsify(scene: Scene, attribute: str, rng: random.Random) -> Scene | None:
-    """The scene as a claim with one thing false, or None where the scene has nothing of that attribute."""
+    """The scene as a claim with one thing false, or None if it has nothing of that attribute."""
     return FALSE[attribute](scene, rng)
 
 
@@ -111,8 +110,7 @@ def _false_position(scene: Scene, rng: random.Random) -> Scene | None:
     if scene.relation == "between":
         first, second, third = scene.groups
         return replace(scene, groups=(second, first, third))
-    against = {"left": "right", "right": "left", "above": "below", "below": "above"}[scene.relation]
-    return replace(scene, relation=against)
+    return replace(scene, relation=OPPOSITES[scene.relation])
 
 
 def _false_binding(scene: Scene, rng: random.Random) -> Scene | None:
@@ -136,9 +134,9 @@ FALSE: dict[str, Callable[[Scene, random.Random], Scene | None]] = {
 }  # fmt: skip
 
 
-def reliability(judge: Judge, count: int = 2000, quiet: bool = True) -> dict[str, dict[str, float]]:
-    """Everything that is printed beside a figure of the judge's: rows "real" (true claims on clean renders), "false
-    claims noticed", "corrupted" (a mixture of faults), and one for each fault alone on a quarter of the scenes."""
+def reliability(judge: Detector, count: int = 2000, quiet: bool = True) -> dict[str, dict[str, float]]:
+    """What is printed beside every figure of the judge: rows "real" (true claims on clean renders), "false claims noticed",
+    "corrupted" (a mixture of faults), and one for each fault alone on a quarter of the scenes."""
     scenes = test_scenes(count)
     clean = list(looked_at(judge, scenes, quiet=quiet, name="judge: real renders"))
     rows = {"real": confirms(iter(clean)), "false claims noticed": notices(iter(clean))}

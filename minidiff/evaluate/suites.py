@@ -1,9 +1,7 @@
-"""The prompt suite: claims about the drawn world in six categories, each said in English, Vietnamese and Vietnamese
-without accents. Every claim holds a composition that no generator's training set shows (`scenes.is_unseen`).
+"""The prompt suite: claims about the drawn world in six categories, each in English, Vietnamese and Vietnamese without
+accents. Every claim has a composition that training never shows. Nothing is stored: the suite is a function of its seed.
 
-Nothing is stored: the suite is a function of its seed, so it can be read, enlarged and drawn again. The three texts of
-a prompt come from one claim, so a difference between languages is not a difference between prompts.
-PartiPrompts and DrawBench are about the real world; they are not shipped (licences) and not used here.
+What it is not: PartiPrompts or DrawBench, which are about the real world and not shipped.
 """
 
 from __future__ import annotations
@@ -13,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from minidiff.data.world import captions
-from minidiff.data.world.scenes import Group, Scene, is_held_out, is_unseen, sample_scene
+from minidiff.data.world.compositions import is_held_out, is_unseen
+from minidiff.data.world.random_scenes import sample_scene
+from minidiff.data.world.scenes import Group, Scene
 
 LANGS = ("en", "vi", "vi_unaccented")
 PER_CATEGORY = 55
-PATIENCE = 50_000  # throws for one prompt more; a few hundred do while a category has many left
-LONGEST = 200  # characters; what a request may hold
+PATIENCE = 50_000  # tries for one more prompt; a few hundred suffice while a category has many left
+LONGEST = 200  # characters of a prompt; as many as our models take
 
 Chance = Callable[[float], bool]
 
@@ -33,21 +33,19 @@ class Prompt:
 
 
 def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0) -> list[Prompt]:
-    """`per_category` prompts of each category, all different; always the same ones for the same arguments.
+    """`per_category` different prompts of each category, always the same for the same arguments.
 
-    held_out True: each claim holds a composition that training never shows; False: none does. seed: 0 is the suite whose
-    figures are published; any other is for choosing by, while a model is made, and shares no claim with it.
-
-    Raises ValueError when a category has not that many different claims (some hundreds are always found).
+    held_out: whether each claim has a composition that training never shows, or none. seed: 0 is the published suite; any other
+    shares no claim with it. Raises ValueError when a category doesn't have that many claims (some hundreds are always found).
     """
     prompts: list[Prompt] = []
     known: set[Scene] = {prompt.claim for prompt in suite(held_out=held_out)} if seed else set()
     for category in CATEGORIES:
         rng = random.Random(f"{seed} {category} {held_out}")
-        wanted, throws = len(prompts) + per_category, 0
+        wanted, tries = len(prompts) + per_category, 0
         while len(prompts) < wanted:
-            claim, throws = claim_of(category, rng), throws + 1
-            if throws > PATIENCE:
+            claim, tries = claim_of(category, rng), tries + 1
+            if tries > PATIENCE:
                 found = per_category - (wanted - len(prompts))
                 raise ValueError(f"Only {found} different prompts of the category {category!r} were found: ask for fewer.")
             if claim is None or claim in known or not (is_unseen(claim) if held_out else not is_held_out(claim)):
@@ -55,18 +53,18 @@ def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0
             texts = phrase(claim, rng.getrandbits(32))
             if max(map(len, texts.values())) <= LONGEST:
                 known.add(claim)
-                throws = 0
+                tries = 0
                 prompts.append(Prompt(category, claim, texts))
     return prompts
 
 
 def phrase(claim: Scene, seed: int) -> dict[str, str]:
-    """The claim in every language. All draw the same lots, so the two Vietnamese texts differ by accents only."""
+    """The claim in every language; the two Vietnamese texts differ in accents only."""
     return {lang: captions.phrase(claim, lang, random.Random(seed)) for lang in LANGS}
 
 
 def claim_of(category: str, rng: random.Random) -> Scene | None:
-    """A random claim of a category, or None when this throw does not suit it. Its seed is 0: a claim has no picture."""
+    """A random claim of a category, or None when this try doesn't suit it. Its seed is 0: a claim has no image."""
     scene = sample_scene(rng, held_out=None)
     claim = CATEGORIES[category](scene, lambda share: rng.random() < share)
     return None if claim is None else replace(claim, seed=0)
@@ -81,7 +79,7 @@ def _kinds_differ(scene: Scene) -> bool:
 
 
 def _object(scene: Scene, chance: Chance) -> Scene | None:
-    """Two or three different things, not more than one of them with its colour: are all of them there?"""
+    """Two or three different things, at most one with its colour: are all there?"""
     if len(scene.groups) < 2 or any(group.count > 1 for group in scene.groups) or not _kinds_differ(scene):
         return None
     coloured = chance(0.5)
@@ -90,7 +88,7 @@ def _object(scene: Scene, chance: Chance) -> Scene | None:
 
 
 def _count(scene: Scene, chance: Chance) -> Scene | None:
-    """Two to four of a kind, now and then beside something else."""
+    """Two to four of a kind, sometimes beside something else."""
     counts = [group.count for group in scene.groups]
     if max(counts) == 1 or not _kinds_differ(scene) or (len(counts) > 1 and chance(0.5)):
         return None
@@ -107,7 +105,7 @@ def _colour(scene: Scene, chance: Chance) -> Scene | None:
 
 
 def _position(scene: Scene, chance: Chance) -> Scene | None:
-    """Where something stands in the picture, or on which side of another thing, or between two."""
+    """A place in the image, or a relation."""
     alone = scene.groups[0].place is not None
     if not alone and (scene.relation is None or not _kinds_differ(scene)):
         return None
@@ -116,7 +114,7 @@ def _position(scene: Scene, chance: Chance) -> Scene | None:
 
 
 def _binding(scene: Scene, chance: Chance) -> Scene | None:
-    """Two or three things, each in a colour of its own: does each have its own?"""
+    """Two or three things of different colours: does each have its own?"""
     colours = {group.colour for group in scene.groups}
     if len(scene.groups) < 2 or len(colours) < len(scene.groups):
         return None
@@ -125,7 +123,7 @@ def _binding(scene: Scene, chance: Chance) -> Scene | None:
 
 
 def _setting(scene: Scene, chance: Chance) -> Scene | None:
-    """A thing, now and then two, somewhere."""
+    """One thing, sometimes two, somewhere."""
     if len(scene.groups) > 2 or any(group.count > 1 for group in scene.groups) or not _kinds_differ(scene):
         return None
     if len(scene.groups) == 2 and chance(0.7):

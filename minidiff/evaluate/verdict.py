@@ -1,9 +1,7 @@
-"""Rules that decide whether what the judge saw is what a prompt said. No network here, no thresholds on certainty.
+"""Rules that decide whether an image shows what a prompt says, from what the judge found. No network here.
 
-A claim (a `Scene` with things left open) is right only when everything in it is true and nothing else is in the
-picture: another object makes it wrong, and numbers are exact. What the claim leaves open cannot be wrong.
-Tolerances follow the rules by which the world places things, with room on both sides (`tests/test_judge.py` renders
-worlds to hold that), so that a true picture never fails and a doubtful one does not pass.
+A claim is right only when everything in it is true and nothing else is in the image; what it leaves open cannot be wrong. The
+tolerances are wider than what the world's layout guarantees, so that a correct image never fails.
 """
 
 from __future__ import annotations
@@ -16,27 +14,26 @@ from minidiff.data.world.scenes import Group, Scene
 from minidiff.evaluate.judge import Detection, Seen
 
 ATTRIBUTES = ("object", "count", "colour", "size", "position", "binding", "setting")
-APART = 0.10   # "left of" wants centres at least this far apart, in widths of the picture; the world keeps 0.45
+APART = 0.10   # "left of" wants centres at least this far apart, in widths of the image; the world keeps 0.45
 MIDDLE = 0.13  # "in the middle" is at most this far from the centre on each axis; the world stays within 0.04
 EDGE = 0.12    # "at the left" is at least this far left of the centre; the world keeps 0.23
-TOO_MANY = 6   # more things than any scene has: a count that is wrong whoever belongs to whom
+TOO_MANY = 6   # more things than any scene has: the count is wrong however they are assigned
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """For each attribute that the claim speaks of, whether it is true."""
+    """Whether each attribute that the claim mentions is true."""
 
     attributes: dict[str, bool]
 
     @property
     def right(self) -> bool:
-        """Whether everything that was said is true, and nothing else is there."""
         return all(self.attributes.values())
 
 
 def judge(claim: Scene, seen: Seen) -> Verdict:
-    """Compare a claim with what was seen. Things of one kind go to the groups of that kind; where two groups share a
-    kind, the assignment that makes most of the claim true is taken."""
+    """Compare a claim with what the judge found. Where two groups share a kind, the assignment of things to groups that makes
+    most of the claim true counts."""
     owners = [[k for k, group in enumerate(claim.groups) if group.kind == thing.kind] or [-1] for thing in seen.things]
     if len(seen.things) > TOO_MANY:
         owners = [choice[:1] for choice in owners]
@@ -73,7 +70,7 @@ def _counts(claim: Scene, members: Sequence[Sequence[Detection]], total: int) ->
 
 
 def _all_of(groups: Sequence[Group], members: Sequence[Sequence[Detection]], name: str) -> bool:
-    """Whether every thing has the colour (or size) of its group, where the group has one."""
+    """Whether every thing has the colour (or size) of its group, if that has one."""
     wanted = [getattr(group, name) for group in groups]
     return all(getattr(t, name) == want for want, things in zip(wanted, members, strict=True) if want for t in things)
 
@@ -89,10 +86,7 @@ def _positions(claim: Scene, members: Sequence[Sequence[Detection]]) -> bool:
 
 
 def at_place(thing: Detection, place: str) -> bool:
-    """Whether a thing stands at "left", "right", "top", "bottom" or in the "middle" of the picture.
-
-    At an edge means clearly off the centre, and further that way than up or down (or left or right).
-    """
+    """Whether a thing is at a place of PLACES; "left" is clearly left of the centre, and further left than up or down."""
     x, y = thing.x - 0.5, thing.y - 0.5
     if place == "middle":
         return max(abs(x), abs(y)) <= MIDDLE
@@ -119,8 +113,8 @@ def _middle(things: Sequence[Detection]) -> tuple[float, float]:
 
 
 def _between(p: tuple[float, float], a: tuple[float, float], b: tuple[float, float]) -> bool:
-    """Whether p lies beside the middle part of the line from a to b: 0.2 to 0.8 of its length, and off it by at most
-    0.4 of that length (the world: 0.43 to 0.57, and 0.3)."""
+    """Whether p lies beside the middle part of the line from a to b, 0.2 to 0.8 of its length (the world: 0.43 to 0.57), off it
+    by at most 0.4 of that length (0.3)."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = dx * dx + dy * dy
     if length < (2 * APART) ** 2:

@@ -1,9 +1,9 @@
-"""The class-conditional DiT (Peebles & Xie 2023): a transformer over latent patches, told the time and an ImageNet class
-by adaLN-zero alone. The first DiT, and the shortest: no text, no cross-attention.
+"""The class-conditional DiT (Peebles & Xie 2023): a transformer on latent patches; time and ImageNet class enter by adaLN-zero.
+The first DiT, and the shortest: no text, no cross-attention.
 
-Parameter names are those of diffusers' `DiTTransformer2DModel`, except that the embedding of time and class, which that
-class repeats in every block, is here once, as `emb`; interop.py converts to and from it and the original repository's
-weights. What it is not: the text DiT (models/dit.py, whose parts it shares). Taught in the lesson on the DiT.
+Parameter names are those of diffusers' `DiTTransformer2DModel`, except that the embedding of time and class, which it repeats
+in every block, is here once, as `emb`; pretrained/state_dicts.py converts from and to it and the original repository's weights.
+What it is not: the text DiT (models/dit.py, whose parts it shares). Taught in the lesson on the DiT.
 """
 
 from __future__ import annotations
@@ -15,16 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.models.dit import (
-    SINUSOIDS,
-    FeedForward,
-    PatchEmbed,
-    TransformerConfig,
-    initialise_layers,
-    modulated_norm,
-    unpatchify,
-)
+from minidiff.models.dit import SINUSOIDS, PatchEmbed, TransformerConfig, initialise_layers, modulated_norm, unpatchify
 from minidiff.nn.attention import Attention
+from minidiff.nn.blocks import FeedForward
 from minidiff.nn.embeddings import TimestepEmbedding, timestep_embedding
 
 # Depth, width and heads of the published sizes (Peebles & Xie 2023, table 1).
@@ -35,8 +28,7 @@ SIZES = {"S": (12, 384, 6), "B": (12, 768, 12), "L": (24, 1024, 16), "XL": (28, 
 class ClassDiTConfig(TransformerConfig):
     """num_classes: label `num_classes` means "no class", for classifier-free guidance.
 
-    freq_shift, mlp_norm_eps: 0 and 1e-6 are the original's; diffusers computes with 1 and 1e-5, even from the same
-    weights.
+    freq_shift, mlp_norm_eps: 0 and 1e-6 in the original, 1 and 1e-5 in diffusers, even from the same weights.
     """
 
     sample_size: int = 32
@@ -46,8 +38,8 @@ class ClassDiTConfig(TransformerConfig):
 
 
 def published_config(name: str, sample_size: int = 32) -> ClassDiTConfig:
-    """"XL/2", "B/4", ...: a size of `SIZES` and a patch size, for latents of sample_size (32 for 256 pixels, 64 for
-    512), with learnt variance as published. ValueError for names the paper doesn't have."""
+    """"XL/2", "B/4", ...: a size of `SIZES` and a patch size, with learnt variance as published. sample_size: 32 for 256
+    pixels, 64 for 512. ValueError for names that the paper doesn't have."""
     size, _, patch = name.partition("/")
     if size not in SIZES or patch not in ("2", "4", "8"):
         raise ValueError(f"There is no DiT-{name}: choose a size of {', '.join(SIZES)} and a patch of 2, 4 or 8: XL/2.")
@@ -58,7 +50,7 @@ def published_config(name: str, sample_size: int = 32) -> ClassDiTConfig:
 
 
 class LabelEmbedding(nn.Module):
-    """One learnt vector a class, and a last one for no class."""
+    """One learnt vector per class, and a last one for no class."""
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
@@ -82,7 +74,7 @@ class ConditionEmbedding(nn.Module):
 
 
 class AdaLNZero(nn.Module):
-    """A block's own linear layer from the condition to its shifts, scales and gates (Peebles & Xie 2023, figure 3)."""
+    """The block's own linear layer from the condition to shifts, scales and gates (Peebles & Xie 2023, figure 3)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -94,7 +86,7 @@ class AdaLNZero(nn.Module):
 
 
 class ClassBlock(nn.Module):
-    """Self-attention and MLP, each normalised, shifted and scaled before and gated after by time and class."""
+    """Self-attention and MLP, each normalised, shifted, scaled and gated by time and class."""
 
     def __init__(self, config: ClassDiTConfig) -> None:
         super().__init__()
@@ -107,12 +99,12 @@ class ClassBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x (B, N, D), condition (B, D), to (B, N, D)."""
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = self.norm1(condition)              # (B, 1, D) each
-        x = torch.addcmul(x, gate, self.attn1(modulated_norm(x, shift, scale)))
-        return torch.addcmul(x, gate_mlp, self.ff(modulated_norm(x, shift_mlp, scale_mlp, self.mlp_norm_eps)))
+        x = x + gate * self.attn1(modulated_norm(x, shift, scale))
+        return x + gate_mlp * self.ff(modulated_norm(x, shift_mlp, scale_mlp, self.mlp_norm_eps))
 
 
 class ClassDiT(nn.Module):
-    """forward(x, timestep, label) -> prediction for every place of x. See the file's docstring."""
+    """forward(x, timestep, label) -> the prediction for x. See the file's docstring."""
 
     def __init__(self, config: ClassDiTConfig) -> None:
         super().__init__()
@@ -137,16 +129,22 @@ class ClassDiT(nn.Module):
         nn.init.zeros_(self.proj_out_2.weight)
 
     def forward(self, x: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
-        """x (B, in_channels, H, W); timestep (B,), or (1,) when all share it; label (B,) int64, 0 to num_classes, the
-        last for no class. Returns (B, out_channels, H, W). ValueError for sizes or labels that don't fit."""
+        """x (B, in_channels, H, W); timestep (B,), or (1,) when all share it; label (B,) int64, 0 to num_classes, the last for
+        no class. Returns (B, out_channels, H, W). ValueError for sizes that don't fit, and on a CPU for labels."""
         self.config.check_latent(x)
-        last = self.config.num_classes
-        if label.shape != x.shape[:1] or bool(((label < 0) | (label > last)).any()):
-            raise ValueError(f"label is {label.tolist()}; there must be one for each of {len(x)} latents, from 0 to {last} "
-                             f"({last}: no class).")
+        self._check_label(x, label)
         condition = F.silu(self.emb(timestep.reshape(-1), label))                               # (B, D)
         tokens = self.pos_embed(x)                                                              # (B, N, D)
         for block in self.transformer_blocks:
             tokens = block(tokens, condition)
         shift, scale = self.proj_out_1(condition)[:, None].chunk(2, dim=-1)                     # (B, 1, D) each
         return unpatchify(self.proj_out_2(modulated_norm(tokens, shift, scale)), x, self.config.patch_size)
+
+    def _check_label(self, x: Tensor, label: Tensor) -> None:
+        last = self.config.num_classes
+        if label.shape != x.shape[:1]:
+            raise ValueError(f"There are labels of shape {tuple(label.shape)} for {len(x)} latents; give one each.")
+        if label.device.type != "cpu" or torch.compiler.is_compiling():
+            return      # looking at the labels would make the program wait for the device
+        if bool(((label < 0) | (label > last)).any()):
+            raise ValueError(f"label is {label.tolist()}; labels go from 0 to {last} ({last}: no class).")

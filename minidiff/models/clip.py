@@ -1,10 +1,9 @@
-"""CLIP (Radford et al. 2021): a text tower and a picture tower whose outputs agree when caption and picture belong
-together.
+"""CLIP (Radford et al. 2021): a text tower and an image tower whose outputs agree when caption and image belong together.
 
-The text tower alone (`TextEncoder`) is what a diffusion model reads prompts with. Parameter names are transformers'
-(`CLIP` is its `CLIPModel`, `TextEncoder` its `CLIPTextModelWithProjection`, `TextTransformer` its `CLIPTextModel`, which
-reads prompts for Stable Diffusion, `VisionTransformer` its `CLIPVisionModel`); interop.py knows older files and open_clip.
-What it is not: SigLIP (models/siglip.py, built of the same layers), nor a classifier. Taught in the lesson on text encoders.
+A diffusion model reads prompts with the text tower alone. Parameter names are transformers': `CLIP` is its `CLIPModel`,
+`TextEncoder` its `CLIPTextModelWithProjection`, `TextTransformer` its `CLIPTextModel` (for Stable Diffusion),
+`VisionTransformer` its `CLIPVisionModel`; pretrained/state_dicts.py reads older files and open_clip's.
+What it is not: SigLIP (models/siglip.py, built of the same layers). Taught in the lesson on text encoders.
 """
 
 from __future__ import annotations
@@ -19,19 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minidiff.nn.attention import attend, merge_heads, split_heads
-from minidiff.nn.embeddings import project_patches
+from minidiff.nn.embeddings import PatchProjection
 
 MAX_LOGIT_SCALE = math.log(100)     # Radford et al. 2021, section 2.5: hotter than this, training becomes unstable
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """The sigmoid approximation of GELU that OpenAI's weights were trained with (Hendrycks & Gimpel 2016, section
-    2)."""
+    """The sigmoid approximation of GELU, for OpenAI's weights (Hendrycks & Gimpel 2016, section 2)."""
     return x * torch.sigmoid(1.702 * x)
 
 
 def tanh_gelu(x: Tensor) -> Tensor:
-    """The tanh approximation of GELU, which SigLIP was trained with (Hendrycks & Gimpel 2016, section 2)."""
+    """The tanh approximation of GELU, for SigLIP's weights (Hendrycks & Gimpel 2016, section 2)."""
     return F.gelu(x, approximate="tanh")
 
 
@@ -43,8 +41,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TowerConfig:
-    """What both towers have in common. `projection_dim` is the width of the space in which they meet, `norm_eps` of all
-    layer norms."""
+    """What both towers have in common. projection_dim: width of their common space; norm_eps: of all layer norms."""
 
     hidden_size: int = 256
     layers: int = 4
@@ -63,10 +60,9 @@ class TowerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TowerConfig):
-    """The text tower. `causal`: each token sees only those before it (published CLIP does); ours sees the whole text,
-    so that "red" in "red star" may already know about the star. `eos_id`: the token at whose first place the text is summed
-    up; None for the highest id of each text, as OpenAI's code does (its end token is the last of the vocabulary), open_clip
-    too, and transformers wherever a configuration says `eos_token_id: 2`, which was a mistake in old files."""
+    """The text tower. causal: each token sees only those before it, as in published CLIP; ours sees the whole text. local:
+    see `locality`. eos_id: the first such token gives the pooled vector; None for the highest id of each text, as in OpenAI's
+    code and open_clip, and in transformers where a configuration says `eos_token_id: 2` (a mistake in old files)."""
 
     vocab_size: int = 2048
     max_length: int = 64
@@ -77,7 +73,7 @@ class TextConfig(TowerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class VisionConfig(TowerConfig):
-    """The picture tower: a ViT (Dosovitskiy et al. 2021) with a class token."""
+    """The image tower: a ViT (Dosovitskiy et al. 2021) with a class token."""
 
     image_size: int = 128
     patch_size: int = 16
@@ -96,7 +92,7 @@ class VisionConfig(TowerConfig):
 
 
 class TowerOutput(NamedTuple):
-    """sequence (B, L, D): one vector a token. pooled (B, D): one vector for all, before projection."""
+    """sequence (B, L, D): one vector per token. pooled (B, D): one for the whole, before projection."""
 
     sequence: Tensor
     pooled: Tensor
@@ -170,7 +166,7 @@ class TextEmbeddings(nn.Module):
 
 
 class TextTransformer(nn.Module):
-    """Token ids to one vector a token and one for the text. Usually reached through TextEncoder or CLIP."""
+    """Token ids to one vector per token and one for the text. Usually part of TextEncoder or CLIP."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -186,7 +182,7 @@ class TextTransformer(nn.Module):
         return TextOutput(x, x[torch.arange(len(x), device=x.device), ends.argmax(dim=1)])
 
     def read(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """One vector a token, (B, L, D), after the final norm. ValueError for texts too long."""
+        """One vector per token, (B, L, D), after the final norm. ValueError for texts too long."""
         if ids.ndim != 2 or ids.shape[1] > self.config.max_length:
             raise ValueError(
                 f"ids have shape {tuple(ids.shape)}; they must be (B, L) with L at most {self.config.max_length}: "
@@ -215,12 +211,12 @@ def attention_bias(mask: Tensor | None, length: int, causal: bool, like: Tensor)
 
 
 def locality(heads: int, length: int) -> Tensor:
-    """What is added to the logits so that a word looks at its neighbours first: -slope * distance (Press et al. 2022,
-    "ALiBi"), with slopes of our own for a text that is read in both directions. Shape (1, heads, L, L), float32.
+    """What is added to the logits so that words attend to their neighbours first: -slope * distance (Press et al. 2022,
+    "ALiBi"), with slopes of our own for a text that isn't causal. Shape (1, heads, L, L), float32.
 
-    Of every four heads the first looks back, the second ahead (the other way costs four times as much), the third both
-    ways and far, the fourth anywhere. Which colour belongs to which thing is a matter of neighbourhood: learnt positions
-    alone find that out late or never (LOG.md).
+    Of every four heads the first looks back, the second ahead (the other way costs four times as much), the third both ways
+    and far, the fourth anywhere. Which colour belongs to which thing depends on neighbours; learnt positions alone find that
+    late or never (LOG.md).
     """
     place = torch.arange(length, dtype=torch.float32)
     offset = place[None, :] - place[:, None]                                                    # key minus query
@@ -233,19 +229,17 @@ class VisionEmbeddings(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.class_embedding = nn.Parameter(torch.empty(config.hidden_size))
-        self.patch_embedding = nn.Conv2d(
-            config.channels, config.hidden_size, config.patch_size, stride=config.patch_size, bias=False
-        )
+        self.patch_embedding = PatchProjection(config.channels, config.hidden_size, config.patch_size, bias=False)
         self.position_embedding = nn.Embedding(config.patches + 1, config.hidden_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        patches = project_patches(self.patch_embedding, pixels)                                 # (B, N, D)
+        patches = self.patch_embedding(pixels)                                                  # (B, N, D)
         summary = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)            # (B, 1, D)
         return torch.cat([summary, patches], dim=1) + self.position_embedding.weight            # (B, 1 + N, D)
 
 
 class VisionTransformer(nn.Module):
-    """Pictures to one vector a patch (and the class token's) and one for the picture."""
+    """Images to one vector per patch (and the class token's) and one for the image."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -274,13 +268,13 @@ class TextEncoder(nn.Module):
         initialise(self)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> TextOutput:
-        """ids (B, L) int64 with an eos token in every row, mask (B, L) bool (True: token) or None. Returns sequence
-        (B, L, D), final norm applied, for cross-attention, and pooled (B, D), the sequence at each row's first eos.
-        What stands in the sequence at padding means nothing: pass the mask on. ValueError for texts too long."""
+        """ids (B, L) int64 with an eos token in every row, mask (B, L) bool (True: token) or None. Returns sequence (B, L, D)
+        for cross-attention, which means nothing at padding (pass the mask on), and pooled (B, D), the sequence at each row's
+        first eos. ValueError for texts too long."""
         return self.text_model(ids, mask)
 
     def embed(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The text's place in the common space, (B, projection_dim), of length 1."""
+        """The text in the common space: (B, projection_dim) of length 1."""
         return F.normalize(self.text_projection(self.text_model(ids, mask).pooled), dim=-1)
 
 
@@ -291,7 +285,7 @@ class CLIP(nn.Module):
         super().__init__()
         if text.projection_dim != vision.projection_dim:
             raise ValueError(f"The towers cannot meet: projection_dim is {text.projection_dim} for text and "
-                             f"{vision.projection_dim} for pictures; make them equal.")
+                             f"{vision.projection_dim} for images; make them equal.")
         self.text_model = TextTransformer(text)
         self.vision_model = VisionTransformer(vision)
         self.visual_projection = nn.Linear(vision.hidden_size, vision.projection_dim, bias=False)
@@ -308,18 +302,18 @@ class CLIP(nn.Module):
         return F.normalize(self.visual_projection(self.vision_model(pixels).pooled), dim=-1)
 
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Embeddings of pictures and of texts, each (B, projection_dim) of length 1: what `clip_loss` takes."""
+        """Embeddings of images and of texts, each (B, projection_dim) of length 1: what `clip_loss` takes."""
         return self.embed_image(pixels), self.embed_text(ids, mask)
 
     def text_encoder(self) -> TextEncoder:
-        """The text tower on its own; it shares this model's parameters, it does not copy them."""
+        """The text tower on its own; it shares this model's parameters."""
         encoder = TextEncoder(self.text_model.config)
         encoder.text_model, encoder.text_projection = self.text_model, self.text_projection
         return encoder
 
 
 def clip_loss(image_emb: Tensor, text_emb: Tensor, logit_scale: Tensor) -> Tensor:
-    """Symmetric cross-entropy over all pairs of a batch (Radford et al. 2021, figure 3): picture i belongs to text i.
+    """Symmetric cross-entropy over all pairs of a batch (Radford et al. 2021, figure 3): image i belongs to text i.
 
     image_emb, text_emb (B, P) of length 1; logit_scale the learnt logarithm of 1 / temperature, held at ln 100. Scalar.
     """
@@ -330,7 +324,7 @@ def clip_loss(image_emb: Tensor, text_emb: Tensor, logit_scale: Tensor) -> Tenso
 
 
 def initialise(model: TextEncoder | CLIP) -> None:
-    """CLIP's initial weights: what a layer adds shrinks with the number of layers, so that depth does not blow up."""
+    """CLIP's initial weights: what a layer adds shrinks with the number of layers, so that depth doesn't blow up."""
     for module in model.modules():
         if isinstance(module, TextTransformer | VisionTransformer):
             _initialise_tower(module)

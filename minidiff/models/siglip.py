@@ -1,8 +1,9 @@
-"""SigLIP (Zhai et al. 2023): CLIP's two towers, trained to say yes or no to every pair of caption and picture on its own.
+"""SigLIP (Zhai et al. 2023): CLIP's two towers, trained to tell for every single pair whether caption and image belong
+together.
 
-What differs from CLIP (models/clip.py, whose layers these are): the loss; the text is read in both directions and summed
-up at its last place; the picture is summed up by a learnt question (`probe`) put to all its patches. Parameter names are
-transformers' `SiglipModel`'s. What it is not: SigLIP 2's sizes that vary. Taught in the lesson on text encoders.
+What differs from CLIP (models/clip.py, whose layers these are): the loss; the text isn't causal and is pooled at its last
+place; the image is pooled by attention with a learnt query (`probe`). Parameter names are those of transformers'
+`SiglipModel`. What it is not: SigLIP 2 with its varying sizes. Taught in the lesson on text encoders.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from torch import Tensor, nn
 
 from minidiff.models.clip import MLP, Encoder, TextConfig, TextTransformer, TowerOutput, VisionConfig
 from minidiff.nn.attention import attend, merge_heads, split_heads
-from minidiff.nn.embeddings import project_patches
+from minidiff.nn.embeddings import PatchProjection
 
 
 @dataclass(frozen=True, kw_only=True)
 class SigLIPTextConfig(TextConfig):
-    """The text tower of siglip-base-patch16-224. Texts must be padded to max_length, as they were in training; `eos_id`
-    has no part in it."""
+    """The text tower of siglip-base-patch16-224. Texts must be padded to max_length, as in training; eos_id isn't used."""
 
     vocab_size: int = 32000
     hidden_size: int = 768
@@ -37,7 +37,7 @@ class SigLIPTextConfig(TextConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SigLIPVisionConfig(VisionConfig):
-    """The picture tower of siglip-base-patch16-224. Its output is not projected: projection_dim is hidden_size."""
+    """The image tower of siglip-base-patch16-224. Its output is not projected: projection_dim is hidden_size."""
 
     image_size: int = 224
     hidden_size: int = 768
@@ -50,7 +50,7 @@ class SigLIPVisionConfig(VisionConfig):
 
 
 class SigLIPText(TextTransformer):
-    """Token ids to one vector a token and, from the last place, one for the text."""
+    """Token ids to one vector per token and, from the last place, one for the text."""
 
     def __init__(self, config: SigLIPTextConfig) -> None:
         super().__init__(config)
@@ -68,13 +68,11 @@ class PatchEmbeddings(nn.Module):
 
     def __init__(self, config: SigLIPVisionConfig) -> None:
         super().__init__()
-        self.patch_embedding = nn.Conv2d(
-            config.channels, config.hidden_size, config.patch_size, stride=config.patch_size
-        )
+        self.patch_embedding = PatchProjection(config.channels, config.hidden_size, config.patch_size)
         self.position_embedding = nn.Embedding(config.patches, config.hidden_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return project_patches(self.patch_embedding, pixels) + self.position_embedding.weight       # (B, N, D)
+        return self.patch_embedding(pixels) + self.position_embedding.weight                    # (B, N, D)
 
 
 class FusedAttention(nn.Module):
@@ -88,7 +86,7 @@ class FusedAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x (B, N, D) asks context (B, L, D); returns (B, N, D)."""
+        """x (B, N, D) attends to context (B, L, D); returns (B, N, D)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         query, key, value = (
             split_heads(F.linear(tokens, weight, bias), self.heads)
@@ -98,7 +96,7 @@ class FusedAttention(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """A learnt question to all patches, whose answer sums up the picture: the multihead attention pooling of Zhai et al.
+    """Attention of one learnt query to all patches gives the image's vector: the multihead attention pooling of Zhai et al.
     2022 ("Scaling Vision Transformers")."""
 
     def __init__(self, config: SigLIPVisionConfig) -> None:
@@ -110,12 +108,12 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, D)."""
-        answer = self.attention(self.probe.expand(len(x), -1, -1), x)                               # (B, 1, D)
-        return (answer + self.mlp(self.layernorm(answer)))[:, 0]
+        pooled = self.attention(self.probe.expand(len(x), -1, -1), x)                           # (B, 1, D)
+        return (pooled + self.mlp(self.layernorm(pooled)))[:, 0]
 
 
 class SigLIPVision(nn.Module):
-    """Pictures to one vector a patch and one for the picture."""
+    """Images to one vector per patch and one for the image."""
 
     def __init__(self, config: SigLIPVisionConfig) -> None:
         super().__init__()
@@ -126,8 +124,8 @@ class SigLIPVision(nn.Module):
         self.head = AttentionPool(config)
 
     def forward(self, pixels: Tensor) -> TowerOutput:
-        """pixels (B, channels, image_size, image_size), -1 to 1. Returns sequence (B, N, D) and pooled (B, D). ValueError
-        for other sizes."""
+        """pixels (B, channels, image_size, image_size), -1 to 1. Returns sequence (B, N, D) and pooled (B, D). ValueError for
+        other sizes."""
         self.config.check_pixels(pixels)
         x = self.post_layernorm(self.encoder(self.embeddings(pixels)))
         return TowerOutput(x, self.head(x))
@@ -140,7 +138,7 @@ class SigLIP(nn.Module):
         super().__init__()
         if text.projection_dim != vision.hidden_size:
             raise ValueError(f"The towers cannot meet: projection_dim of the text is {text.projection_dim} and "
-                             f"hidden_size of pictures {vision.hidden_size}; make them equal.")
+                             f"hidden_size of images {vision.hidden_size}; make them equal.")
         self.text_model = SigLIPText(text)
         self.vision_model = SigLIPVision(vision)
         self.logit_scale = nn.Parameter(torch.tensor([math.log(10.0)]))     # start values: Zhai et al. 2023, section 3.2
@@ -156,16 +154,16 @@ class SigLIP(nn.Module):
         return F.normalize(self.vision_model(pixels).pooled, dim=-1)
 
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Embeddings of pictures and of texts, each (B, projection_dim) of length 1: what `siglip_loss` takes."""
+        """Embeddings of images and of texts, each (B, projection_dim) of length 1: what `siglip_loss` takes."""
         return self.embed_image(pixels), self.embed_text(ids, mask)
 
 
 def siglip_loss(image_emb: Tensor, text_emb: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:
-    """Minus the log-likelihood of yes for the pairs (i, i) and of no for all others, summed over texts, averaged over
-    pictures (Zhai et al. 2023, section 3.2 and algorithm 1).
+    """Binary cross-entropy of all pairs, (i, i) positive and the others negative, summed over texts and averaged over images
+    (Zhai et al. 2023, section 3.2 and algorithm 1).
 
-    image_emb, text_emb (B, P) of length 1; logit_scale: logarithm of the factor on their product; logit_bias: added to
-    it, so that at the start the many noes cost nothing. Scalar.
+    image_emb, text_emb (B, P) of length 1; logit_scale: logarithm of the factor on their product; logit_bias: added to it, so
+    that the many negatives cost little at the start. Scalar.
     """
     logits = logit_scale.exp() * image_emb.float() @ text_emb.float().T + logit_bias                # (B, B)
     sign = 2 * torch.eye(len(logits), device=logits.device) - 1                                     # 1 for pairs, else -1

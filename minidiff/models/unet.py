@@ -1,29 +1,23 @@
-"""The U-Net: a convolutional network that predicts what to take away from a noisy picture (Ronneberger et al. 2015; Ho et
-al. 2020). Small and unconditional in the first lessons, told a class or a caption later, and at its default size Stable
-Diffusion 1.5's (Rombach et al. 2022, 860 M parameters): one file for all of them.
+"""The U-Net: a convolutional network that predicts noise in an image (Ronneberger et al. 2015; Ho et al. 2020). In the first
+lessons it is small and unconditional, later it is given a class or a caption; its default is Stable Diffusion 1.5's (Rombach et
+al. 2022, 860 M parameters).
 
 Parameter names are those of diffusers' `UNet2DModel` and `UNet2DConditionModel`, so a published
-`unet/diffusion_pytorch_model.safetensors` of Stable Diffusion 1.x loads as it is. What it is not: anything that knows
-about paths or noise levels; it is given a number called timestep and never asks what it means.
-Taught in the lessons on the U-Net and on cross-attention.
+`unet/diffusion_pytorch_model.safetensors` of Stable Diffusion 1.x loads as it is. What it is not: a noise schedule (the
+timestep is only a number here), or fast sampling (inference/). Taught in the lessons on the U-Net and on cross-attention.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from minidiff.inference.cpu import PackedLinear, PackedSelfAttention, packable
-from minidiff.models.dit import Context, KeysValues, captions_each
 from minidiff.nn.attention import Attention, padding_bias
-from minidiff.nn.blocks import Downsample, ResBlock, SpatialAttention, Upsample
+from minidiff.nn.blocks import GEGLU, Downsample, FeedForward, ResBlock, SpatialAttention, Upsample
 from minidiff.nn.embeddings import TimestepEmbedding, timestep_embedding
 
 
@@ -31,11 +25,11 @@ from minidiff.nn.embeddings import TimestepEmbedding, timestep_embedding
 class UNetConfig:
     """Shape of a U-Net; the defaults are Stable Diffusion 1.5's.
 
-    sample_size: side of the pictures or latents it is trained on (others work too).
+    sample_size: side of the images or latents it is trained on (others work too).
     channels: width of each level, finest first; each level has half the height and width of the one before.
-    attention: which levels look at the whole picture (and at the caption); the middle always does.
+    attention: which levels have attention; the middle always has.
     layers: residual blocks per level on the way down; one more on the way up.
-    heads: number of attention heads; or, if given, head_dim: width of a head, and as many of them as the level has room for.
+    heads: number of attention heads; head_dim, if given, is the width of a head instead, and the number follows.
     context_dim: width of the caption's vectors; None: no cross-attention, and simpler self-attention.
     classes: number of labels; None: no labels.
     groups, eps: of the GroupNorms.
@@ -78,60 +72,28 @@ class UNetConfig:
         return width // self.head_dim if self.head_dim else self.heads
 
 
-class GEGLU(nn.Module):
-    """A linear layer whose one half gates the other: a GELU(b) (Shazeer 2020, eq. 6)."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.proj: nn.Module = nn.Linear(width, 2 * inner)
-
-    def forward(self, x: Tensor) -> Tensor:
-        value, gate = self.proj(x).chunk(2, dim=-1)
-        return value * F.gelu(gate)
-
-
-class FeedForward(nn.Module):
-    """GEGLU, Linear, numbered as diffusers does (net.1 is its dropout)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.net = nn.ModuleList([GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net[2](self.net[0](x))
-
-
 class TransformerBlock(nn.Module):
     """Self-attention, cross-attention, MLP, each normalised before and added after."""
 
     def __init__(self, width: int, heads: int, context_dim: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attn1: Attention | PackedSelfAttention = Attention(width, None, heads, width // heads)
+        self.attn1 = Attention(width, None, heads, width // heads)
         self.norm2 = nn.LayerNorm(width)
         self.attn2 = Attention(width, context_dim, heads, width // heads)
         self.norm3 = nn.LayerNorm(width)
-        self.ff = FeedForward(width)
+        self.ff = FeedForward(width, 4 * width, GEGLU)
 
-    def forward(self, x: Tensor, caption: KeysValues) -> Tensor:
-        """(B, N, D) to the same."""
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, N, D), context (B, L, context_dim), mask (B, 1, 1, L) added to the logits. Returns (B, N, D)."""
         x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm2(x), mask=caption.bias, keys_values=(caption.key, caption.value))
+        x = x + self.attn2(self.norm2(x), context, mask)
         return x + self.ff(self.norm3(x))
-
-    def pack(self, dtype: torch.dtype) -> None:
-        """See UNet.packed. The large products, that is; cross-attention's are small."""
-        gated, down = cast(GEGLU, self.ff.net[0]), self.ff.net[2]
-        if isinstance(self.attn1, Attention) and PackedSelfAttention.can(self.attn1):
-            self.attn1 = PackedSelfAttention(self.attn1, dtype)
-        if isinstance(gated.proj, nn.Linear) and isinstance(down, nn.Linear) and packable(gated.proj, down):
-            gated.proj = PackedLinear(gated.proj.weight, gated.proj.bias, dtype)
-            self.ff.net[2] = PackedLinear(down.weight, down.bias, dtype)
 
 
 class Transformer(nn.Module):
-    """The picture's positions as tokens through a transformer block that reads the caption, added to the picture (Rombach
-    et al. 2022, section 3.3)."""
+    """The image's positions as tokens through a transformer block that attends to the caption, added to the image (Rombach et
+    al. 2022, section 3.3)."""
 
     def __init__(self, width: int, config: UNetConfig) -> None:
         super().__init__()
@@ -141,28 +103,21 @@ class Transformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([block])
         self.proj_out = nn.Conv2d(width, width, 1)
 
-    @property
-    def block(self) -> TransformerBlock:
-        return cast(TransformerBlock, self.transformer_blocks[0])
-
-    def forward(self, x: Tensor, caption: KeysValues) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         """(B, C, H, W) to the same."""
         tokens = rearrange(self.proj_in(self.norm(x)), "b c h w -> b (h w) c")
-        return x + self.proj_out(rearrange(self.block(tokens, caption), "b (h w) c -> b c h w", h=x.shape[2]))
+        tokens = self.transformer_blocks[0](tokens, context, mask)
+        return x + self.proj_out(rearrange(tokens, "b (h w) c -> b c h w", h=x.shape[2]))
 
 
-class Level(nn.Module):
-    """What happens at one height and width: residual blocks, after each perhaps attention, and perhaps a change of size.
+class UNetBlock(nn.Module):
+    """What all blocks of the U have: residual layers of one height and width, the first `attentions` of them followed by
+    attention.
 
-    Args:
-        widths_in: channels that come into each residual block.
-        width: channels that come out of it.
-        attentions: how many of the residual blocks, counted from the first, are followed by attention.
+    widths_in: channels that come into each residual layer; width: channels that come out of it.
     """
 
-    def __init__(
-        self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, down: bool = False, up: bool = False
-    ) -> None:
+    def __init__(self, widths_in: list[int], width: int, attentions: int, config: UNetConfig) -> None:
         super().__init__()
         groups, eps, time_dim = config.groups, config.eps, 4 * config.channels[0]
         self.resnets = nn.ModuleList(ResBlock(before, width, groups, eps, time_dim) for before in widths_in)
@@ -170,20 +125,67 @@ class Level(nn.Module):
             SpatialAttention(width, groups, config.heads_at(width), eps) if config.context_dim is None
             else Transformer(width, config) for _ in range(attentions)
         )  # fmt: skip
-        self.downsamplers = nn.ModuleList([Downsample(width, all_round=True)] if down else [])
-        self.upsamplers = nn.ModuleList([Upsample(width)] if up else [])
 
-    def layer(self, k: int, x: Tensor, time: Tensor, captions: Iterator[KeysValues]) -> Tensor:
-        """Residual block k, and the attention behind it, if there is one. (B, widths_in[k], H, W) to (B, width, H, W)."""
+    def layer(self, k: int, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Residual layer k and its attention, if it has one: (B, widths_in[k], H, W) to (B, width, H, W)."""
         x = self.resnets[k](x, time)
         if k >= len(self.attentions):
             return x
         attention = self.attentions[k]
-        return attention(x, next(captions)) if isinstance(attention, Transformer) else attention(x)
+        return attention(x, context, mask) if isinstance(attention, Transformer) else attention(x)
+
+
+class DownBlock(UNetBlock):
+    """One level of the way down; but for the deepest, it ends by halving height and width."""
+
+    def __init__(self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, down: bool) -> None:
+        super().__init__(widths_in, width, attentions, config)
+        self.downsamplers = nn.ModuleList([Downsample(width, all_round=True)] if down else [])
+
+    def forward(
+        self, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(B, C, H, W) to what goes down, and the list of what is handed across the U."""
+        skips = []
+        for k in range(len(self.resnets)):
+            x = self.layer(k, x, time, context, mask)
+            skips.append(x)
+        for downsample in self.downsamplers:
+            x = downsample(x)
+            skips.append(x)
+        return x, skips
+
+
+class MidBlock(UNetBlock):
+    """Residual layer, attention, residual layer at the deepest level."""
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to the same."""
+        for k in range(len(self.resnets)):
+            x = self.layer(k, x, time, context, mask)
+        return x
+
+
+class UpBlock(UNetBlock):
+    """One level of the way up; but for the finest, it ends by doubling height and width."""
+
+    def __init__(self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, up: bool) -> None:
+        super().__init__(widths_in, width, attentions, config)
+        self.upsamplers = nn.ModuleList([Upsample(width)] if up else [])
+
+    def forward(
+        self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """x (B, C, H, W) from below; from the end of `skips` each layer takes what was handed across at its height."""
+        for k in range(len(self.resnets)):
+            x = self.layer(k, torch.cat([x, skips.pop()], dim=1), time, context, mask)
+        for upsample in self.upsamplers:
+            x = upsample(x, skips[-1].shape[-2:])       # the side that was halved may have been odd
+        return x
 
 
 class UNet(nn.Module):
-    """forward(x, timestep, context, mask, labels) -> prediction of x's height and width. See the file's docstring."""
+    """forward(x, timestep, context, mask, labels) -> the prediction for x. See the file's docstring."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -193,24 +195,24 @@ class UNet(nn.Module):
         self.time_embedding = TimestepEmbedding(widths[0], 4 * widths[0])
         self.class_embedding = nn.Embedding(config.classes, 4 * widths[0]) if config.classes else None
         self.down_blocks = nn.ModuleList()
-        skips = [widths[0]]         # width of everything that is handed across the U, in order
+        skips = [widths[0]]         # widths of all that is handed across the U, in order
         for k, width in enumerate(widths):
             before = [widths[max(0, k - 1)]] + [width] * (layers - 1)
-            self.down_blocks.append(Level(before, width, layers * config.attention[k], config, down=k < last))
+            self.down_blocks.append(DownBlock(before, width, layers * config.attention[k], config, down=k < last))
             skips += [width] * (layers + (k < last))
-        self.mid_block = Level([widths[-1]] * 2, widths[-1], 1, config)
+        self.mid_block = MidBlock([widths[-1]] * 2, widths[-1], 1, config)
         self.up_blocks = nn.ModuleList()
         for k, width in reversed(list(enumerate(widths))):
             before = [widths[min(k + 1, last)]] + [width] * layers
             before = [own + skips.pop() for own in before]
-            self.up_blocks.append(Level(before, width, (layers + 1) * config.attention[k], config, up=k > 0))
+            self.up_blocks.append(UpBlock(before, width, (layers + 1) * config.attention[k], config, up=k > 0))
         self.conv_norm_out = nn.GroupNorm(config.groups, widths[0], eps=config.eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
         self.initialise()
 
     def initialise(self) -> None:
-        """The last layer of whatever is added to something starts at 0, and so does the last of all: at first every block
-        is the identity and the prediction 0 (Dhariwal & Nichol 2021). The other layers start as PyTorch's do."""
+        """The last layer of every branch that is added to something starts at 0, and so does the last layer of all: every block
+        is the identity and the prediction 0 (Dhariwal & Nichol 2021). The others start as PyTorch's do."""
         last: list[nn.Module] = [self.conv_out]
         for module in self.modules():
             if isinstance(module, ResBlock):
@@ -223,80 +225,33 @@ class UNet(nn.Module):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
-    @property
-    def transformers(self) -> list[Transformer]:
-        """Everything that reads the caption, in the order of the way through the U (in which __init__ makes it)."""
-        return [module for module in self.modules() if isinstance(module, Transformer)]
-
-    def prepare_context(self, context: Tensor, mask: Tensor | None = None) -> Context:
-        """Keys and values of the caption for every block. They don't depend on the picture: a sampler computes them once,
-        and gives them to `forward` in place of the caption.
-
-        context (B, L, context_dim), mask (B, L) bool, True where there is a token, or None.
-        """
-        if self.config.context_dim is None:
-            raise ValueError("A context was given, but this U-Net has no cross-attention: its context_dim is None.")
-        context = context.to(self.conv_in.weight.dtype)
-        bias = padding_bias(mask, context)                                                      # (B, 1, 1, L)
-        blocks = (KeysValues(*module.block.attn2.keys_values(context), bias) for module in self.transformers)
-        return Context(tuple(blocks), len(context))
-
-    def packed(self, dtype: torch.dtype = torch.float32) -> UNet:
-        """A copy that can only predict, faster on a CPU (nn/packed.py): same forward and prepare_context, no weights to save.
-
-        dtype: what it computes in throughout. Convolutions run channels last, which is faster here but, because of
-        GroupNorm's backward pass, slower in training. On other devices, or with LoRA in place of linear layers, it is a
-        plain copy of that dtype. It does not follow later changes.
-        """
-        model = copy.deepcopy(self).eval().requires_grad_(False)
-        model.to(dtype=dtype, memory_format=torch.channels_last)    # type: ignore[call-overload]
-        for module in model.transformers:
-            module.block.pack(dtype)
-        return model
-
     def forward(
-        self, x: Tensor, timestep: Tensor, context: Tensor | Context | None = None, mask: Tensor | None = None,
+        self, x: Tensor, timestep: Tensor, context: Tensor | None = None, mask: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
         """x (B, in_channels, H, W); timestep (B,), or (1,) when all share it; context (B, L, context_dim) with mask (B, L)
-        bool (True: token), or what `prepare_context` gave; labels (B,) int64. Returns (B, out_channels, H, W) of x's dtype.
-
-        A Context may hold k captions for each x, ordered caption by caption: [all x with the first, all x with the
-        second, ...]. Then (k B, out_channels, H, W) is returned. ValueError for what doesn't fit.
-        """
+        bool, True for tokens, or None; labels (B,) int64. Returns (B, out_channels, H, W). ValueError for what doesn't
+        fit."""
         self._check(x, context, labels)
-        copies = 1 if context is None else captions_each(context, x)
-        if isinstance(context, Tensor):
-            context = self.prepare_context(context, mask)
-        captions = iter(cast(tuple[KeysValues, ...], context.blocks) if context else ())
+        bias = None if context is None else padding_bias(mask, context)                         # (B, 1, 1, L)
         time = self._time(timestep, labels)                                                     # (B or 1, 4 C)
-        if copies > 1:
-            x, time = x.repeat(copies, 1, 1, 1), time if len(time) == 1 else time.repeat(copies, 1)
-        h = self.conv_in(x.to(self.conv_in.weight.dtype))                                       # (B, C, H, W)
+        h = self.conv_in(x)                                                                     # (B, C, H, W)
         skips = [h]
-        for level in cast(list[Level], self.down_blocks):
-            for k in range(self.config.layers):
-                h = level.layer(k, h, time, captions)
-                skips.append(h)
-            for halve in level.downsamplers:
-                h = halve(h)
-                skips.append(h)
-        for k in range(2):
-            h = self.mid_block.layer(k, h, time, captions)
-        for level in cast(list[Level], self.up_blocks):
-            for k in range(self.config.layers + 1):
-                h = level.layer(k, torch.cat([h, skips.pop()], dim=1), time, captions)
-            for double in level.upsamplers:
-                h = double(h, skips[-1].shape[-2:])
-        return self.conv_out(F.silu(self.conv_norm_out(h))).to(x.dtype)
+        for down in self.down_blocks:
+            h, made = down(h, time, context, bias)
+            skips += made
+        h = self.mid_block(h, time, context, bias)
+        for up in self.up_blocks:
+            h = up(h, skips, time, context, bias)
+        return self.conv_out(F.silu(self.conv_norm_out(h)))
 
     def _time(self, timestep: Tensor, labels: Tensor | None) -> Tensor:
-        """The vector that tells every residual block the time, and the label if there is one: (B or 1, 4 C)."""
+        """The embedding of the time, and of the label if there is one, for all residual layers: (B or 1, 4 C)."""
         sinusoids = timestep_embedding(timestep.reshape(-1), self.config.channels[0])
         time = self.time_embedding(sinusoids.to(self.conv_in.weight.dtype))
         return time if self.class_embedding is None else time + self.class_embedding(labels)
 
-    def _check(self, x: Tensor, context: Tensor | Context | None, labels: Tensor | None) -> None:
+    def _check(self, x: Tensor, context: Tensor | None, labels: Tensor | None) -> None:
         """ValueError for what this U-Net was not made for."""
         config = self.config
         if x.ndim != 4 or x.shape[1] != config.in_channels:
@@ -305,5 +260,7 @@ class UNet(nn.Module):
             if (given is None) != (wanted is None):
                 raise ValueError(f"This U-Net was made with{'out' if wanted is None else ''} {name}, so it must be called "
                                  f"with{'out' if wanted is None else ''} {name}.")
+        if context is not None and len(context) != len(x):
+            raise ValueError(f"There are {len(context)} captions for {len(x)} latents; give one each.")
         if labels is not None and labels.shape != x.shape[:1]:
-            raise ValueError(f"There are labels of shape {tuple(labels.shape)} for {len(x)} pictures; give one each.")
+            raise ValueError(f"There are labels of shape {tuple(labels.shape)} for {len(x)} images; give one each.")

@@ -1,8 +1,7 @@
-"""The VAE: a picture of H x W x 3 to a latent of H/8 x W/8 x 4 and back (Kingma & Welling 2014; Rombach et al. 2022).
+"""The VAE: an image of H x W x 3 to a latent of H/8 x W/8 x 4 and back (Kingma & Welling 2014; Rombach et al. 2022).
 
-Layout and names are diffusers' `AutoencoderKL`, so Stable Diffusion's VAE loads into the same classes. The factors that
-give latents mean 0 and deviation 1 per channel are kept with the weights, not in here.
-Taught in the lesson on latents.
+Layout and names are those of diffusers' `AutoencoderKL`, so Stable Diffusion's VAE loads. The factors that normalise latents
+are kept with the weights. Taught in the lesson on latents.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from minidiff.nn.blocks import Downsample, ResBlock, SpatialAttention, Upsample
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """channels: width of each resolution, finest first (n widths shrink the picture 2^(n-1) times); layers: residual
-    blocks per resolution in the encoder (the decoder has one more); groups: of every GroupNorm."""
+    """channels: width of each resolution, finest first (n widths shrink the image 2^(n-1) times); layers: residual blocks per
+    resolution in the encoder (the decoder has one more); groups: of every GroupNorm."""
 
     channels: tuple[int, ...] = (128, 256, 512, 512)
     latent_channels: int = 4
@@ -27,24 +26,35 @@ class VAEConfig:
     groups: int = 32
 
 
-class Resolution(nn.Module):
-    """The residual blocks of one resolution, then perhaps a change of size."""
+class DownBlock(nn.Module):
+    """The residual blocks of one resolution; but for the coarsest, height and width are halved behind them."""
 
-    def __init__(
-        self, c_in: int, c_out: int, layers: int, groups: int, down: Downsample | None = None, up: Upsample | None = None
-    ) -> None:
+    def __init__(self, c_in: int, c_out: int, layers: int, groups: int, down: bool) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(ResBlock(c_in if k == 0 else c_out, c_out, groups) for k in range(layers))
-        self.downsamplers = nn.ModuleList([down] if down else [])
-        self.upsamplers = nn.ModuleList([up] if up else [])
+        self.downsamplers = nn.ModuleList([Downsample(c_out)] if down else [])
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in (*self.resnets, *self.downsamplers, *self.upsamplers):
-            x = block(x)
+        for layer in (*self.resnets, *self.downsamplers):
+            x = layer(x)
         return x
 
 
-class Middle(nn.Module):
+class UpBlock(nn.Module):
+    """The residual blocks of one resolution; but for the finest, height and width are doubled behind them."""
+
+    def __init__(self, c_in: int, c_out: int, layers: int, groups: int, up: bool) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(ResBlock(c_in if k == 0 else c_out, c_out, groups) for k in range(layers))
+        self.upsamplers = nn.ModuleList([Upsample(c_out)] if up else [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (*self.resnets, *self.upsamplers):
+            x = layer(x)
+        return x
+
+
+class MidBlock(nn.Module):
     """Residual block, attention, residual block at the coarsest resolution."""
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -57,7 +67,7 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Picture (B, 3, H, W) to the moments (B, 2*latent_channels, H/8, W/8) of its latent's Gaussian."""
+    """Image (B, 3, H, W) to the moments (B, 2*latent_channels, H/8, W/8) of its latent's Gaussian."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -65,10 +75,9 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         for k, width in enumerate(widths):
-            down = Downsample(width) if k < len(widths) - 1 else None
-            before = widths[max(0, k - 1)]
-            self.down_blocks.append(Resolution(before, width, config.layers, groups, down=down))
-        self.mid_block = Middle(widths[-1], groups)
+            before, down = widths[max(0, k - 1)], k < len(widths) - 1
+            self.down_blocks.append(DownBlock(before, width, config.layers, groups, down))
+        self.mid_block = MidBlock(widths[-1], groups)
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
@@ -80,18 +89,17 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent (B, latent_channels, h, w) to picture (B, 3, 8h, 8w)."""
+    """Latent (B, latent_channels, h, w) to image (B, 3, 8h, 8w)."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         widths, groups = config.channels[::-1], config.groups
         self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
-        self.mid_block = Middle(widths[0], groups)
+        self.mid_block = MidBlock(widths[0], groups)
         self.up_blocks = nn.ModuleList()
         for k, width in enumerate(widths):
-            up = Upsample(width) if k < len(widths) - 1 else None
-            before = widths[max(0, k - 1)]
-            self.up_blocks.append(Resolution(before, width, config.layers + 1, groups, up=up))
+            before, up = widths[max(0, k - 1)], k < len(widths) - 1
+            self.up_blocks.append(UpBlock(before, width, config.layers + 1, groups, up))
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
@@ -103,7 +111,7 @@ class Decoder(nn.Module):
 
 
 class VAE(nn.Module):
-    """Encoder and decoder. Pictures are (B, 3, H, W) in -1..1, latents (B, 4, H/8, W/8), unnormalised."""
+    """Encoder and decoder. Images are (B, 3, H, W) in -1..1, latents (B, 4, H/8, W/8), unnormalised."""
 
     def __init__(self, config: VAEConfig | None = None) -> None:
         super().__init__()
@@ -120,11 +128,11 @@ class VAE(nn.Module):
         return mean, log_variance.clamp(-30, 20)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latent to picture, (B, 3, H, W), about -1..1."""
+        """Latent to image, (B, 3, H, W), about -1..1."""
         return self.decoder(self.post_quant_conv(z))
 
     @staticmethod
-    def draw(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A sample of N(mean, exp(log_variance)) by the reparameterisation trick (Kingma & Welling 2014, section 2.4)."""
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
         return mean + torch.exp(0.5 * log_variance) * noise

@@ -1,7 +1,6 @@
-"""Convolutional blocks of the VAE and the U-Net: residual block, attention over the picture, down and up.
+"""Blocks that several models share: residual block, attention over the image, down- and upsampling, feed-forward.
 
-Names and traps are diffusers' (downsampling in the VAE pads right and bottom only, in the U-Net all round), so published
-weights fit. Taught in the lessons on the U-Net and on latents.
+Names and paddings are diffusers', so published weights fit. Taught in the lessons on the U-Net, on latents and on the DiT.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ class ResBlock(nn.Module):
     Args:
         channels_in, channels_out: widths before and after; multiples of groups.
         groups, eps: of both GroupNorms.
-        time_dim: width of the time's vector, added between the convolutions (Ho et al. 2020, appendix B); None: no time.
+        time_dim: width of the time embedding, added between the convolutions (Ho et al. 2020, appendix B); None: no time.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class ResBlock(nn.Module):
 
 
 class SpatialAttention(Attention):
-    """Every position looks at every other: H*W tokens, added to the input. The VAE has one head, as wide as the picture."""
+    """Self-attention between all H*W positions, added to the input. In the VAE it has a single head."""
 
     def __init__(self, channels: int, groups: int = 32, heads: int = 1, eps: float = 1e-6) -> None:
         super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
@@ -56,8 +55,8 @@ class SpatialAttention(Attention):
 
 
 class Downsample(nn.Module):
-    """Halve height and width by a strided convolution. Zeros are added on all sides if `all_round`, as the U-Net does;
-    else on the right and at the bottom only, as the VAE does."""
+    """Halves height and width by a strided convolution. Zeros are added on all sides if `all_round`, as in the U-Net, else only
+    on the right and at the bottom, as in the VAE."""
 
     def __init__(self, channels: int, all_round: bool = False) -> None:
         super().__init__()
@@ -69,7 +68,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width: nearest neighbour, then a convolution (no checkerboard: Odena et al. 2016)."""
+    """Doubles height and width: nearest neighbour, then a convolution (no checkerboard: Odena et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -79,3 +78,38 @@ class Upsample(nn.Module):
         """(B, C, H, W) to (B, C, 2H, 2W), or to (B, C, *size): the side that was halved may have been odd."""
         bigger = size or (2 * x.shape[2], 2 * x.shape[3])
         return self.conv(F.interpolate(x, size=bigger, mode="nearest"))
+
+
+class GELU(nn.Module):
+    """A linear layer, then tanh-GELU (Hendrycks & Gimpel 2016, section 2)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class GEGLU(nn.Module):
+    """A linear layer whose second half gates the first: a GELU(b) (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """The MLP of a transformer block: GELU (DiT) or GEGLU (U-Net), then a linear layer. net.1 is diffusers' dropout."""
+
+    def __init__(self, width: int, inner: int, activation: type[GELU] | type[GEGLU] = GELU) -> None:
+        super().__init__()
+        self.net = nn.ModuleList([activation(width, inner), nn.Identity(), nn.Linear(inner, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, width) to the same."""
+        return self.net[2](self.net[0](x))

@@ -1,4 +1,4 @@
-"""How numbers become vectors: times, places and patches.
+"""Vectors for times, places and patches.
 
 What it is not: learnt word vectors (models/clip.py). Taught in the lessons on the denoiser and on the DiT.
 """
@@ -9,15 +9,15 @@ import math
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 
 def timestep_embedding(timestep: Tensor, dim: int, max_period: float = 10000.0, freq_shift: float = 0.0) -> Tensor:
-    """Sinusoids of `dim` / 2 frequencies from 1 down to 1 / max_period (Vaswani et al. 2017, section 3.5; as in DDPM).
+    """Cosines, then sines, of `dim` / 2 frequencies from 1 down to 1 / max_period (Vaswani et al. 2017, section 3.5).
 
-    timestep (B,), any float or integer, usually 0 to 1000. Returns (B, dim) float32, cosines first (`flip_sin_to_cos` in
-    diffusers' words). freq_shift (its `downscale_freq_shift`): 1 makes the last frequency exactly 1 / max_period; with
-    0 it would be the one after the last. Raises ValueError when `dim` is odd.
+    timestep (B,), any number, usually 0 to 1000. Returns (B, dim) float32. freq_shift (diffusers' `downscale_freq_shift`):
+    with 1 the last frequency is exactly 1 / max_period, with 0 the one after the last would be. ValueError when `dim` is odd.
     """
     if dim % 2:
         raise ValueError(f"dim is {dim}; it must be even, since sines and cosines come in pairs.")
@@ -43,11 +43,11 @@ class TimestepEmbedding(nn.Module):
 def position_table(
     dim: int, height: int, width: int, base_size: int | None = None, interpolation_scale: float = 1.0
 ) -> Tensor:
-    """Fixed 2-D sinusoids for a grid of patches: half the channels tell the column, half the row (Peebles & Xie 2023).
+    """Fixed sinusoids for a grid of patches, (height * width, dim): half the channels for the column, half for the row (Peebles
+    & Xie 2023, section 3.2).
 
-    Positions are stretched so that any grid spans `base_size` / `interpolation_scale` (PixArt-alpha, section 2.3),
-    which lets a model trained on one size start well on another. `dim` must be a multiple of 4. Returns (height *
-    width, dim).
+    Any grid spans `base_size` / `interpolation_scale` (PixArt-alpha, section 2.3), so that a model trained on one size starts
+    well on another. ValueError unless `dim` is a multiple of 4.
     """
     if dim % 4:
         raise ValueError(f"dim is {dim}; it must be a multiple of 4: sines and cosines, of rows and of columns.")
@@ -65,12 +65,20 @@ def _sinusoids(position: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=1)                                         # (n, dim)
 
 
-def project_patches(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Cuts x (B, C, H, W) into patches and projects each: (B, N, D), rows first. The same as `conv(x)` for a
-    convolution whose stride is its kernel (a border too narrow for a patch is left out), but as one matrix product,
-    which is several times faster on a CPU."""
-    p = conv.kernel_size[0]
-    rows, columns = x.shape[2] // p, x.shape[3] // p
-    whole = x[:, :, : rows * p, : columns * p].unflatten(3, (columns, p)).unflatten(2, (rows, p))   # (B, C, h, p, w, p)
-    patches = whole.permute(0, 2, 4, 1, 3, 5)                                                   # (B, h, w, C, p, p)
-    return F.linear(patches.flatten(3).flatten(1, 2), conv.weight.flatten(1), conv.bias)            # (B, N, D)
+class PatchProjection(nn.Conv2d):
+    """Every p x p patch of an image becomes a token (Dosovitskiy et al. 2021, eq. 1): the linear layer of its flattened
+    numbers.
+
+    It is a convolution whose stride is its kernel, and has such a layer's weights; as one matrix product it is several times
+    faster on a CPU. A border too narrow for a patch is left out, as a convolution does.
+    """
+
+    def __init__(self, channels: int, dim: int, patch_size: int, bias: bool = True) -> None:
+        super().__init__(channels, dim, patch_size, stride=patch_size, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, H/p * W/p, dim), rows first."""
+        p = self.kernel_size[0]
+        whole = x[:, :, : x.shape[2] // p * p, : x.shape[3] // p * p]
+        patches = rearrange(whole, "b c (h p) (w q) -> b (h w) (c p q)", p=p, q=p)
+        return F.linear(patches, self.weight.flatten(1), self.bias)

@@ -1,24 +1,23 @@
 """A published model's folder: on this disk, or fetched from the Hugging Face hub by its "owner/name"; its JSON files and
 its weights.
 
-What it is not: a reader of what they mean, which is `encoders.py` for a text encoder and `folders.py` for a pipeline.
-Weights are safetensors; a pickle, which can run code when it is opened, is read only where `allow_pickle` is asked for.
-Taught in the lesson on real weights.
+Weights are safetensors; a pickle, which can run code when it is opened, is read only where `allow_pickle` is given. Not
+here: what the files mean (text/encoders.py, pipelines/diffusers_folder.py). Taught in the lesson on real weights.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from minidiff.pretrained.state_dicts import State, read_weights
+from minidiff.pretrained.weight_file import INDEX, PICKLES, State, outline, read_weights
+from minidiff.utils import strict_json
+from minidiff.utils.validation import one_line
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 EXTRAS = ("*.fp16.*", "*non_ema*", "*.onnx*", "*.msgpack", "*.h5", "*flax*", "*openvino*")  # the same weights once more
 
 
@@ -28,17 +27,16 @@ def is_hub_id(name: str) -> bool:
 
 
 def require(package: str, what: str) -> None:
-    """Raises ValueError where a package is not installed that `what` cannot be read without. Ask before anything large is
+    """Raises ValueError where a package that `what` cannot be read without is not installed. Call it before anything large is
     fetched."""
     if find_spec(package) is None:
         raise ValueError(f"{what} needs {package}, which is not here: pip install 'minidiff[interop]'.")
 
 
 def locate(name: str | Path, patterns: Sequence[str] = ("*",), allow_pickle: bool = False) -> Path:
-    """The folder `name` if there is one here; else the hub's repository of that name, fetched and kept by
-    huggingface_hub.
+    """The folder `name` if there is one here; else the hub's repository of that name, fetched and kept by huggingface_hub.
 
-    patterns: which of the repository's files are wanted ("vae/*"); copies in other formats and pickles never are, unless
+    patterns: which of the repository's files are fetched ("vae/*"); copies in other formats never are, and pickles only with
     allow_pickle. Raises ValueError for a folder that is not here, and when the hub gives nothing, as without a network.
     """
     path = Path(name).expanduser()
@@ -61,11 +59,11 @@ def locate(name: str | Path, patterns: Sequence[str] = ("*",), allow_pickle: boo
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds a table. Raises ValueError when it is missing or something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = strict_json.read(path)
     except FileNotFoundError:
         raise ValueError(f"{path.parent} has no {path.name}: it is not the folder of such a model, or not all of it.") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as JSON ({type(error).__name__}): fetch it again.") from None
+        raise ValueError(f"{path} cannot be read as JSON ({one_line(error)}): fetch it again.") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} is JSON, but not a table of settings: fetch it again.")
     return content
@@ -74,19 +72,27 @@ def read_json(path: Path) -> dict[str, Any]:
 def weights_in(folder: Path, allow_pickle: bool = False) -> Path:
     """The file of weights in a folder: safetensors, or their index when there are several, or a pickle if that is allowed.
     Raises ValueError when there is none."""
-    for ending in (".safetensors.index.json", ".safetensors", *PICKLES):
-        found = sorted(file for file in folder.glob(f"*{ending}") if ".fp16." not in file.name and "non_ema" not in file.name)
+    for ending in (INDEX, ".safetensors", *PICKLES):
+        files = (file for file in folder.glob(f"*{ending}") if file.is_file())
+        found = sorted(file for file in files if ".fp16." not in file.name and "non_ema" not in file.name)
         if not found:
             continue
         if ending in PICKLES and not allow_pickle:
             raise ValueError(
                 f"{folder} holds its weights only as a pickle, {found[0].name}, which can run code when it is opened: "
-                "fetch a version with safetensors, or ask for it by name with allow_pickle=True (--allow-pickle)."
+                "fetch a version with safetensors, or allow it with allow_pickle=True (--allow-pickle)."
             )
         return found[0]
     raise ValueError(f"There are no weights in {folder}: it has no .safetensors file; fetch the whole of it.")
 
 
+def outline_of(folder: Path, allow_pickle: bool = False) -> State:
+    """What all weights in a folder are called, with their shapes and dtypes, see `weight_file.outline`. Raises ValueError as
+    `weights_in`, and for damaged files."""
+    return outline(weights_in(folder, allow_pickle), allow_pickle)
+
+
 def read_state(folder: Path, allow_pickle: bool = False) -> State:
-    """All weights in a folder, on the CPU, as they were stored. Raises ValueError as `weights_in`, and for damaged files."""
+    """All weights in a folder, on the CPU, as they were stored. Raises ValueError as `outline_of`, and for numbers that aren't
+    finite."""
     return read_weights(weights_in(folder, allow_pickle), allow_pickle)

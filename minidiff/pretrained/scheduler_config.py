@@ -1,17 +1,17 @@
-"""Published schedulers: what a diffusers `scheduler_config.json` says, in our words.
+"""Published schedulers: what a diffusers `scheduler_config.json` says, in our terms.
 
-A scheduler there is one object with four things in it that are apart here: the schedule and the prediction_type of prediction
-the network was trained with, the sampler, and the timesteps of times. `from_diffusers` takes it apart into a
-`SchedulerConfig`, so that a published network is fed the same x at the same timesteps. What it is not: a sampler
-(samplers.py), or the weights of a network.
+A scheduler of diffusers is one object with four things in it that are separate here: the noise schedule and the prediction
+type with which the network was trained, the sampler, and the spacing of the timesteps. `from_diffusers` takes it apart into
+a `SchedulerConfig`, so that a published network gets the same x at the same timesteps.
 
-Their schedulers divide time in ways of their own, and those are kept here: Euler's and Heun's `linspace` falls
-between the table's entries, DPM-Solver's divides into one entry more than it visits, and a flow's shift is applied
-to the smallest time twice.
+Some of the spacings exist only there, and so they are in this file: the `linspace` of Euler and Heun falls between the
+table's entries, DPM-Solver divides the time into one entry more than it visits, and the shift of a flow is applied to the
+smallest time twice. Not here: samplers (diffusion/samplers.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,58 +30,49 @@ from minidiff.diffusion.schedules import (
     scaled_linear_betas,
     squared_cosine_betas,
 )
-from minidiff.diffusion.timesteps import check_steps, get_spacing, karras, leading, shifted
-
-Timesteps = Callable[[NoiseSchedule, int], Tensor]
+from minidiff.diffusion.timesteps import Spacing, check_steps, get_spacing, karras, leading, linspace, shifted
+from minidiff.pretrained.scheduler_options import PREDICTION_NAMES, read_options
 
 
 @dataclass(frozen=True)
 class SchedulerConfig:
     """How a published network is sampled:
 
-        timesteps = schedule.timesteps(schedule.schedule, steps)
-        model = denoiser(network, schedule.schedule, schedule.prediction_type)
-        states = samplers.run(schedule.sampler, model, schedule.start(noise, timesteps), schedule.schedule, steps, timesteps=timesteps)
+        times = config.timesteps(config.schedule, steps)
+        model = denoiser(network, config.schedule, config.prediction_type)
+        states = samplers.run(config.sampler, model, config.start(noise, times), config.schedule, steps, timesteps=times)
 
-    schedule, prediction_type: what it was trained with. sampler: a name in `samplers.SAMPLERS`; another may be taken.
+    schedule, prediction_type: with which it was trained.
+    sampler: a name in `samplers.SAMPLERS`; another one may be used instead.
     timesteps: (schedule, steps) -> the times, (steps + 1,).
     clip: keep x0 within [-clip, clip], with `guidance.clip_x0`; None does not.
-    starts_at_sigma: whether the first x is sigma noise, instead of noise: see `start`.
+    starts_at_sigma: whether the first x is sigma noise, instead of noise, see `start`.
     """
 
     schedule: NoiseSchedule
     prediction_type: str
     sampler: str
-    timesteps: Timesteps
+    timesteps: Spacing
     clip: float | None = None
     starts_at_sigma: bool = False
 
     def start(self, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """x at the first time of the timesteps, from standard normal noise (B, ...). Where some data is left at that time
-        x has variance alpha^2 + sigma^2 = 1; Euler's and Heun's schedulers begin with sigma^2 alone, unless
-        their spacing is `leading`."""
+        """x at the first of the timesteps, from standard normal noise (B, ...). Where some data is left at that time x has
+        variance alpha^2 + sigma^2 = 1; the schedulers of Euler and Heun begin with sigma^2 alone, unless their spacing is
+        `leading`."""
         return float(self.schedule.sigma(timesteps[0])) * noise if self.starts_at_sigma else noise
 
 
 def from_diffusers(config: Mapping[str, Any]) -> SchedulerConfig:
-    """The schedule that a diffusers scheduler with this config, as read from its JSON, would follow. What the config
-    leaves out has diffusers' default; what that class does not know is passed over.
+    """What a diffusers scheduler with this config, as read from its JSON, would do.
 
-    `PNDMScheduler`, which Stable Diffusion 1 is published with, is a multistep method of its own: its schedule, prediction_type and
-    timesteps are taken, and `ddim` as the sampler. A schedule that clips x0 gives the eps that goes with it, as
-    `DDIMScheduler` does with `use_clipped_model_output=True`.
+    `PNDMScheduler`, with which Stable Diffusion 1 is published, is a multistep method of its own: its schedule, prediction
+    type and timesteps are kept, and the sampler is `ddim`. Where x0 is clipped, eps is that of the clipped x0, as in
+    `DDIMScheduler` with `use_clipped_model_output=True`.
 
-    Raises ValueError on a scheduler or an option that has no counterpart here, naming those that have.
+    Raises ValueError as `scheduler_options.read_options`.
     """
-    name = config.get("_class_name")
-    if name not in OPTIONS:
-        raise ValueError(f"There is no counterpart of the scheduler {name!r}. Supported are: {', '.join(OPTIONS)}.")
-    given = {key: value for key, value in config.items() if value is not None}
-    options = {key: given.get(key, default) for key, default in OPTIONS[name].items()}
-    for key, allowed in _ONLY.items():
-        if key in options and options[key] not in allowed:
-            choices = " or ".join(repr(value) for value in allowed)
-            raise ValueError(f"The scheduler's {key} is {options[key]!r}, but only {choices} is supported.")
+    name, options = read_options(config)
     return _READERS[name](name, options)
 
 
@@ -89,16 +80,22 @@ def from_diffusers(config: Mapping[str, Any]) -> SchedulerConfig:
 
 
 def _table(options: Mapping[str, Any]) -> TableSchedule:
-    """The schedule of a scheduler that has a table of betas."""
-    if options["trained_betas"] is not None:
-        return TableSchedule("trained_betas", torch.tensor(options["trained_betas"], dtype=torch.float64))
+    """The schedule of a scheduler that has a table of betas. Raises ValueError when these leave next to nothing of the
+    data, by which a network's x0 is divided."""
     name, ends = options["beta_schedule"], (options["beta_start"], options["beta_end"])
-    if name == "squaredcos_cap_v2":
-        return TableSchedule(name, squared_cosine_betas())
-    return TableSchedule(name, linear_betas(*ends) if name == "linear" else scaled_linear_betas(*ends))
+    if options["trained_betas"] is not None:
+        name, betas = "trained_betas", torch.tensor(options["trained_betas"], dtype=torch.float64)
+    elif name == "squaredcos_cap_v2":
+        betas = squared_cosine_betas()
+    else:
+        betas = linear_betas(*ends) if name == "linear" else scaled_linear_betas(*ends)
+    schedule = TableSchedule(name, betas)
+    if float(torch.log1p(-betas).sum()) < math.log(1e-20):
+        raise ValueError("The scheduler's betas are so large that less than 1e-20 of the data is left at the end.")
+    return schedule
 
 
-def _spacing(options: Mapping[str, Any]) -> Timesteps:
+def _spacing(options: Mapping[str, Any]) -> Spacing:
     """The timesteps of a scheduler that chooses entries of a table."""
     if options["timestep_spacing"] == "leading":
         return partial(leading, offset=options["steps_offset"])
@@ -144,10 +141,11 @@ def _ddim(name: str, options: Mapping[str, Any]) -> SchedulerConfig:
     timesteps = _spacing(options)
     if not options.get("set_alpha_to_one", True):
         timesteps = partial(_to_entry_0, timesteps)
-    return SchedulerConfig(_table(options), _prediction_type(options), "ddpm" if name == "DDPMScheduler" else "ddim", timesteps, _clip(options))
+    sampler = "ddpm" if name == "DDPMScheduler" else "ddim"
+    return SchedulerConfig(_table(options), _prediction_type(options), sampler, timesteps, _clip(options))
 
 
-def _to_entry_0(spacing: Timesteps, schedule: NoiseSchedule, n: int) -> Tensor:
+def _to_entry_0(spacing: Spacing, schedule: NoiseSchedule, n: int) -> Tensor:
     """A spacing that ends at entry 0 instead of at clean data. Where it is there before its last step, that step goes
     nowhere; here it goes the least way there is."""
     times = spacing(schedule, n)
@@ -157,16 +155,16 @@ def _to_entry_0(spacing: Timesteps, schedule: NoiseSchedule, n: int) -> Tensor:
 
 def _euler(name: str, options: Mapping[str, Any]) -> SchedulerConfig:
     """Euler, Euler ancestral, Heun: their linspace lies between the entries."""
-    linspace = options["timestep_spacing"] == "linspace"
-    timesteps: Timesteps = partial(linspace, whole=False) if linspace else _spacing(options)
+    between = options["timestep_spacing"] == "linspace"
+    timesteps: Spacing = partial(linspace, whole=False) if between else _spacing(options)
     if options.get("use_karras_sigmas"):
         timesteps = partial(_karras_within, timesteps)
     sampler = {"EulerDiscreteScheduler": "euler", "EulerAncestralDiscreteScheduler": "euler_a"}.get(name, "heun")
     at_sigma = options["timestep_spacing"] != "leading"
-    return SchedulerConfig(_table(options), _prediction_type(options), sampler, timesteps, _clip(options), starts_at_sigma=at_sigma)
+    return SchedulerConfig(_table(options), _prediction_type(options), sampler, timesteps, _clip(options), at_sigma)
 
 
-def _karras_within(spacing: Timesteps, schedule: NoiseSchedule, n: int) -> Tensor:
+def _karras_within(spacing: Spacing, schedule: NoiseSchedule, n: int) -> Tensor:
     """Karras' timesteps between the first and the last time of a spacing."""
     times = spacing(schedule, n)
     return karras(schedule, n, ends=(float(times[0]), float(times[-2])))
@@ -190,7 +188,7 @@ def _dpm_solver(name: str, options: Mapping[str, Any]) -> SchedulerConfig:
     return SchedulerConfig(_table(options), prediction_type, sampler, timesteps)
 
 
-def _but_the_cleanest(spacing: Timesteps, schedule: NoiseSchedule, n: int) -> Tensor:
+def _but_the_cleanest(spacing: Spacing, schedule: NoiseSchedule, n: int) -> Tensor:
     """n steps by a spacing of n + 1 entries, whose last is left out."""
     check_steps(n)
     times = spacing(schedule, n + 1)
@@ -223,56 +221,4 @@ _READERS: dict[str, Callable[[str, Mapping[str, Any]], SchedulerConfig]] = {
     **dict.fromkeys(["EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"], _euler),
     "DPMSolverMultistepScheduler": _dpm_solver,
     "FlowMatchEulerDiscreteScheduler": _flow_euler,
-}
-
-# -------------------------------------------------------------------------------- the options, with diffusers' defaults
-
-PREDICTION_NAMES = {"epsilon": "eps", "sample": "x0", "v_prediction": "v", "flow_prediction": "flow"}
-_TABLE = {
-    "num_train_timesteps": TABLE_LENGTH, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,
-    "trained_betas": None, "prediction_type": "epsilon", "timestep_spacing": "linspace", "steps_offset": 0,
-}  # fmt: skip
-_CLIPPED = {"timestep_spacing": "leading", "thresholding": False, "clip_sample": True, "clip_sample_range": 1.0}
-_ZERO_SNR = {"rescale_betas_zero_snr": False}
-_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "DDIMScheduler": {**_TABLE, **_CLIPPED, **_ZERO_SNR, "set_alpha_to_one": True},
-    "DDPMScheduler": {**_TABLE, **_CLIPPED, **_ZERO_SNR, "variance_type": "fixed_small"},
-    "PNDMScheduler": {**_TABLE, "timestep_spacing": "leading", "set_alpha_to_one": False},
-    "EulerDiscreteScheduler": {
-        **_TABLE, **_SIGMAS, **_ZERO_SNR, "final_sigmas_type": "zero", "timestep_type": "discrete",
-        "interpolation_type": "linear", "sigma_min": None, "sigma_max": None,
-    },
-    "EulerAncestralDiscreteScheduler": {**_TABLE, **_ZERO_SNR},
-    "HeunDiscreteScheduler": {
-        **_TABLE, **_SIGMAS, "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False, "clip_sample_range": 1.0,
-    },
-    "DPMSolverMultistepScheduler": {
-        **_TABLE, **_SIGMAS, **_ZERO_SNR, "thresholding": False, "algorithm_type": "dpmsolver++", "solver_order": 2,
-        "solver_type": "midpoint", "final_sigmas_type": "zero", "lambda_min_clipped": -float("inf"),
-        "use_lu_lambdas": False, "use_flow_sigmas": False, "flow_shift": 1.0, "use_dynamic_shifting": False,
-        "variance_type": None,
-    },
-    "FlowMatchEulerDiscreteScheduler": {
-        **_SIGMAS, "num_train_timesteps": TABLE_LENGTH, "shift": 1.0, "use_dynamic_shifting": False,
-        "shift_terminal": None, "invert_sigmas": False, "stochastic_sampling": False,
-    },
-}  # fmt: skip
-# Options of which only some values have a counterpart.
-_ONLY: dict[str, tuple[Any, ...]] = {
-    "num_train_timesteps": (TABLE_LENGTH,),
-    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
-    "prediction_type": tuple(PREDICTION_NAMES),
-    "timestep_spacing": ("leading", "trailing", "linspace"),
-    "variance_type": (None, "fixed_small", "fixed_small_log"),
-    "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
-    "solver_order": (1, 2),
-    "solver_type": ("midpoint",),
-    "final_sigmas_type": ("zero",),
-    "lambda_min_clipped": (-float("inf"),),
-    "timestep_type": ("discrete",),
-    "interpolation_type": ("linear",),
-    **dict.fromkeys(["sigma_min", "sigma_max", "shift_terminal"], (None,)),
-    **dict.fromkeys(["thresholding", "rescale_betas_zero_snr", "use_exponential_sigmas", "use_beta_sigmas"], (False,)),
-    **dict.fromkeys(["use_lu_lambdas", "use_dynamic_shifting", "invert_sigmas", "stochastic_sampling"], (False,)),
 }

@@ -7,20 +7,15 @@ What it is not: a reader of configurations or of whole folders. Taught in the le
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from minidiff.nn.embeddings import position_table
+from minidiff.pretrained.weight_file import State
 
-State = dict[str, Tensor]
 Layout = list[tuple[str, str | tuple[str, ...]]]
 
 
@@ -196,84 +191,5 @@ def from_old_vae(state: Mapping[str, Tensor]) -> State:
     """Weights of an `AutoencoderKL` to `VAE`'s, whatever their age: old files say query, key, value, proj_attn, and some
     store them as 1 x 1 convolutions. New files stay as they are."""
     ours = to_ours(state, OLD_VAE)
-    return {name: tensor[:, :, 0, 0] if ".attentions." in name and tensor.ndim == 4 else tensor
+    return {name: tensor[:, :, 0, 0] if ".attentions." in name and tensor.shape[2:] == (1, 1) else tensor
             for name, tensor in ours.items()}
-
-
-def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copies `state` into `module`, where every name and shape must fit.
-
-    source: where the weights are from, for the message. Raises ValueError that says what is missing, unknown or of
-    another shape; the module is then as before.
-    """
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    missing = [name for name in expected if name not in state]
-    unknown = [name for name in state if name not in expected]
-    wrong = [f"{name} has shape {tuple(state[name].shape)}, not {shape}" for name, shape in expected.items()
-             if name in state and tuple(state[name].shape) != shape]
-    problems = [
-        f"{len(names)} {'weight is' if len(names) == 1 else 'weights are'} {what} (first: {names[0]})"
-        for names, what in ((missing, "missing"), (unknown, "unknown"), (wrong, "of another shape")) if names
-    ]
-    if problems:
-        raise ValueError(f"{source} does not fit {type(module).__name__}: {', '.join(problems)}; use the configuration "
-                         "that these weights were trained with.")
-    module.load_state_dict(dict(state), strict=True)
-
-
-def read_weights(path: Path | str, allow_pickle: bool = False) -> State:
-    """All weights of a file, on the CPU, as they were stored.
-
-    path: `*.safetensors`, or the `*.safetensors.index.json` of one cut into several. A pickle (`.bin`, `.ckpt`, `.pt`)
-    can run code when it is opened; it is read only with allow_pickle, and then weights only. Raises ValueError for
-    files that are missing, damaged, or of another kind.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
-    if path.name.endswith(".safetensors.index.json"):
-        return _read_shards(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix not in (".bin", ".ckpt", ".pt", ".pth"):
-        raise ValueError(f"{path.name} is no kind of weights: give a .safetensors file or a .safetensors.index.json.")
-    if not allow_pickle:
-        raise ValueError(f"{path.name} is a pickle, which can run code when it is opened: use a .safetensors file, or pass "
-                         "allow_pickle=True to read weights, and nothing else, from it.")
-    return _read_pickle(path)
-
-
-def _read_safetensors(path: Path) -> State:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path.name} cannot be read as safetensors ({error}): fetch it again.") from None
-
-
-def _read_shards(index: Path) -> State:
-    try:
-        files: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted({Path(file).name for file in files.values()})       # names only: no way out of the folder
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index.name} is no index of safetensors ({error!r}): fetch it again.") from None
-    state: State = {}
-    for shard in shards:
-        if not (index.parent / shard).is_file():
-            raise ValueError(f"{index.name} needs {shard}, which is not beside it: fetch that file too.")
-        state |= _read_safetensors(index.parent / shard)
-    if state.keys() != files.keys():
-        first = sorted(state.keys() ^ files.keys())[0]
-        raise ValueError(f"{index.name} and its files disagree about {first}: fetch them again, all of one version.")
-    return state
-
-
-def _read_pickle(path: Path) -> State:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):
-        raise ValueError(f"{path.name} holds more than weights, or is damaged; nothing of it was run or read.") from None
-    if isinstance(content, dict):
-        content = content.get("state_dict", content)        # as training frameworks store it
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise ValueError(f"{path.name} is no table of names and tensors; convert it to safetensors by hand.")
-    return content

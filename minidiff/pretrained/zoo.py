@@ -1,16 +1,19 @@
 """The shipped weights: safetensors files in `weights`, and a manifest that says what each of them is.
 
-What it is not: a downloader. Everything is in the repository, and is verified (size and SHA-256) whenever it is read.
-Set MINIDIFF_ZOO, or pass `root`, to use another directory.
+Everything is in the repository, and its size and SHA-256 are verified whenever it is read. Not here: downloads (hub.py),
+and what the configurations mean (configs.py). Set MINIDIFF_ZOO, or pass `root`, to use another directory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,14 +21,40 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from minidiff.utils.files import write_whole
+from minidiff.pretrained.weight_file import ALLOWED, check_finite, read_header
+from minidiff.utils import strict_json
+from minidiff.utils.files import whole_file, write_whole
+from minidiff.utils.locks import locked
+from minidiff.utils.validation import Between, build, convert, one_line, shown
 
 MANIFEST = "manifest.json"
 SHIPPED = Path(__file__).parent / "weights"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
+PATIENCE = 60.0  # seconds to wait for another process that changes the manifest
 
 
 class ZooError(ValueError):
-    """Weights that are unknown, missing, truncated or changed; the text says which, and what to do."""
+    """Weights that are unknown, missing, truncated, changed or unusable; the text says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the manifest says of one name."""
+
+    file: str
+    sha256: str
+    bytes: Annotated[int, Between(0, 2**40)]
+    config: dict[str, Any]
+    recipe: str = ""
+    images_seen: Annotated[int, Between(0, 2**50)] = 0
+    world_version: int | str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.file):  # nor may it point outside of its own directory
+            raise ValueError(f"file is {shown(self.file)}, but it must be the name of a file beside the manifest.")
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"sha256 is {shown(self.sha256)}, but it must be 64 hexadecimal digits.")
 
 
 def zoo_root(root: Path | str | None = None) -> Path:
@@ -34,17 +63,23 @@ def zoo_root(root: Path | str | None = None) -> Path:
 
 
 def manifest(root: Path | str | None = None) -> dict[str, dict[str, Any]]:
-    """{name: {file, sha256, bytes, config, recipe, images_seen, world_version, figures}}; empty where there is none."""
+    """{name: {file, sha256, bytes, config, recipe, images_seen, world_version, figures}}; empty where there is none.
+    Raises ZooError for a file that is no such table."""
     path = zoo_root(root) / MANIFEST
-    if not path.exists():
-        return {}
+    restore = "restore it, for instance with git checkout."
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = strict_json.read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except strict_json.JSONError as error:
+        raise ZooError(f"{path} is not JSON ({error}): {restore}") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise ZooError(f"{path} cannot be read ({one_line(error)}): {restore}") from None
+    try:
+        for name, row in convert(entries, dict[str, Any], "the manifest").items():
+            build(Row, row, f"the row {shown(name)}")
     except ValueError as error:
-        raise ZooError(f"{path} is not JSON ({error}): restore it, for instance with git checkout.") from None
-    rows = entries.values() if isinstance(entries, dict) else [None]
-    if not all(isinstance(row, dict) and row.keys() >= {"file", "sha256", "bytes", "config"} for row in rows):
-        raise ZooError(f"{path} is not a table of weights: restore it, for instance with git checkout.")
+        raise ZooError(f"{path} is not a table of weights: {error}") from None
     return entries
 
 
@@ -64,15 +99,19 @@ def read(name: str, root: Path | str | None = None) -> bytes:
         ZooError: unknown name, missing file, wrong size (truncated) or wrong hash (changed).
     """
     row = entry(name, root)
-    path = _where(row, root)
+    path = zoo_root(root) / row["file"]
     if not path.is_file():
         raise ZooError(f"The weights {name!r} are not here: {path} is missing. Fetch the repository's files again.")
-    data = path.read_bytes()
-    if len(data) != row["bytes"]:
+    size = path.stat().st_size
+    if size != row["bytes"]:
         raise ZooError(
-            f"The weights {name!r} are incomplete: {path} has {len(data)} bytes and the manifest says {row['bytes']}. "
+            f"The weights {name!r} are incomplete: {path} has {size} bytes and the manifest says {row['bytes']}. "
             "Fetch the file again (git checkout, or git lfs pull where it is used)."
         )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ZooError(f"The weights {name!r} cannot be read: {one_line(error)}.") from None
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise ZooError(
             f"The weights {name!r} were changed: the SHA-256 of {path} is not the manifest's. Fetch the file again, "
@@ -83,7 +122,11 @@ def read(name: str, root: Path | str | None = None) -> bytes:
 
 def check_dependencies(name: str, root: Path | str | None = None) -> None:
     """Raises ZooError when `name` was trained with other weights (a DiT with another VAE) than those that lie beside it."""
-    for other, sha in entry(name, root)["config"].get("made_with", {}).items():
+    try:
+        made_with = convert(entry(name, root)["config"].get("made_with", {}), dict[str, str], f"{name}: made_with")
+    except ValueError as error:
+        raise ZooError(str(error)) from None
+    for other, sha in made_with.items():
         if entry(other, root)["sha256"] != sha:
             raise ZooError(
                 f"{name!r} was trained with another {other!r} than the one here, and will not work with it: train it anew, or "
@@ -91,28 +134,30 @@ def check_dependencies(name: str, root: Path | str | None = None) -> None:
             )
 
 
-def _where(row: dict[str, Any], root: Path | str | None) -> Path:
-    return zoo_root(root) / Path(row["file"]).name  # a manifest may not point outside its own directory
-
-
 def path(name: str, root: Path | str | None = None) -> Path:
     """Where the verified file of `name` is, for what is not weights. Raises ZooError as `read`."""
     read(name, root)
-    return _where(entry(name, root), root)
+    return zoo_root(root) / entry(name, root)["file"]
 
 
 def load(name: str, root: Path | str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(configuration, state dict) of `name`. Tensors are float32 on the CPU, whatever they were stored as.
+    """(configuration, state dict) of `name`, which are the caller's own. Tensors are float32 on the CPU, or int64,
+    whatever they were stored as.
 
     Raises:
-        ZooError: as `read`, or the file is not safetensors.
+        ZooError: as `read`, or the file is not safetensors, of a dtype that no weights here have, or not finite.
     """
     data = read(name, root)
     try:
-        state = load_safetensors(data)
+        read_header(io.BytesIO(data), len(data), f"The file of {name!r}")
+        stored = load_safetensors(data)
+        state = {key: value.float() if value.is_floating_point() else value for key, value in stored.items()}
+        check_finite(state, f"The file of {name!r}")
     except SafetensorError as error:
-        raise ZooError(f"The file of {name!r} is not safetensors ({error}).") from None
-    return entry(name, root)["config"], {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        raise ZooError(f"The file of {name!r} is not safetensors ({one_line(error)}).") from None
+    except ValueError as error:
+        raise ZooError(str(error)) from None
+    return entry(name, root)["config"], state
 
 
 def add(
@@ -127,10 +172,12 @@ def add(
     world_version: str | int = "",
     figures: dict[str, Any] | None = None,
 ) -> Path:
-    """Stores `state` as `dtype` under `name`, replacing what had that name; both files are written atomically.
+    """Stores `state` as `dtype` under `name`, replacing what had that name. Both files are written whole or not at all,
+    and several processes may add to one zoo at the same time.
 
     Raises:
-        ZooError: a weight is NaN, infinite, or too large for `dtype`.
+        ZooError: a weight is NaN, infinite, or too large for `dtype`; or the name is no name of a file.
+        LockedError: another process has been changing the manifest for a minute.
     """
     stored = {k: _narrow(k, v, dtype) for k, v in state.items()}
     meta = {"recipe": recipe, "images_seen": images_seen, "world_version": world_version, "figures": figures or {}}
@@ -142,8 +189,17 @@ def add_file(name: str, data: bytes, suffix: str = ".json", root: Path | str | N
     return _store(name, name + suffix, data, {"config": {}}, root)
 
 
+def copy(name: str, source: Path | str | None, root: Path | str | None, new_name: str | None = None) -> Path:
+    """Copies `name` from the zoo in `source` to the one in `root`, as `new_name` if given. Raises ZooError as `read`."""
+    data, row = read(name, source), entry(name, source)
+    meta = {key: value for key, value in row.items() if key not in ("file", "sha256", "bytes")}
+    return _store(new_name or name, (new_name or name) + Path(row["file"]).suffix, data, meta, root)
+
+
 def _narrow(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     tensor = tensor.detach().cpu()
+    if not tensor.is_floating_point() and tensor.dtype != torch.int64:
+        raise ZooError(f"The tensor {key!r} is {tensor.dtype}: the zoo holds {ALLOWED}.")
     narrow = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous().clone()
     if narrow.is_floating_point() and not bool(torch.isfinite(narrow).all()):
         raise ZooError(f"The tensor {key!r} is not finite as {dtype}: it holds NaN, infinity or too large a number.")
@@ -151,12 +207,16 @@ def _narrow(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _store(name: str, file: str, data: bytes, row: dict[str, Any], root: Path | str | None) -> Path:
+    if not NAME.fullmatch(name):
+        raise ZooError(f"{shown(name)} is no name for weights: use letters, digits, '.', '-' and '_'.")
     folder = zoo_root(root)
-    entries = manifest(root)
-    entries[name] = {"file": file, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **row}
-    text = json.dumps(dict(sorted(entries.items())), indent=2, ensure_ascii=False) + "\n"
-    write_whole(folder / file, data)
-    write_whole(folder / MANIFEST, text)
+    with locked(folder / f".{MANIFEST}.lock", f"The manifest of the zoo in {folder}", timeout=PATIENCE):
+        entries = manifest(root)
+        entries[name] = {"file": file, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **row}
+        text = json.dumps(dict(sorted(entries.items())), indent=2, ensure_ascii=False) + "\n"
+        with whole_file(folder / MANIFEST) as listed:  # ready before the weights change, and in place right after them
+            listed.write(text.encode())
+            write_whole(folder / file, data)
     return folder / file
 
 
@@ -168,7 +228,7 @@ def table(root: Path | str | None = None) -> tuple[str, bool]:
     total, healthy = 0, True
     for name, row in manifest(root).items():
         try:
-            read(name, root)
+            load(name, root) if row["file"].endswith(".safetensors") else read(name, root)
             check_dependencies(name, root)
             state = "verified"
         except ZooError as error:

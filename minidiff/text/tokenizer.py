@@ -1,7 +1,7 @@
 """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019): text in any language to ids and back, nothing unknown.
 
-What it is not: a judge of meaning. A word never seen in training still gets ids, spelt out of smaller pieces; that is
-why `unknown_words` exists, so that a person can be told. Taught in the lesson on text encoders.
+A word never seen in training still gets ids, spelt out of smaller pieces; `unknown_words` finds such words, so that a
+person can be warned. Not here: what the ids mean (models/clip.py). Taught in the lesson on text encoders.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from tokenizers import Tokenizer as BPE
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
+from minidiff.utils import strict_json
 from minidiff.utils.files import write_whole
+from minidiff.utils.validation import convert, one_line
 
 SPECIALS = ("<pad>", "<bos>", "<eos>")
 FORMAT = "minidiff-tokenizer-1"
+MAX_LENGTH = 64  # ids of a text, <bos> and <eos> among them
 WORD = re.compile(r"[^\s!-&(-/:-@\[-`{-~“”„«»…–—‘]+")    # no white space, no punctuation but an apostrophe
 
 
@@ -42,15 +45,24 @@ def words_of(text: str) -> list[str]:
 class Tokenizer:
     """Byte-level BPE with <pad>=0, <bos>=1, <eos>=2, and the list of words it has seen.
 
-    Make one with `Tokenizer.train(texts, vocab_size)` or `Tokenizer.load(path)`. The specials cannot be typed:
-    "<eos>" in a prompt is five ordinary characters, so no prompt can end itself early.
+    Make one with `Tokenizer.train(texts, vocab_size)` or `Tokenizer.load(path)`. The specials cannot be typed: "<eos>" in
+    a prompt is five ordinary characters, so no prompt can end itself early. max_length: ids of a text that the model
+    reads, <bos> and <eos> among them.
     """
 
     pad_id, bos_id, eos_id = 0, 1, 2
 
-    def __init__(self, bpe: BPE, words: Iterable[str] = ()) -> None:
-        self._bpe = bpe
-        self.words = frozenset(words)
+    def __init__(self, bpe: BPE, words: Iterable[str] = (), max_length: int = MAX_LENGTH) -> None:
+        self._bpe, self.words, self.max_length = bpe, frozenset(words), max_length
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a text the model reads; the rest is cut off."""
+        return self.max_length - 2
+
+    def unread(self, text: str) -> str:
+        """The end of a text that is cut off, normalised; empty for a text that the model reads whole."""
+        return self._bpe.decode(self._pieces(text)[self.max_tokens :]).strip()
 
     @property
     def vocab_size(self) -> int:
@@ -69,22 +81,22 @@ class Tokenizer:
         if vocab_size < smallest:
             raise ValueError(f"vocab_size is {vocab_size}; at least {smallest} are needed: specials and bytes.")
         clean = [normalise(text) for text in texts]
-        bpe = BPE(models.BPE())
-        bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)     # the first word looks like any other
-        bpe.decoder = decoders.ByteLevel()
+        bpe = _byte_level(models.BPE())
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
         )
         bpe.train_from_iterator(clean, trainer)
         words = {word for text in (*clean, *known) for word in words_of(text)}
-        return cls(_without_added_tokens(json.loads(bpe.to_str())), words)
+        content = json.loads(bpe.to_str())["model"]
+        return cls(_from_parts(content["vocab"], content["merges"]), words)
 
-    def encode(self, texts: Sequence[str], max_length: int = 64) -> tuple[Tensor, Tensor]:
+    def encode(self, texts: Sequence[str], max_length: int | None = None) -> tuple[Tensor, Tensor]:
         """ids (B, L) int64 and mask (B, L) bool (True: a token, False: padding); L is the longest text's, at most
-        `max_length`. Every row starts with <bos> and ends with <eos>, also when its text was cut. An empty text is
-        allowed (it is the unconditional prompt of classifier-free guidance). Raises ValueError for no texts or
-        max_length < 3."""
+        `max_length`, the tokenizer's own if it isn't given. Every row starts with <bos> and ends with <eos>, also when
+        its text was cut. A text may be empty: the unconditional prompt of classifier-free guidance. Raises ValueError for
+        no texts or max_length < 3."""
+        max_length = self.max_length if max_length is None else max_length
         if isinstance(texts, str):
             raise ValueError("encode takes a list of texts, and was given one string: write encode([text]).")
         if len(texts) == 0 or max_length < 3:
@@ -119,20 +131,41 @@ class Tokenizer:
         write_whole(path, json.dumps(content, ensure_ascii=False))
 
     @classmethod
-    def load(cls, path: str | Path) -> Tokenizer:
-        """What `save` wrote. Raises ValueError when the file is something else, FileNotFoundError when it is not
+    def load(cls, path: str | Path, max_length: int = MAX_LENGTH) -> Tokenizer:
+        """What `save` wrote. Raises ValueError when the file is something else or lacks a byte, FileNotFoundError when it isn't
         there."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise KeyError("format")
-            return cls(_without_added_tokens(content["bpe"]), content["words"])
+            content = convert(strict_json.read(Path(path)), dict[str, Any], "the file")
+            if content.get("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
+            words = convert(content.get("words"), list[str], "its words")
+            model = convert(convert(content.get("bpe"), dict[str, Any], "its bpe").get("model"), dict[str, Any], "its model")
+            return cls(_from_parts(model.get("vocab"), model.get("merges")), words, max_length)
         except FileNotFoundError:
             raise
-        except Exception as error:      # tokenizers raises a bare Exception for a bad model
-            raise ValueError(f"{path} is not a minidiff tokenizer, a JSON file written by Tokenizer.save.") from error
+        except (OSError, ValueError) as error:
+            what = f"{path} is not a minidiff tokenizer, a JSON file written by Tokenizer.save"
+            raise ValueError(f"{what}: {one_line(error)}") from None
 
 
-def _without_added_tokens(content: dict[str, Any]) -> BPE:
-    """The specials stay in the vocabulary, but are no longer looked for in the text: see Tokenizer."""
-    return BPE.from_str(json.dumps({**content, "added_tokens": []}))
+def _byte_level(model: models.BPE) -> BPE:
+    bpe = BPE(model)
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # the first word looks like any other
+    bpe.decoder = decoders.ByteLevel()
+    return bpe
+
+
+def _from_parts(vocab: object, merges: object) -> BPE:
+    """From what JSON holds. The specials are in the vocabulary, but are not looked for in the text: see Tokenizer. Raises
+    ValueError for a vocabulary that isn't numbered from 0, or lacks the specials or one of the 256 bytes; and for merges
+    of other tokens."""
+    ids = convert(vocab, dict[str, int], "its vocabulary")
+    if sorted(ids.values()) != list(range(len(ids))) or [ids.get(name) for name in SPECIALS] != [0, 1, 2]:
+        raise ValueError("its vocabulary is not numbered from 0, the specials first.")
+    if not ids.keys() >= set(pre_tokenizers.ByteLevel.alphabet()):
+        raise ValueError("its vocabulary lacks some of the 256 bytes.")
+    pairs = convert(merges, list[tuple[str, str] | str], "its merges")  # older versions of tokenizers write "a b"
+    halves = [tuple(pair.split(" ")) if isinstance(pair, str) else pair for pair in pairs]
+    if not all(len(pair) == 2 and {*pair, "".join(pair)} <= ids.keys() for pair in halves):
+        raise ValueError("its merges join what is not in its vocabulary.")
+    return _byte_level(models.BPE(vocab=ids, merges=halves))

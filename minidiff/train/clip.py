@@ -7,22 +7,31 @@ translation land in the same place. Its text tower is what the DiT starts from.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidiff.data.world.captions import LANGS, drop_details, phrase
-from minidiff.data.world.scenes import WORLD_VERSION, Scene, render, scene_at
+from minidiff.data.world.captions import LANG_SHARES, LANGS, drop_details, phrase
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.models.clip import CLIP, TextConfig, VisionConfig, clip_loss
 from minidiff.text.tokenizer import Tokenizer
-from minidiff.train.caption_questions import CaptionQuestionHead, answers, reading_loss
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
-from minidiff.train.world_captions import SHARES, world_tokenizer
+from minidiff.train.loop import Batch, Step, Task, fit, mix_seed
+from minidiff.train.options import Count, LoopConfig, Positive, TrainingError, Weight, recipe_text
+from minidiff.train.publish import keep
+from minidiff.train.world_losses import CaptionQuestionHead, answers, question_loss
 from minidiff.utils.images import to_tensor
+from minidiff.utils.validation import Between
+
+Width = Annotated[int, Between(64, 8192)]
+Depth = Annotated[int, Between(1, 64)]
 
 
 @dataclass
@@ -30,34 +39,39 @@ class CLIPRun(LoopConfig):
     """Train the drawn world's bilingual CLIP (64 px pictures)."""
 
     out: Path = Path("runs/world-clip")
-    steps: int = 400
-    batch: int = 192
-    lr: float = 3e-3
-    optimizer: str = "muon"
-    warmup: int = 30
-    weight_decay: float = 0.1
-    ema: float = 0.99
-    precision: str = "auto"
-    width: int = 256
+    steps: Count = 400
+    batch: Count = 192
+    lr: Positive = 3e-3
+    optimizer: Literal["adamw", "muon"] = "muon"
+    warmup: Annotated[int, Between(0)] = 30
+    weight_decay: Weight = 0.1
+    ema: Annotated[float, Between(0, 0.9999999)] = 0.99
+    width: Width = 256
     """Width of the text tower; the DiT's cross-attention reads vectors this wide."""
-    layers: int = 4
-    vision_width: int = 192
-    vision_layers: int = 4
-    size: int = 64
+    layers: Depth = 4
+    vision_width: Width = 192
+    vision_layers: Depth = 4
+    size: Annotated[int, Between(32, 512)] = 64
     """Pixels to a side."""
-    patch: int = 16
-    reading: float = 1.0
-    """Weight of the reading-comprehension loss, which teaches binding; 0 for contrast alone."""
+    patch: Annotated[int, Between(1, 512)] = 16
+    questions: Weight = 1.0
+    """Weight of the loss of questions on captions, which teaches binding; 0 for contrast alone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % 64 or self.vision_width % 64:
+            raise TrainingError(f"--width {self.width} and --vision-width {self.vision_width} must be multiples of 64.")
+        if self.size % self.patch:
+            raise TrainingError(f"--size {self.size} must be a multiple of --patch {self.patch}.")
 
 
 class CLIPTask(Task):
     """Pictures and one caption each; every other caption of the batch is wrong."""
 
-    def __init__(self, config: CLIPRun) -> None:
+    def __init__(self, config: CLIPRun, tokenizer: Tokenizer) -> None:
         super().__init__()
         torch.manual_seed(config.seed)
-        self.config = config
-        self.tokenizer = world_tokenizer()
+        self.config, self.tokenizer = config, tokenizer
         text = TextConfig(
             vocab_size=self.tokenizer.vocab_size, hidden_size=config.width, layers=config.layers,
             heads=config.width // 64, intermediate=4 * config.width, local=True, projection_dim=256,
@@ -68,32 +82,35 @@ class CLIPTask(Task):
             projection_dim=256,
         )  # fmt: skip
         self.clip = CLIP(text, vision)
-        self.reader = CaptionQuestionHead(config.width)
+        self.questions = CaptionQuestionHead(config.width).requires_grad_(config.questions > 0)
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         rng = random.Random(mix_seed(seed, index))
         scenes = [scene_at(index * size + k) for k in range(size)]
         claims = [drop_details(scene, rng) for scene in scenes]
-        ids, mask = self.tokenizer.encode([phrase(claim, rng.choices(LANGS, SHARES)[0], rng) for claim in claims])
-        pictures = pictures_of(scenes, self.config.size)
-        return {"pictures": pictures, "ids": ids, "mask": mask, **answers(claims)}
+        ids, mask = self.tokenizer.encode([phrase(claim, rng.choices(LANGS, LANG_SHARES)[0], rng) for claim in claims])
+        images = rendered(scenes, self.config.size)
+        return {"images": images, "ids": ids, "mask": mask, **answers(claims)}
 
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         ids, mask = batch["ids"], batch["mask"]
-        image = self.clip.embed_image(batch["pictures"])
+        image = self.clip.embed_image(batch["images"])
         sequence, pooled = self.clip.text_model(ids, mask)
         text = F.normalize(self.clip.text_projection(pooled), dim=-1)
         hits = (image @ text.T).argmax(1) == torch.arange(len(image), device=image.device)
-        contrast = clip_loss(image, text, self.clip.logit_scale)
-        reading, figures = reading_loss(self.reader(sequence, pooled, mask), batch)
-        return contrast + self.config.reading * reading, {"contrast": contrast, "hits": hits.float().mean(), **figures}
+        contrast = loss = clip_loss(image, text, self.clip.logit_scale)
+        figures = {"contrast": contrast, "hits": hits.float().mean()}
+        if self.config.questions:
+            extra, shares = question_loss(self.questions(sequence, pooled, mask), batch)
+            loss, figures = loss + self.config.questions * extra, {**figures, **shares}
+        return loss, figures
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
         return retrieval(self.clip, self.tokenizer, "validation")
 
 
-def pictures_of(scenes: list[Scene], size: int) -> Tensor:
-    """Scenes drawn at `size` pixels: (B, 3, size, size) in -1..1."""
+def rendered(scenes: list[Scene], size: int) -> Tensor:
+    """Scenes rendered at `size` pixels: (B, 3, size, size) in -1..1."""
     return to_tensor(np.stack([render(scene, size).image for scene in scenes]))
 
 
@@ -106,7 +123,7 @@ def retrieval(clip: CLIP, tokenizer: Tokenizer, split: str = "test", count: int 
     scenes = [scene_at(k, split) for k in range(count)]
     claims = [drop_details(scene, rng) for scene in scenes]
     device = clip.logit_scale.device
-    image = clip.embed_image(pictures_of(scenes, clip.vision_model.config.image_size).to(device)).float()
+    image = clip.embed_image(rendered(scenes, clip.vision_model.config.image_size).to(device)).float()
     text = {}
     for lang in LANGS:
         ids, mask = tokenizer.encode([phrase(claim, lang, rng) for claim in claims])
@@ -120,11 +137,9 @@ def retrieval(clip: CLIP, tokenizer: Tokenizer, split: str = "test", count: int 
     return {**figures, "image_to_en": first(image, text["en"]), "en_to_vi": first(text["en"], text["vi"])}
 
 
-def train(config: CLIPRun) -> None:
-    """Train, then put the averaged weights and their retrieval figures into the zoo."""
-    from minidiff.pretrained import zoo
-
-    task = CLIPTask(config)
+def train(config: CLIPRun, tokenizer: Tokenizer, dependencies: Sequence[str] = ()) -> None:
+    """Train, then keep the averaged weights and their retrieval figures."""
+    task = CLIPTask(config, tokenizer)
     training = fit(task, config)
     if not training.finished(config):
         return
@@ -132,12 +147,15 @@ def train(config: CLIPRun) -> None:
     task.eval()
     figures = retrieval(task.clip, task.tokenizer)
     print("R@1 among 256 held-out scenes:", {k: round(v, 3) for k, v in figures.items()})
-    zoo.add(
+    keep(
+        config.out,
         "world-clip",
         task.clip.state_dict(),
         {"text": asdict(task.clip.text_model.config), "vision": asdict(task.clip.vision_model.config)},
-        recipe=recipe("minidiff train world-clip", config),
-        images_seen=training.pictures(config),
+        dependencies=dependencies,
+        to_zoo=config.publish,
+        recipe=recipe_text("minidiff train world-clip", config),
+        images_seen=training.images_seen(config),
         world_version=WORLD_VERSION,
         figures=figures,
     )

@@ -1,13 +1,14 @@
-"""Training the judge: renders of a split of seeds that no generator sees, with small faults, so that it judges what a
-picture shows and not how cleanly it was drawn.
-
-What it is not: the judge itself, which is `minidiff/evaluate/judge.py`.
+"""Train `world-judge`: renders of a split of seeds that no generator sees, with small faults, so that it grades what an image
+shows and not how cleanly it was made. Not here: its network (`models/detector.py`) and its measures
+(`evaluate/reliability.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -15,11 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minidiff.data.world.corruptions import corrupt
-from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, WORLD_VERSION, layout, render, scene_at
-from minidiff.evaluate.judge import Judge, JudgeConfig, Maps, config_to_dict
-from minidiff.evaluate.reliability import TEST_FROM, confirms, looked_at, reliability, test_scenes
-from minidiff.evaluate.report import reliability_table
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, fit, mix_seed, recipe
+from minidiff.data.world.layout import layout
+from minidiff.data.world.random_scenes import SPLITS, scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, WORLD_VERSION
+from minidiff.models.detector import Detector, DetectorConfig, DetectorOutput
+from minidiff.train.loop import Batch, Step, Task, Validator, fit, mix_seed
+from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, recipe_text
+from minidiff.train.publish import keep
+from minidiff.utils.validation import Between
 
 MOST = 8             # room for this many things per picture; the world draws at most 5
 
@@ -29,19 +34,19 @@ class JudgeRun(LoopConfig):
     """Train the judge of prompt following (about 8 minutes on one CPU core)."""
 
     out: Path = Path("runs/world-judge")
-    steps: int = 1500
-    batch: int = 32
-    lr: float = 3e-3
-    warmup: int = 100
-    clip: float = 5.0
-    ema: float = 0.99
-    workers: int = 0
-    validate_every: int = 250
-    channels: int = 96
-    depth: int = 8
-    chance: float = 0.4
-    """Probability of each of five faults (blur, grain, colour cast, compression, wobble) in a training picture."""
-    tested: int = 2000
+    steps: Count = 1500
+    batch: Count = 32
+    lr: Positive = 3e-3
+    warmup: Annotated[int, Between(0)] = 100
+    clip: Positive = 5.0
+    ema: Annotated[float, Between(0, 0.9999999)] = 0.99
+    workers: Annotated[int, Between(0, 256)] = 0
+    validate_every: Count = 250
+    channels: Annotated[int, Between(1, 4096)] = 96
+    depth: Annotated[int, Between(1, 100)] = 8
+    chance: Share = 0.4
+    """Probability of each of five faults (blur, grain, colour cast, compression, wobble) in a training image."""
+    tested: Count = 2000
     """Fresh renders on which the finished judge is measured."""
 
 
@@ -88,7 +93,7 @@ def heat_map(things: Tensor, there: Tensor, cells: int) -> tuple[Tensor, Tensor,
     return torch.exp(-least / 2), nearest, least <= 2
 
 
-def loss(maps: Maps, batch: Examples) -> dict[str, Tensor]:
+def loss(maps: DetectorOutput, batch: Examples) -> dict[str, Tensor]:
     """The parts of the judge's loss, each a scalar; their sum is minimised.
 
     heat: the focal loss for centres (Zhou et al. 2019, eq. 1); kind, colour, setting: cross-entropy; place: smooth L1.
@@ -127,12 +132,12 @@ class JudgeTask(Task):
     def __init__(self, config: JudgeRun) -> None:
         super().__init__()
         self.config = config
-        self.judge = Judge(JudgeConfig(channels=config.channels, depth=config.depth))
+        self.judge = Detector(DetectorConfig(SHAPES, COLOURS, SETTINGS, channels=config.channels, depth=config.depth))
         self.judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
-        if (index + 1) * size > TEST_FROM:
-            raise ValueError("The run is so long that it would train on the renders kept for measuring the judge.")
+        if (index + 1) * size > SPLITS["judge_test"] - SPLITS["judge"]:
+            raise TrainingError("The run is so long that it would train on the renders kept for measuring the judge.")
         drawn = examples(index * size, size, self.judge.config.image_size)
         generator = torch.Generator().manual_seed(mix_seed(seed, index))
         with torch.autocast("cpu", enabled=False):  # without workers this runs inside the loop's autocast
@@ -142,32 +147,28 @@ class JudgeTask(Task):
         parts = loss(self.judge(batch["image"]), Examples(**batch))
         return torch.stack(list(parts.values())).sum(), parts
 
-    def validate(self, folder: Path, step: int) -> dict[str, float]:
-        scenes = test_scenes(256, first=1 << 20)
-        return confirms(looked_at(self.judge, scenes)) | {
-            f"corrupted_{k}": v for k, v in confirms(looked_at(self.judge, scenes, corrupt)).items() if k == "overall"
-        }
 
-
-def train(config: JudgeRun) -> None:
-    """Train, measure on fresh renders, and put the averaged weights into the zoo with what was measured."""
-    from minidiff.pretrained import zoo
-
+def train(
+    config: JudgeRun,
+    validators: Callable[[Detector], Sequence[Validator]],
+    reliability: Callable[[Detector, int], dict[str, Any]],
+) -> None:
+    """Train, measure on fresh renders, and keep the averaged weights with what was measured."""
     torch.manual_seed(config.seed)  # for the first weights
     task = JudgeTask(config)
-    training = fit(task, config)
+    training = fit(task, config, validators(task.judge))
     if not training.finished(config):
         return
     training.ema.copy_to(task)
     judge = task.judge.cpu().eval()
-    figures = reliability(judge, config.tested, quiet=False)
-    print(reliability_table(figures, config.tested))
-    zoo.add(
+    keep(
+        config.out,
         "world-judge",
         judge.state_dict(),
-        config_to_dict(judge.config),
-        recipe=recipe("minidiff train world-judge", config),
-        images_seen=training.pictures(config),
+        asdict(judge.config),
+        to_zoo=config.publish,
+        recipe=recipe_text("minidiff train world-judge", config),
+        images_seen=training.images_seen(config),
         world_version=WORLD_VERSION,
-        figures=figures,
+        figures=reliability(judge, config.tested),
     )

@@ -1,16 +1,17 @@
 """Train `world-vae`: images of the drawn world and of emoji to latents of an eighth of their height and width, and back.
 
 The first part of the run sees 64-pixel crops round the things, four times as many for the same work; the second sees whole
-images; in the last a discriminator and an image tower join. What is minimised stands in `vae_losses`, `patch_discriminator` and
-`perceptual`.
+images; in the last a discriminator and an image tower may join. What is minimised stands in `vae_losses`,
+`patch_discriminator` and `perceptual`.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,15 +20,20 @@ from torch import Tensor
 
 from minidiff.data.emoji.prepare import VERSION as EMOJI_VERSION
 from minidiff.data.emoji.prepare import read_prepared
-from minidiff.data.labelled import Labelled, Pair, keep, kept_world
-from minidiff.data.world.scenes import WORLD_VERSION, render, scene_at
+from minidiff.data.labelled import Labelled, Pair, keep_images, kept_world
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
+from minidiff.data.world.scenes import WORLD_VERSION
 from minidiff.models.vae import VAE, VAEConfig
-from minidiff.train.loop import Batch, LoopConfig, Step, Task, Training, fit, mix_seed, recipe
+from minidiff.train.checkpoint import Training
+from minidiff.train.loop import Batch, Step, Task, Validator, fit, measured, mix_seed
+from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, recipe_text
 from minidiff.train.patch_discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from minidiff.train.perceptual import ImageTower
-from minidiff.train.vae_figures import reconstruct, reconstruction_figures, thing_figures
+from minidiff.train.publish import keep
 from minidiff.train.vae_losses import pixel_weights, reconstruction_loss, shrink_alike
-from minidiff.utils.images import contact_sheet, to_tensor
+from minidiff.utils.images import to_images, to_tensor
+from minidiff.utils.validation import Between
 
 
 @dataclass
@@ -37,43 +43,52 @@ class VAERun(LoopConfig):
     afterwards: ClassVar[tuple[str, ...]] = ("cache", "emoji", "held")
 
     out: Path = Path("runs/world-vae")
-    steps: int = 14_000
-    batch: int = 16
+    steps: Count = 14_000
+    batch: Count = 16
     """Crops per step; in the second part, batch / 4 whole images."""
-    lr: float = 6e-3
-    optimizer: str = "muon"
-    warmup: int = 200
-    ema: float = 0.999
-    workers: int = 0
-    channels: tuple[int, ...] = (16, 32, 64, 128)
-    layers: int = 1
-    groups: int = 8
-    kl: float = 2e-4
+    lr: Positive = 6e-3
+    optimizer: Literal["adamw", "muon"] = "muon"
+    warmup: Annotated[int, Between(0)] = 200
+    ema: Annotated[float, Between(0, 0.9999999)] = 0.999
+    workers: Annotated[int, Between(0, 256)] = 0
+    channels: tuple[Annotated[int, Between(1, 4096)], ...] = (16, 32, 64, 128)
+    layers: Annotated[int, Between(1, 16)] = 1
+    groups: Annotated[int, Between(1, 4096)] = 8
+    kl: Weight = 2e-4
     """Weight of the KL divergence (nats per latent number)."""
-    things: float = 4.0
+    things: Weight = 4.0
     """How much more pixels on things and at their edges count than the backdrop."""
-    edges: float = 0.5
+    edges: Weight = 0.5
     """Weight of the error's differences (Sobel)."""
-    equivariance: float = 0.0
+    equivariance: Share = 0.0
     """Share of the steps that shrink latent and image alike (EQ-VAE)."""
-    whole: float = 0.45
+    whole: Share = 0.45
     """Share of the steps, at the end, that see whole images."""
-    adversarial: float = 0.0
+    adversarial: Share = 0.0
     """Share of the steps, at the end, in which a patch discriminator and the image tower judge the output."""
-    perceptual: float = 0.1
+    perceptual: Weight = 0.1
     """Weight of the image tower's distance there."""
-    size: int = 128
-    crop: int = 64
-    scenes: int = 24_576
+    size: Annotated[int, Between(32, 512)] = 128
+    crop: Annotated[int, Between(8, 512)] = 64
+    scenes: Count = 24_576
     """Scenes of the drawn world to learn from; each is drawn once and kept in `cache`."""
     emoji: Path | None = Path("data/emoji")
     """Folder that `minidiff prepare emoji` wrote; None: the drawn world alone."""
-    emoji_share: float = 0.2
+    emoji_share: Share = 0.2
     """Share of emoji among the images."""
     cache: Path = Path("runs/cache")
     """Folder for drawn images (65 kB each)."""
-    held: int = 512
+    held: Annotated[int, Between(16)] = 512
     """Held-out images on which the shipped figures are taken (an eighth of them at each validation)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.channels) != 4 or any(width % self.groups for width in self.channels):
+            raise TrainingError(f"--channels must be four multiples of --groups {self.groups}, not {self.channels}.")
+        if self.size % 8 or self.crop % 8 or self.crop > self.size:
+            raise TrainingError(f"--size {self.size} and --crop {self.crop} must be multiples of 8, the crop not the larger.")
+        if self.equivariance and (self.size % 32 or self.crop % 32):
+            raise TrainingError(f"With --equivariance, --size {self.size} and --crop {self.crop} must be multiples of 32.")
 
 
 def crop_round_a_thing(image: np.ndarray, things: np.ndarray, size: int, rng: random.Random) -> Pair:
@@ -94,7 +109,7 @@ def kept_emoji(folder: Path, cache: Path, split: str, size: int) -> Labelled:
         image, mask = (np.asarray(Image.open(path)) for path in files[index])
         return image, (mask > 127).astype(np.uint8)
 
-    return keep(cache, f"emoji{EMOJI_VERSION}-{split}-{size}", len(files), make)
+    return keep_images(cache, f"emoji{EMOJI_VERSION}-{split}-{size}", len(files), make)
 
 
 class VAETask(Task):
@@ -137,7 +152,7 @@ class VAETask(Task):
         config, rng = self.config, random.Random(mix_seed(self.config.seed, step.index))
         images = batch["images"].contiguous(memory_format=torch.channels_last)
         mean, log_variance = (m.float() for m in self.vae.encode(images))
-        latent = VAE.draw(mean, log_variance, step.generator)
+        latent = VAE.sample(mean, log_variance, step.generator)
         latent, images, things = shrink_alike(latent, images, batch["things"], rng, config.equivariance)
         output = self.vae.decode(latent).float()
         error = reconstruction_loss(output, images, pixel_weights(things, config.things), config.edges)
@@ -159,33 +174,16 @@ class VAETask(Task):
         figures = {"discriminator": learn, "gan": told, "gan_weight": weight, "seen": seen}
         return weight * told + learn + self.config.perceptual * seen, figures
 
-    def validate(self, folder: Path, step: int) -> dict[str, float]:
-        count = max(8, self.config.held // 8)
-        figures, images, output = world_figures(self.vae, "validation", count, self.config.size)
-        pairs = [images[:8], output[:8]]
-        if self.config.emoji:
-            kept = kept_emoji(self.config.emoji, self.config.cache, "test", self.config.size)
-            more, images, output = emoji_figures(self.vae, kept, count)
-            figures, pairs = figures | more, [*pairs, images[:8], output[:8]]
-        folder.mkdir(parents=True, exist_ok=True)
-        contact_sheet(np.concatenate(pairs), 8).save(folder / f"reconstructions-{step:06d}.png")
-        return figures
 
-
-def world_figures(vae: VAE, split: str, count: int, size: int = 128) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Figures on the first `count` scenes of a split, their images, and what the VAE makes of them, (count, H, W, 3) uint8."""
-    scenes = [scene_at(k, split) for k in range(count)]
-    drawn = [render(scene, size, masks=True) for scene in scenes]
-    images = np.stack([d.image for d in drawn])
-    output = reconstruct(vae, images)
-    return reconstruction_figures(images, output) | thing_figures(scenes, drawn, output), images, output
-
-
-def emoji_figures(vae: VAE, kept: Labelled, count: int) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """PSNR and SSIM on `count` emoji, spread over all that are kept; else as `world_figures`."""
-    images = np.stack([kept[k * len(kept) // count][0] for k in range(min(count, len(kept)))])
-    output = reconstruct(vae, images)
-    return {f"{k}_emoji": v for k, v in reconstruction_figures(images, output).items()}, images, output
+@torch.no_grad()
+def reconstruct(vae: VAE, images: np.ndarray, batch: int = 16) -> np.ndarray:
+    """Encode (mean of the latent) and decode images (N, H, W, 3) uint8; returns the same shape and type."""
+    device = next(vae.parameters()).device
+    outputs = []
+    for part in np.array_split(images, max(1, len(images) // batch)):
+        mean, _ = vae.encode(to_tensor(part).to(device))
+        outputs.append(to_images(vae.decode(mean)))
+    return np.concatenate(outputs)
 
 
 @torch.no_grad()
@@ -200,29 +198,26 @@ def latent_statistics(vae: VAE, count: int = 1024, size: int = 128) -> tuple[lis
     return latents.mean((0, 2, 3)).tolist(), latents.std((0, 2, 3)).tolist()
 
 
-def train(config: VAERun) -> None:
-    """Train, then put the averaged weights into the zoo together with their latent statistics and held-out figures."""
-    from minidiff.pretrained import zoo
+def train(config: VAERun, validators: Callable[[VAETask, str, int], Sequence[Validator]]) -> None:
+    """Train, then keep the averaged weights together with their latent statistics and held-out figures.
 
+    validators: of a task, on a split ("validation" while it trains, "test" afterwards) and so many images."""
     task = VAETask(config)
-    training = fit(task, config)
+    training = fit(task, config, validators(task, "validation", max(8, config.held // 8)))
     if not training.finished(config):
         return
     training.ema.copy_to(task)
-    task.eval()
-    figures, _, _ = world_figures(task.vae, "test", config.held, config.size)
-    if config.emoji:
-        kept = kept_emoji(config.emoji, config.cache, "test", config.size)
-        figures |= emoji_figures(task.vae, kept, config.held)[0]
+    figures = measured(task, validators(task, "test", config.held), config.out, training.step)
     mean, std = latent_statistics(task.vae, 2 * config.held, config.size)
-    said = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-    print(f"held-out images: {said}; latent std {std}")
-    zoo.add(
+    print("held-out images: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()) + f"; latent std {std}")
+    keep(
+        config.out,
         "world-vae",
         task.vae.state_dict(),
         {"vae": asdict(task.vae.config), "latent_mean": mean, "latent_std": std},
-        recipe=recipe("minidiff train world-vae", config),
+        to_zoo=config.publish,
+        recipe=recipe_text("minidiff train world-vae", config),
         images_seen=task.images_seen(training),
         world_version=WORLD_VERSION,
-        figures=figures,
+        figures={**figures, "minutes": round(training.seconds / 60, 1)},
     )

@@ -13,7 +13,8 @@ from typing import IO
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[IO[bytes]]:
     """Opens a file beside `path` for bytes, flushes it to disk and renames it when the block ends well. Killed at any moment,
-    there is the old file or the new one; two writers at once don't meet, the last to end wins. Makes missing folders."""
+    there is the old file or the new one; two writers at once don't meet, the last to end wins. Makes missing folders.
+    Raises OSError that names `path`, also when the disk is full."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -24,8 +25,10 @@ def whole_file(path: Path | str) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # writing names no file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 

@@ -1,6 +1,6 @@
-"""Pictures as figures: rows of images, and a knob that turns a drawing. For notebooks; matplotlib is imported when used.
+"""Figures in notebooks: rows of images, and a slider that changes a plot. matplotlib is imported when used.
 
-What it is not: the contact sheets that training writes to disk (train/images.py), which need no matplotlib.
+What it is not: the contact sheets that training writes to disk (utils/images.py), which need no matplotlib.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STATIC = "MINIDIFF_STATIC"  # set while a notebook is built: knobs become rows of small pictures
+STATIC = "MINIDIFF_STATIC"  # set while a notebook is built: sliders become rows of small plots
 
 
 def as_arrays(images: Tensor | Sequence[Any]) -> list[np.ndarray]:
-    """Images as (H, W, 3) uint8 arrays. A tensor (B, C, H, W), (C, H, W) or (H, W) is in -1..1, with 1 or 3 channels; a list
-    holds PIL images, uint8 arrays or such tensors.
-
-    Raises ValueError for a tensor of another shape."""
+    """Images as (H, W, 3) uint8 arrays. images: a tensor (B, C, H, W), (C, H, W) or (H, W) in -1..1 with 1 or 3 channels, or a
+    list of PIL images, uint8 arrays and such tensors. Raises ValueError for a tensor of another shape."""
     if isinstance(images, Tensor) and images.ndim != 4:
         images = images.reshape(1, *((1,) * (3 - images.ndim)), *images.shape)
     return [_as_array(image) for image in images]
@@ -31,13 +29,13 @@ def _as_array(image: Any) -> np.ndarray:
         array = np.asarray(image)
         return array if array.ndim == 3 else np.stack([array] * 3, axis=-1)
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"A picture of shape {tuple(image.shape)} cannot be shown: it must be (1 or 3, height, width).")
+        raise ValueError(f"An image of shape {tuple(image.shape)} cannot be shown: it must be (1 or 3, height, width).")
     pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return pixels.expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 
 def show(images: Tensor | Sequence[Any], titles: Sequence[str] | None = None, columns: int | None = None) -> None:
-    """Draw images as one figure, row by row. images: as in `as_arrays`; titles: one for each; columns: at most 8 by itself."""
+    """Show images as one figure, row by row. images: as in `as_arrays`; titles: one for each; columns: by default at most 8."""
     import matplotlib.pyplot as plt
 
     arrays = as_arrays(images)
@@ -56,8 +54,8 @@ def show(images: Tensor | Sequence[Any], titles: Sequence[str] | None = None, co
 
 
 def slider(draw: Callable[[Any, Any], None], name: str, values: Sequence[Any]) -> None:
-    """A knob in a live notebook, a row of small figures elsewhere. draw(value, axes) draws on matplotlib's axes for one of
-    `values`, which the knob called `name` goes through."""
+    """A slider called `name` through `values` in a live notebook, a row of small plots elsewhere. draw(value, axes) plots one
+    of the values on matplotlib's axes."""
     import matplotlib.pyplot as plt
 
     def one(value: Any) -> None:
@@ -79,5 +77,5 @@ def slider(draw: Callable[[Any, Any], None], name: str, values: Sequence[Any]) -
         return
     import ipywidgets
 
-    knob = ipywidgets.SelectionSlider(options=list(values), value=values[len(values) // 2], description=name)
-    ipywidgets.interact(one, value=knob)
+    control = ipywidgets.SelectionSlider(options=list(values), value=values[len(values) // 2], description=name)
+    ipywidgets.interact(one, value=control)

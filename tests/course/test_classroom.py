@@ -14,7 +14,6 @@ import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ import pytest
 import torch
 import yaml
 
-from minidiff.cli import COURSE
+from minidiff.cli import course_commands
 from minidiff.course.build import RELEASE
 from minidiff.course.checks import exercises, get_exercise, hidden_probes
 from minidiff.course.exercise import explain, findings, outputs
@@ -240,8 +239,7 @@ def code_in(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for pair in TWINS for page in pair], ids=lambda page: page.name)
 def test_every_command_on_a_page_has_the_options_that_it_is_given(page: Path) -> None:
-    configs = {name: getattr(import_module(module), config) for name, (_, module, config, _) in COURSE.items()}
-    known = {f"course {name}": {field.name for field in fields(config)} for name, config in configs.items()}
+    known = {f"course {name}": {field.name for field in fields(command.options)} for name, command in course_commands().items()}
     known["grade"] = {field.name for field in fields(GradeRun)}
     for code in code_in(page):
         words = shlex.split(code, comments=True) if code.startswith("minidiff ") else [code] if code.startswith("--") else []

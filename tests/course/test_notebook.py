@@ -92,7 +92,7 @@ def test_the_payoff_compares_pictures(figures: None) -> None:
 def test_source_shows_file_and_code(capsys: pytest.CaptureFixture[str]) -> None:
     source(losses.sample_times)
     said = capsys.readouterr().out
-    assert said.startswith("# minidiff/losses.py\ndef sample_times(") and "logit_normal" in said
+    assert said.startswith("# minidiff/diffusion/losses.py\ndef sample_times(") and "logit_normal" in said
 
 
 def test_pictures_become_pixels() -> None:

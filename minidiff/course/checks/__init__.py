@@ -1,4 +1,4 @@
-"""The exercises of the course: one file per lesson, each with its `EXERCISES`; a file is read when its lesson is asked for."""
+"""The exercises of the course: one file per lesson, each with its `EXERCISES`; a file is read when its lesson is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lesson 00, the tour: pixels from numbers, the times of a drawing, noise from seeds, and the loop that draws."""
+"""Lesson 00, the tour: pixels from numbers, the timesteps of a drawing, noise from seeds, and the loop that draws."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ TO_PIXELS = Exercise(
 )  # fmt: skip
 
 
-# --- 00.2 falling_times -----------------------------------------------------------------------------------------------
+# --- 00.2 uniform_timesteps -------------------------------------------------------------------------------------------
 
 
-FALLING_TIMES = Exercise(
+UNIFORM_TIMESTEPS = Exercise(
     "00.2",
-    "falling_times",
+    "uniform_timesteps",
     partial(uniform, COSINE),
     (
         Probe(Say("the dtype", "kiểu số"), lambda f: str(f(4).dtype)),
@@ -143,7 +143,7 @@ FALLING_TIMES = Exercise(
                 "Các thời điểm đã đúng, nhưng ở float32. Chúng chỉ có vài số mà mọi thứ đều tính từ đó, nên thư viện giữ "
                 "chúng ở float64: hãy nói rõ bằng dtype=.")),
     ),
-    Say("The times of a drawing", "Các thời điểm của một lần vẽ"),
+    Say("The timesteps of a drawing", "Các bước thời gian của một lần vẽ"),
     difficulty=1,
     minutes=6,
 )  # fmt: skip
@@ -194,9 +194,8 @@ START_NOISE = Exercise(
         Probe(Say("one picture", "một bức tranh"), lambda f: f([42], (4, 16, 16))),
         Probe(Say("three pictures, their seeds in any order", "ba bức tranh, seed theo thứ tự bất kỳ"),
               lambda f: f([3, 1000, 7], (4, 16, 16)), points=2),
-        Probe(Say("a picture alone and in company",
-                "một bức tranh khi vẽ riêng và khi vẽ cùng các bức khác"),
-              lambda f: {"alone": f([43], (4, 16, 16))[0], "in company": f([42, 43], (4, 16, 16))[1]}),
+        Probe(Say("a picture alone and in a batch", "một bức tranh khi vẽ riêng và khi vẽ cùng các bức khác"),
+              lambda f: {"alone": f([43], (4, 16, 16))[0], "in a batch": f([42, 43], (4, 16, 16))[1]}),
         Probe(Say("everybody else's dice", "xúc xắc của mọi người khác"), _dice_afterwards),
     ),
     (
@@ -225,8 +224,7 @@ START_NOISE = Exercise(
                 "Nhiễu đã đúng, nhưng torch.manual_seed đã đặt lại xúc xắc của tất cả: sau hàm của bạn, mọi số ngẫu nhiên"
                 " của chương trình bắt đầu lại. Hãy cho mỗi bức một bộ sinh riêng, torch.Generator().")),
     ),
-    Say("Mend it: a picture that changes with its company",
-                "Sửa lỗi: bức tranh đổi theo những bức vẽ cùng"),
+    Say("Mend it: a picture that changes with its batch", "Sửa lỗi: bức tranh đổi theo những bức vẽ cùng"),
     difficulty=2,
     minutes=10,
 )  # fmt: skip
@@ -235,59 +233,59 @@ START_NOISE = Exercise(
 # --- 00.4 sample_along ------------------------------------------------------------------------------------------------
 
 
-def _sample_along(denoiser: Any, step: Step, x: Tensor, times: Tensor) -> Tensor:
-    (last,) = deque(sample(denoiser, x, COSINE, times), maxlen=1)
+def _sample_along(denoiser: Any, step: Step, x: Tensor, timesteps: Tensor) -> Tensor:
+    (last,) = deque(sample(denoiser, x, COSINE, timesteps), maxlen=1)
     return last.x
 
 
-def _to_x0(denoiser: Any, step: Step, x: Tensor, times: Tensor) -> Tensor:
-    for t, s in pairwise(times):
+def _to_x0(denoiser: Any, step: Step, x: Tensor, timesteps: Tensor) -> Tensor:
+    for t, s in pairwise(timesteps):
         x0, eps = denoiser(x, t)
         x = step(x0, eps, t, s)
     return x0
 
 
-def _short(denoiser: Any, step: Step, x: Tensor, times: Tensor) -> Tensor:
-    return _sample_along(denoiser, step, x, times[:-1])
+def _short(denoiser: Any, step: Step, x: Tensor, timesteps: Tensor) -> Tensor:
+    return _sample_along(denoiser, step, x, timesteps[:-1])
 
 
-def _old_x(denoiser: Any, step: Step, x: Tensor, times: Tensor) -> Tensor:
-    for t, s in pairwise(times):
+def _old_x(denoiser: Any, step: Step, x: Tensor, timesteps: Tensor) -> Tensor:
+    for t, s in pairwise(timesteps):
         state = step(*denoiser(x, t), t, s)
     return state
 
 
-def _asks_late(denoiser: Any, step: Step, x: Tensor, times: Tensor) -> Tensor:
-    for t, s in pairwise(times):
+def _asks_late(denoiser: Any, step: Step, x: Tensor, timesteps: Tensor) -> Tensor:
+    for t, s in pairwise(timesteps):
         x = step(*denoiser(x, s), t, s)
     return x
 
 
-def _changed_over(denoiser: Any, step: Step, x: Tensor, times: Tensor) -> Tensor:
-    for t, s in pairwise(times):
+def _changed_over(denoiser: Any, step: Step, x: Tensor, timesteps: Tensor) -> Tensor:
+    for t, s in pairwise(timesteps):
         x0, eps = denoiser(x, t)
         x = step(eps, x0, t, s)
     return x
 
 
-def _walk(f: Any, times: Sequence[float]) -> Tensor:
+def _walk(f: Any, timesteps: Sequence[float]) -> Tensor:
     """From noise (2, 3, 4, 4) with the exact denoiser of a mixture of two Gaussians."""
     denoiser = mixture(COSINE, (-0.6, 0.7), 0.2)
-    return f(denoiser, partial(step, COSINE), _noise(2, 3, 4, 4), torch.tensor(times, dtype=torch.float64))
+    return f(denoiser, partial(step, COSINE), _noise(2, 3, 4, 4), torch.tensor(timesteps, dtype=torch.float64))
 
 
-def _asked(f: Any) -> dict[str, list[float]]:
-    """At which times the denoiser was asked, and what the mean of x was then."""
+def _calls(f: Any) -> dict[str, list[float]]:
+    """At which times the denoiser was called, and what the mean of x was then."""
     exact = mixture(COSINE, (0.4,), 0.3)
-    asked: dict[str, list[float]] = {"t": [], "x": []}
+    calls: dict[str, list[float]] = {"t": [], "x": []}
 
     def denoiser(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        asked["t"].append(float(t))
-        asked["x"].append(float(x.mean()))
+        calls["t"].append(float(t))
+        calls["x"].append(float(x.mean()))
         return exact(x, t)
 
     f(denoiser, partial(step, COSINE), _noise(1, 2, 3, 3), uniform(COSINE, 4))
-    return asked
+    return calls
 
 
 SAMPLE_ALONG = Exercise(
@@ -296,7 +294,8 @@ SAMPLE_ALONG = Exercise(
     _sample_along,
     (
         Probe(Say("the shape", "kích thước"), lambda f: str(tuple(_walk(f, (1, 0.5, 0)).shape))),
-        Probe(Say("what the denoiser is asked, and when", "hỏi bộ khử nhiễu điều gì, lúc nào"), _asked, points=2),
+        Probe(Say("what the denoiser is given, and at which times", "đưa cho bộ khử nhiễu điều gì, ở thời điểm nào"),
+              _calls, points=2),
         Probe(Say("four steps to a picture", "bốn bước đến bức tranh"), lambda f: _walk(f, (1, 0.75, 0.5, 0.25, 0)), points=2),
         Probe(Say("a walk that stops half-way", "đi nửa đường rồi dừng"), lambda f: _walk(f, (1, 0.7, 0.4)), points=2),
     ),
@@ -305,14 +304,13 @@ SAMPLE_ALONG = Exercise(
             Say("The last step is missing: n + 1 times make n pairs (t, s), and you made fewer. What is the last pair?",
                 "Thiếu bước cuối: n + 1 thời điểm tạo ra n cặp (t, s), nhưng bạn đi ít hơn. Cặp cuối cùng là gì?")),
         Mistake("asks_about_the_old_x", _old_x,
-            Say("The denoiser is asked about the first noise again and again: what the step returns must be the x of the "
-                "next question.",
-                "Bộ khử nhiễu bị hỏi đi hỏi lại về nhiễu ban đầu: kết quả của mỗi bước phải là x của câu hỏi kế tiếp.")),
+            Say("The denoiser gets the first noise again and again: what the step returns must be the x of the next call.",
+                "Bộ khử nhiễu cứ nhận mãi nhiễu ban đầu: kết quả của mỗi bước phải là x của lần gọi kế tiếp.")),
         Mistake("asks_at_s", _asks_late,
-            Say("The denoiser is told the time at which the step ends. But x is still at time t, and has as much noise in"
-                " it as belongs to t: which of the two should it be told?",
-                "Bạn báo cho bộ khử nhiễu thời điểm mà bước kết thúc. Nhưng x vẫn đang ở thời điểm t, với lượng nhiễu của"
-                " t: phải báo thời điểm nào?")),
+            Say("The denoiser gets the time at which the step ends. But x is still at time t, and has as much noise in it "
+                "as belongs to t: which of the two times should it get?",
+                "Bạn đưa cho bộ khử nhiễu thời điểm mà bước kết thúc. Nhưng x vẫn đang ở thời điểm t, với lượng nhiễu của"
+                " t: phải đưa thời điểm nào?")),
         Mistake("changed_over", _changed_over,
             Say("x0 and eps have changed places: noise is kept where the picture should be. The denoiser returns (x0, "
                 "eps), and the step wants them in this order.",
@@ -330,4 +328,4 @@ SAMPLE_ALONG = Exercise(
 )  # fmt: skip
 
 
-EXERCISES = (TO_PIXELS, FALLING_TIMES, START_NOISE, SAMPLE_ALONG)
+EXERCISES = (TO_PIXELS, UNIFORM_TIMESTEPS, START_NOISE, SAMPLE_ALONG)

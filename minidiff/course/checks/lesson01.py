@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from minidiff.course.exercise import Exercise, Mistake, Probe, Say
-from minidiff.models.unet import Level, UNet, UNetConfig
+from minidiff.models.unet import MidBlock, UNet, UNetBlock, UNetConfig, UpBlock
 from minidiff.nn.blocks import ResBlock
 from minidiff.nn.embeddings import timestep_embedding
 
@@ -26,28 +26,24 @@ UpLevel = tuple[list[Block], Double | None]
 
 
 def down_path(unet: UNet, x: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The left half of the U: x (B, 3, H, W) and the time's vectors (B or 1, D) to h, the deepest features, and skips, all
+    """The left half of the U: x (B, 3, H, W) and the time embedding (B or 1, D) to h, the deepest features, and skips, all
     that was made on the way, finest first."""
     h = unet.conv_in(x)
     skips = [h]
-    for level in cast(list[Level], unet.down_blocks):
-        for k in range(unet.config.layers):
-            h = level.layer(k, h, time, iter(()))
-            skips.append(h)
-        for halve in level.downsamplers:
-            h = halve(h)
-            skips.append(h)
+    for block in unet.down_blocks:
+        h, made = block(h, time)
+        skips += made
     return h, skips
 
 
 def up_levels(unet: UNet, time: Tensor) -> list[UpLevel]:
     """The right half of the U as plain functions, deepest level first: its blocks, then what doubles its size, or None."""
     return [(_blocks(level, time), level.upsamplers[0] if len(level.upsamplers) else None)
-            for level in cast(list[Level], unet.up_blocks)]  # fmt: skip
+            for level in cast(list[UpBlock], unet.up_blocks)]  # fmt: skip
 
 
-def _blocks(level: Level, time: Tensor) -> list[Block]:
-    return [lambda x, k=k: level.layer(k, x, time, iter(())) for k in range(len(level.resnets))]  # type: ignore[misc]
+def _blocks(level: UNetBlock, time: Tensor) -> list[Block]:
+    return [lambda x, k=k: level.layer(k, x, time) for k in range(len(level.resnets))]  # type: ignore[misc]
 
 
 # --- 01.1 ---------------------------------------------------------------------------------------------------------------
@@ -458,8 +454,7 @@ def forward_with(up_path: Callable[[Tensor, list[Tensor], list[UpLevel]], Tensor
     ) -> Tensor:
         time = self._time(timestep, labels)
         h, skips = down_path(self, x, time)
-        for k in range(2):
-            h = cast(Level, self.mid_block).layer(k, h, time, iter(()))
+        h = self.mid_block(h, time)
         return self.conv_out(F.silu(self.conv_norm_out(up_path(h, skips, up_levels(self, time)))))
 
     return forward
@@ -468,7 +463,7 @@ def forward_with(up_path: Callable[[Tensor, list[Tensor], list[UpLevel]], Tensor
 def _forward(
     scale: float = 1.0, label: bool = True, middle: int = 2, last: Callable[[UNet, Tensor], Tensor] | None = None,
 ) -> Any:
-    """A wrong U-Net. scale: of the timestep; label: whether it is told; middle: how many of the middle's layers are used;
+    """A wrong U-Net. scale: of the timestep; label: whether it is used; middle: how many of the middle's layers are used;
     last: what is done before conv_out."""
 
     def answer(unet: UNet, x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
@@ -477,7 +472,7 @@ def _forward(
             time = time + unet.class_embedding(labels)
         h, skips = down_path(unet, x, time)
         for k in range(middle):
-            h = cast(Level, unet.mid_block).layer(k, h, time, iter(()))
+            h = cast(MidBlock, unet.mid_block).layer(k, h, time)
         h = reference_up(h, skips, up_levels(unet, time))
         return unet.conv_out(F.silu(unet.conv_norm_out(h)) if last is None else last(unet, h))
 
@@ -511,11 +506,11 @@ FORWARD = Exercise(
         Probe(Say("another time, another prediction", "bước thời gian khác, dự đoán khác"), _time_effect),
     ),
     (
-        Mistake("label_not_told", _forward(label=False), Say(
+        Mistake("label_left_out", _forward(label=False), Say(
             "The label makes no difference: the vector of its embedding is added to the time's before the first block.",
             "Nhãn không ảnh hưởng gì: vector nhúng của nhãn phải được cộng vào vector thời gian trước khối đầu tiên.")),
         Mistake("no_middle", _forward(middle=0), Say(
-            "The bottom of the U is missing: between the way down and the way up stand the middle's two layers.",
+            "The bottom of the U is missing: the middle's two layers are between the way down and the way up.",
             "Thiếu đáy của chữ U: giữa đường xuống và đường lên còn hai lớp ở giữa.")),
         Mistake("half_a_middle", _forward(middle=1), Say(
             "The middle has two residual blocks, and you use one: attention stands between them.",

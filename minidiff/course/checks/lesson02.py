@@ -20,13 +20,13 @@ from minidiff.diffusion.schedules import get_schedule, linear_betas, per_example
 Predict = Callable[[Tensor, Tensor], Tensor]    # (x (B, ...), t (B,) int64) -> eps or x0 (B, ...)
 Noise = Callable[[int], Tensor]                 # step t -> standard normal noise like x
 
-PATH = get_schedule("cosine")
+SCHEDULE = get_schedule("cosine")
 
 
 def times(alpha_bar: Tensor) -> Tensor:
-    """The times at which the cosine path has these alpha_bar, that is, this much noise. Float64, of the same shape."""
+    """The times at which the cosine schedule has these alpha_bar, that is, this much noise. Float64, of the same shape."""
     alpha_bar = alpha_bar.double()
-    return PATH.time((alpha_bar / (1 - alpha_bar)).log() / 2)
+    return SCHEDULE.time((alpha_bar / (1 - alpha_bar)).log() / 2)
 
 
 # --- 02.1 alpha_bar from betas ----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ ALPHA_BARS = Exercise(
 
 def q_sample(x0: Tensor, eps: Tensor, t: Tensor, alpha_bar: Tensor) -> Tensor:
     """The library's `mix`, at the times that have the table's alpha_bar."""
-    return PATH.mix(x0, eps, times(alpha_bar[t]))
+    return SCHEDULE.mix(x0, eps, times(alpha_bar[t]))
 
 
 def across(values: Tensor, x: Tensor) -> Tensor:
@@ -214,9 +214,9 @@ Q_SAMPLE = Exercise(
 
 
 def ddpm_loss(network: Predict, x0: Tensor, t: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The library's `diffusion_loss` of kind eps, with its weights of 1."""
+    """The library's `diffusion_loss` with prediction type eps and its weights of 1."""
     time = times(alpha_bar[t])
-    return diffusion_loss(network(PATH.mix(x0, eps, time), t), x0, eps, time, PATH, "eps")
+    return diffusion_loss(network(SCHEDULE.mix(x0, eps, time), t), x0, eps, time, SCHEDULE, "eps")
 
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
@@ -294,10 +294,10 @@ DDPM_LOSS = Exercise(
     ),
     mistakes=(
         Mistake("clean_target", clean_target, Say(
-            "The prediction is compared with x0. This network is asked for the noise: the answer it should have given is "
-            "eps. (Networks that predict x0 exist; the sampler must then know.)",
-            "Dự đoán đang được so với x0. Mạng này được hỏi về nhiễu: câu trả lời đúng phải là eps. (Cũng có mạng dự đoán "
-            "x0, nhưng khi đó bộ lấy mẫu phải biết.)",
+            "The prediction is compared with x0. This network predicts the noise, so its target is eps. (Networks that "
+            "predict x0 exist; the sampler then has to treat their answer as x0.)",
+            "Dự đoán đang được so với x0. Mạng này dự đoán nhiễu, nên mục tiêu của nó là eps. (Cũng có mạng dự đoán x0, nhưng "
+            "khi đó bộ lấy mẫu phải coi câu trả lời là x0.)",
         )),
         Mistake("clean_input", clean_input, Say(
             "The network was shown the clean x0. From that nobody can tell the noise: show it x_t, made by q_sample.",
@@ -336,8 +336,8 @@ DDPM_LOSS = Exercise(
 def ancestral_step(x: Tensor, x0: Tensor, alpha_bar_t: Tensor, alpha_bar_s: Tensor, noise: Tensor) -> Tensor:
     """The library's `step` at eta = 1, at the times that have these alpha_bar."""
     t, s = times(alpha_bar_t), times(alpha_bar_s)
-    alpha, sigma = (across(weight, x) for weight in (PATH.alpha(t), PATH.sigma(t)))
-    return samplers.step(PATH, x0, (x - alpha * x0) / sigma, t, s, eta=1.0, noise=noise)
+    alpha, sigma = (across(weight, x) for weight in (SCHEDULE.alpha(t), SCHEDULE.sigma(t)))
+    return samplers.step(SCHEDULE, x0, (x - alpha * x0) / sigma, t, s, eta=1.0, noise=noise)
 
 
 def posterior(
@@ -470,17 +470,17 @@ def sample_ddpm(denoise: Predict, x: Tensor, alpha_bar: Tensor, noise: Noise) ->
 
     def denoiser(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         x0 = denoise(x, torch.full((len(x),), steps[float(time)]))
-        return x0, (x - float(PATH.alpha(time)) * x0) / float(PATH.sigma(time))
+        return x0, (x - float(SCHEDULE.alpha(time)) * x0) / float(SCHEDULE.sigma(time))
 
     with torch.no_grad():
-        *_, last = samplers.sample(denoiser, x, PATH, grid, eta=1.0, noise=lambda k: noise(len(alpha_bar) - 1 - k))
+        *_, last = samplers.sample(denoiser, x, SCHEDULE, grid, eta=1.0, noise=lambda k: noise(len(alpha_bar) - 1 - k))
     return last.x
 
 
 def loop(
     denoise: Predict, x: Tensor, alpha_bar: Tensor, noise: Noise, ts: list[int], late: int = 0, same: bool = False
 ) -> Tensor:
-    """The loop written out, with holes for mistakes: which steps, how late the time is told, and one noise for all."""
+    """The loop written out, with holes for mistakes: which steps, how late the time is, and one noise for all."""
     for t in ts:
         x0 = denoise(x, torch.full((len(x),), t - late))
         x = ancestral_step(x, x0, alpha_bar[t], alpha_bar[t - 1], noise(ts[0] if same else t))
@@ -516,16 +516,16 @@ def counts_up(denoise: Predict, x: Tensor, alpha_bar: Tensor, noise: Noise) -> T
 
 
 class ToyDenoiser(nn.Module):
-    """Guesses an x0 from x and t, and remembers when it was asked."""
+    """Guesses an x0 from x and t, and records the t of each call."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.9, dtype=torch.float64))
-        self.asked: list[int] = []
+        self.steps: list[int] = []
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        self.asked.append(int(torch.as_tensor(t).reshape(-1)[0]))
-        return torch.tanh(self.weight * x + 0.1 * self.asked[-1])
+        self.steps.append(int(torch.as_tensor(t).reshape(-1)[0]))
+        return torch.tanh(self.weight * x + 0.1 * self.steps[-1])
 
 
 def drawn(answer: Callable[..., Tensor], denoise: Predict) -> Tensor:
@@ -534,10 +534,10 @@ def drawn(answer: Callable[..., Tensor], denoise: Predict) -> Tensor:
     return answer(denoise, x, FEW, lambda t: pair(2, 3, 4, 4, seed=10 + t)[0])
 
 
-def asked_times(answer: Callable[..., Tensor]) -> list[int]:
+def steps_of_calls(answer: Callable[..., Tensor]) -> list[int]:
     toy = ToyDenoiser()
     drawn(answer, toy)
-    return toy.asked
+    return toy.steps
 
 
 SAMPLE_DDPM = Exercise(
@@ -545,9 +545,9 @@ SAMPLE_DDPM = Exercise(
     title=Say("The sampling loop", "Vòng lặp lấy mẫu"),
     probes=(
         Probe(Say("shape", "kích thước"), lambda f: list(drawn(f, ToyDenoiser()).shape)),
-        Probe(Say("the network is asked at T, ..., 2, 1", "mạng được hỏi tại T, ..., 2, 1"), asked_times, points=2),
+        Probe(Say("the network is called at T, ..., 2, 1", "mạng được gọi tại T, ..., 2, 1"), steps_of_calls, points=2),
         Probe(Say("the result, with given noise", "kết quả, với nhiễu cho trước"), lambda f: drawn(f, ToyDenoiser()), points=4),
-        Probe(Say("a network that always says 0.5 draws 0.5", "mạng luôn trả lời 0.5 thì vẽ ra 0.5"),
+        Probe(Say("a network that always predicts 0.5 draws 0.5", "mạng luôn dự đoán 0.5 thì vẽ ra 0.5"),
               lambda f: drawn(f, lambda x, t: torch.full_like(x, 0.5))),
         Probe(Say("no graph is kept", "không giữ đồ thị tính toán"), lambda f: drawn(f, ToyDenoiser()).requires_grad, points=2),
     ),
@@ -559,8 +559,8 @@ SAMPLE_DDPM = Exercise(
             "backward không bao giờ đến. Hãy lấy mẫu trong torch.no_grad().",
         )),
         Mistake("time_after_the_step", time_after_the_step, Say(
-            "The network was told t - 1, the step that is being made. It looks at x_t, so it must be told t.",
-            "Mạng được báo t - 1, tức bước sắp tới. Mạng đang nhìn x_t, nên phải được báo t.",
+            "The network got t - 1, where the step ends. Its input is x_t, so it must get t.",
+            "Mạng nhận t - 1, tức nơi bước kết thúc. Đầu vào của mạng là x_t, nên phải đưa t.",
         )),
         Mistake("stops_early", stops_early, Say(
             "The loop stops before the step from 1 to 0, so some noise is left. range() leaves out its end.",

@@ -25,11 +25,11 @@ def v_target(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
 
 
 def mixed(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x0, eps (4, 3, 2, 2), alpha, sigma (4, 1, 1, 1) at four times of the cosine path."""
+    """x0, eps (4, 3, 2, 2), alpha, sigma (4, 1, 1, 1) at four times of the cosine schedule."""
     generator = torch.Generator().manual_seed(31)
     x0, eps = torch.randn(2, 4, 3, 2, 2, generator=generator, dtype=dtype)
-    t, path = torch.tensor([0.1, 0.3, 0.6, 0.9], dtype=dtype), get_schedule("cosine")
-    return x0, eps, per_example(path.alpha(t), x0), per_example(path.sigma(t), x0)
+    t, schedule = torch.tensor([0.1, 0.3, 0.6, 0.9], dtype=dtype), get_schedule("cosine")
+    return x0, eps, per_example(schedule.alpha(t), x0), per_example(schedule.sigma(t), x0)
 
 
 def undo_v(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
@@ -93,26 +93,28 @@ def predictions(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Ten
     return pred, x, torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=dtype)
 
 
-def read(answer: Callable[..., Any], kind: str, path: str = "cosine") -> list[Tensor]:
+def read(answer: Callable[..., Any], prediction_type: str, schedule: str = "cosine") -> list[Tensor]:
     pred, x, t = predictions()
-    return list(answer(get_schedule(path), kind, pred, x, t))
+    return list(answer(get_schedule(schedule), prediction_type, pred, x, t))
 
 
 def remixed(answer: Callable[..., Any]) -> list[Tensor]:
-    """What x0 and eps mix to, for every kind: x again."""
+    """What x0 and eps mix to, for every prediction type: x again."""
     pred, x, t = predictions()
-    path = get_schedule("cosine")
-    pairs = [answer(path, kind, pred, x, t) for kind in PREDICTION_TYPES]
-    return [path.mix(x0, eps, t) for x0, eps in pairs]
+    schedule = get_schedule("cosine")
+    pairs = [answer(schedule, prediction_type, pred, x, t) for prediction_type in PREDICTION_TYPES]
+    return [schedule.mix(x0, eps, t) for x0, eps in pairs]
 
 
-def misread(kind: str, wrong: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> Callable[..., Any]:
-    """Right for every kind but one, for which `wrong` says (x0, eps) from (pred, x, alpha, sigma)."""
+def misread(
+    prediction_type: str, wrong: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> Callable[..., Any]:
+    """Right for every prediction type but one, for which `wrong` makes (x0, eps) of (pred, x, alpha, sigma)."""
 
-    def answer(path: NoiseSchedule, asked: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        if asked != kind:
-            return to_x0_eps(path, asked, pred, x, t)
-        return wrong(pred, x, per_example(path.alpha(t), x), per_example(path.sigma(t), x))
+    def answer(schedule: NoiseSchedule, given: str, pred: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        if given != prediction_type:
+            return to_x0_eps(schedule, given, pred, x, t)
+        return wrong(pred, x, per_example(schedule.alpha(t), x), per_example(schedule.sigma(t), x))
 
     return answer
 
@@ -145,12 +147,12 @@ READ = Exercise(
         Probe(Say("a prediction of x0", "dự đoán kiểu x0"), lambda f: read(f, "x0")),
         Probe(Say("a prediction of v", "dự đoán kiểu v"), lambda f: read(f, "v")),
         Probe(Say("a prediction of flow", "dự đoán kiểu flow"), lambda f: read(f, "flow")),
-        Probe(Say("v on the path `flow`, where alpha^2 + sigma^2 is not 1",
-                  "v trên đường `flow`, nơi alpha^2 + sigma^2 không bằng 1"), lambda f: read(f, "v", "flow")),
+        Probe(Say("v with the schedule `flow`, where alpha^2 + sigma^2 is not 1",
+                  "v với lịch `flow`, nơi alpha^2 + sigma^2 không bằng 1"), lambda f: read(f, "v", "flow")),
         Probe(Say("x0 and eps mix to x again", "trộn x0 và eps cho lại x"), remixed),
     ),
     mistakes=(
-        Mistake("swapped_pair", lambda path, kind, pred, x, t: to_x0_eps(path, kind, pred, x, t)[::-1], Say(
+        Mistake("swapped_pair", lambda *args: to_x0_eps(*args)[::-1], Say(
             "Both are right, but in the wrong order: x0 comes first, eps second.",
             "Cả hai đều đúng nhưng sai thứ tự: x0 trước, eps sau.",
         )),
@@ -187,20 +189,20 @@ READ = Exercise(
         )),
         Mistake("v_on_the_circle", misread("v", lambda pred, x, alpha, sigma:
                                            (alpha * x - sigma * pred, sigma * x + alpha * pred)), Say(
-            "For v: right where alpha^2 + sigma^2 = 1, as on the path `cosine`. On other paths the result is too large or "
-            "too small by just that sum: it is the determinant of the two equations.",
-            "Với v: đúng khi alpha^2 + sigma^2 = 1, như trên đường `cosine`. Trên đường khác, kết quả bị lệch đúng một thừa "
-            "số bằng tổng đó: nó là định thức của hệ hai phương trình.",
+            "For v: right where alpha^2 + sigma^2 = 1, as with the schedule `cosine`. With other schedules the result is too "
+            "large or too small by just that sum: it is the determinant of the two equations.",
+            "Với v: đúng khi alpha^2 + sigma^2 = 1, như với lịch `cosine`. Với lịch khác, kết quả bị lệch đúng một thừa số "
+            "bằng tổng đó: nó là định thức của hệ hai phương trình.",
         )),
         Mistake("flow_sign", misread("flow", with_x0(lambda pred, x, alpha, sigma: (x + sigma * pred) / (alpha + sigma))), Say(
             "For flow: wrong sign. flow = eps - x0, so eps = x0 + flow; put that into x = alpha x0 + sigma eps.",
             "Với flow: sai dấu. flow = eps - x0 nên eps = x0 + flow; hãy thế vào x = alpha x0 + sigma eps.",
         )),
         Mistake("flow_on_the_line", misread("flow", with_x0(lambda pred, x, alpha, sigma: x - sigma * pred)), Say(
-            "For flow: x - sigma flow is right where alpha + sigma = 1, as on the path `flow`. On the path `cosine` the sum "
-            "is another number, and you must divide by it.",
-            "Với flow: x - sigma flow chỉ đúng khi alpha + sigma = 1, như trên đường `flow`. Trên đường `cosine`, tổng đó là "
-            "một số khác và bạn phải chia cho nó.",
+            "For flow: x - sigma flow is right where alpha + sigma = 1, as with the schedule `flow`. With the schedule "
+            "`cosine` the sum is another number, and you must divide by it.",
+            "Với flow: x - sigma flow chỉ đúng khi alpha + sigma = 1, như với lịch `flow`. Với lịch `cosine`, tổng đó là một "
+            "số khác và bạn phải chia cho nó.",
         )),
     ),
 )  # fmt: skip
@@ -208,31 +210,33 @@ READ = Exercise(
 # --- 03.3: min-SNR ----------------------------------------------------------------------------------------------------
 
 
-def weights(answer: Callable[..., Tensor], kind: str, path: str = "cosine", **options: float) -> Tensor:
-    return answer(get_schedule(path), kind, torch.linspace(0.05, 0.95, 9, dtype=torch.float64), **options)
+def weights(answer: Callable[..., Tensor], prediction_type: str, schedule: str = "cosine", **options: float) -> Tensor:
+    return answer(get_schedule(schedule), prediction_type, torch.linspace(0.05, 0.95, 9, dtype=torch.float64), **options)
 
 
 def weigher(rule: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[..., Tensor]:
-    """A wrong weight: `rule` of SNR, of what turns the kind's loss into one of x0, and of gamma."""
+    """A wrong weight: `rule` of SNR, of what turns the prediction type's loss into one of x0, and of gamma."""
 
-    def answer(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
-        snr = (path.alpha(t) / path.sigma(t)) ** 2
-        return rule(snr, {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}[kind], gamma)
+    def answer(schedule: NoiseSchedule, prediction_type: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+        snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
+        factors = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
+        return rule(snr, factors[prediction_type], gamma)
 
     return answer
 
 
-def v_as_eps(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
-    return min_snr_weight(path, "eps" if kind == "v" else kind, t, gamma)
+def v_as_eps(schedule: NoiseSchedule, prediction_type: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+    return min_snr_weight(schedule, "eps" if prediction_type == "v" else prediction_type, t, gamma)
 
 
-def root_snr(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
-    snr = path.alpha(t) / path.sigma(t)
-    return snr.clamp(max=gamma) / {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}[kind]
+def root_snr(schedule: NoiseSchedule, prediction_type: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+    snr = schedule.alpha(t) / schedule.sigma(t)
+    factors = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
+    return snr.clamp(max=gamma) / factors[prediction_type]
 
 
-def flow_as_v(path: NoiseSchedule, kind: str, t: Tensor, gamma: float = 5.0) -> Tensor:
-    return min_snr_weight(path, "v" if kind == "flow" else kind, t, gamma)
+def flow_as_v(schedule: NoiseSchedule, prediction_type: str, t: Tensor, gamma: float = 5.0) -> Tensor:
+    return min_snr_weight(schedule, "v" if prediction_type == "flow" else prediction_type, t, gamma)
 
 
 MIN_SNR = Exercise(
@@ -248,7 +252,7 @@ MIN_SNR = Exercise(
         Probe(Say("weights for eps", "trọng số cho eps"), lambda f: weights(f, "eps")),
         Probe(Say("weights for v", "trọng số cho v"), lambda f: weights(f, "v")),
         Probe(Say("weights for flow", "trọng số cho flow"), lambda f: weights(f, "flow")),
-        Probe(Say("another path and another gamma", "một đường khác và một gamma khác"),
+        Probe(Say("another schedule and another gamma", "một lịch nhiễu khác và một gamma khác"),
               lambda f: weights(f, "eps", "linear", gamma=1.0)),
     ),
     mistakes=(
@@ -433,15 +437,14 @@ EMA_UPDATE = Exercise(
         )),
         Mistake("new_tensors", new_tensors, Say(
             "The numbers are right, but `average` now holds new tensors. Whoever had the old ones (a model that samples with "
-            "them) goes on with stale weights, and memory is asked for at every step: update in place, with lerp_ or mul_ "
-            "and add_.",
+            "them) goes on with stale weights, and every step needs new memory: update in place, with lerp_ or mul_ and add_.",
             "Số thì đúng, nhưng `average` giờ giữ các tensor mới. Ai đang giữ tensor cũ (chẳng hạn mô hình dùng để sinh ảnh) "
             "sẽ tiếp tục chạy với trọng số cũ, và bước nào cũng phải xin thêm bộ nhớ: hãy cập nhật tại chỗ bằng lerp_ hoặc "
             "mul_ rồi add_.",
         )),
         Mistake("keeps_the_graph", with_graph, Say(
-            "The average asks for gradients: every update hangs on to the graph of the one before, and memory grows until it "
-            "is full. Work under torch.no_grad() or on detached values.",
+            "The average requires gradients: every update keeps the graph of the one before, and memory grows until it is "
+            "full. Work under torch.no_grad() or on detached values.",
             "Giá trị trung bình đang đòi gradient: mỗi lần cập nhật giữ lại đồ thị của lần trước, bộ nhớ phình ra đến khi "
             "đầy. Hãy làm trong torch.no_grad() hoặc trên giá trị đã detach.",
         )),
@@ -453,10 +456,12 @@ EMA_UPDATE = Exercise(
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
-def training_loss(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
+def training_loss(
+    network: Network, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule, prediction_type: str
+) -> Tensor:
     """The library's loss with the library's weights."""
-    pred = network(path.mix(x0, eps, t), path.timestep(t))
-    return diffusion_loss(pred, x0, eps, t, path, kind, min_snr_weight(path, kind, t))
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))
+    return diffusion_loss(pred, x0, eps, t, schedule, prediction_type, min_snr_weight(schedule, prediction_type, t))
 
 
 def examples() -> tuple[Tensor, Tensor, Tensor]:
@@ -466,9 +471,9 @@ def examples() -> tuple[Tensor, Tensor, Tensor]:
     return x0, eps, torch.tensor([0.1, 0.4, 0.6, 0.9])
 
 
-def loss_of(answer: Callable[..., Tensor], kind: str) -> Tensor:
+def loss_of(answer: Callable[..., Tensor], prediction_type: str) -> Tensor:
     """The loss of a network that halves what it sees, whatever the time."""
-    return answer(lambda x, timestep: x / 2, *examples(), get_schedule("cosine"), kind)
+    return answer(lambda x, timestep: x / 2, *examples(), get_schedule("cosine"), prediction_type)
 
 
 def shown(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
@@ -484,26 +489,26 @@ def shown(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
 
 
 def perfect(answer: Callable[..., Tensor]) -> dict[str, Tensor]:
-    """The loss of a network that knows the answer, for each kind."""
+    """The loss of a network that knows the answer, for each prediction type."""
     x0, eps, t = examples()
-    path = get_schedule("cosine")
-    return {k: answer(lambda x, _, k=k: target(path, k, x0, eps, t), x0, eps, t, path, k) for k in PREDICTION_TYPES}
+    schedule = get_schedule("cosine")
+    return {k: answer(lambda x, _, k=k: target(schedule, k, x0, eps, t), x0, eps, t, schedule, k) for k in PREDICTION_TYPES}
 
 
 def broken(time: bool = False, goal: str = "", weight: str = "", early_mean: bool = False) -> Callable[..., Tensor]:
     """The stub's code with only some of its faults."""
 
-    def answer(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
-        pred = network(path.mix(x0, eps, t), t if time else path.timestep(t))
-        error = (pred - target(path, goal or kind, x0, eps, t)).square().flatten(1).mean(1)
-        weights = min_snr_weight(path, weight or kind, t)
+    def answer(network: Network, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule, prediction_type: str) -> Tensor:
+        pred = network(schedule.mix(x0, eps, t), t if time else schedule.timestep(t))
+        error = (pred - target(schedule, goal or prediction_type, x0, eps, t)).square().flatten(1).mean(1)
+        weights = min_snr_weight(schedule, weight or prediction_type, t)
         return error.mean() * weights.mean() if early_mean else (error * weights).mean()
 
     return answer
 
 
-def unweighted(network: Network, x0: Tensor, eps: Tensor, t: Tensor, path: NoiseSchedule, kind: str) -> Tensor:
-    return diffusion_loss(network(path.mix(x0, eps, t), path.timestep(t)), x0, eps, t, path, kind)
+def unweighted(network: Network, x0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule, prediction_type: str) -> Tensor:
+    return diffusion_loss(network(schedule.mix(x0, eps, t), schedule.timestep(t)), x0, eps, t, schedule, prediction_type)
 
 
 MEND = Exercise(
@@ -515,33 +520,33 @@ MEND = Exercise(
     minutes=15,
     probes=(
         Probe(Say("the loss is one number", "hàm mất mát là một số"), lambda f: list(loss_of(f, "x0").shape)),
-        *(Probe(Say(f"the loss of a network that says {kind}", f"hàm mất mát của mạng dự đoán {kind}"),
-                partial(loss_of, kind=kind)) for kind in ("x0", "v", "flow", "eps")),
-        Probe(Say("a perfect network loses nothing, whatever its kind",
+        *(Probe(Say(f"the loss of a network that predicts {name}", f"hàm mất mát của mạng dự đoán {name}"),
+                partial(loss_of, prediction_type=name)) for name in ("x0", "v", "flow", "eps")),
+        Probe(Say("a perfect network has loss 0, whatever its prediction type",
                   "mạng hoàn hảo có hàm mất mát bằng 0, bất kể kiểu dự đoán"), perfect),
         Probe(Say("what the network is shown", "mạng được cho xem gì"), shown),
     ),
     mistakes=(
         Mistake("time_not_timestep", broken(time=True), Say(
             "The network is fed t, between 0 and 1. It was made for timesteps between 0 and 1000: to its sinusoids all these "
-            "times look the same. Ask the path.",
+            "times look the same. The schedule has a method for that.",
             "Mạng đang nhận t nằm giữa 0 và 1. Nó được thiết kế cho bước thời gian từ 0 đến 1000: với các hàm sin của nó, "
-            "mọi t đó trông như nhau. Hãy hỏi đối tượng path.",
+            "mọi t đó trông như nhau. Lịch nhiễu (schedule) có một phương thức cho việc này.",
         )),
         Mistake("target_of_eps", broken(goal="eps"), Say(
-            "The prediction is compared with eps, whatever its kind. The loss falls all the same, and the sampler then reads "
+            "The prediction is compared with eps, whatever its type. The loss falls all the same, and the sampler then reads "
             "eps as v: the pitfall of this lesson.",
             "Dự đoán luôn bị so với eps, bất kể kiểu. Hàm mất mát vẫn giảm, rồi bộ lấy mẫu sẽ đọc eps như là v: đúng cái bẫy "
             "của bài này.",
         )),
         Mistake("weight_of_eps", broken(weight="eps"), Say(
-            "The weights are those of eps, whatever is predicted. A weight divides out how this kind's loss relates to that "
-            "of x0: it must know the kind.",
+            "The weights are those of eps, whatever is predicted. A weight undoes how the loss of this prediction type relates "
+            "to that of x0, so it depends on the type.",
             "Trọng số luôn là của eps, bất kể dự đoán cái gì. Trọng số chia đi mối liên hệ giữa hàm mất mát của kiểu này với "
             "của x0: nó phải biết kiểu.",
         )),
         Mistake("eps_throughout", broken(goal="eps", weight="eps"), Say(
-            "Target and weight are both still those of eps, whatever the kind.",
+            "Target and weight are both still those of eps, whatever the prediction type.",
             "Cả mục tiêu lẫn trọng số vẫn là của eps, bất kể kiểu.",
         )),
         Mistake("mean_too_early", broken(early_mean=True), Say(

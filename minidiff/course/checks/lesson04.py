@@ -1,6 +1,6 @@
 """Exercises of lesson 04, one step and every sampler: the timesteps, the step, Heun, DPM-Solver++ 2M, a broken loop.
 
-The references are the library's samplers and grids, given the learner's signatures. Every probe is in float64 on denoisers
+The references are the library's samplers and timesteps, with the learner's signatures. Every probe is in float64 on denoisers
 that are formulas (analytic.py), so that a wrong weight can't hide behind a network's rounding. What it is not: the lesson's
 text (lessons/source/04_samplers.py).
 """
@@ -26,7 +26,7 @@ SHAPE = Say("shape", "kích thước")
 
 
 def number(value: float) -> Tensor:
-    """A time as the library hands it over: () float64."""
+    """A time as the library passes it: () float64."""
     return torch.tensor(value, dtype=torch.float64)
 
 
@@ -36,7 +36,7 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 
 def spied(model: Denoiser, times: list[float]) -> Denoiser:
-    """The same denoiser, which writes down the times it is told."""
+    """The same denoiser, which also appends the times of its calls to `times`."""
 
     def spy(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         times.append(float(t))
@@ -49,7 +49,7 @@ def spied(model: Denoiser, times: list[float]) -> Denoiser:
 
 
 def trailing_timesteps(n: int) -> Tensor:
-    """The library's grid as indices of the table, (n,) int64."""
+    """The library's timesteps as indices of the table, (n,) int64."""
     return (trailing(COSINE, n)[:-1] * TABLE_LENGTH - 1).round().long()
 
 
@@ -90,10 +90,10 @@ EX1 = Exercise(
     ),
     mistakes=(
         Mistake("leading", _leading, Say(
-            "This is the spacing called leading: it counts up from timestep 0, so the first step starts well below 999. The "
-            "network is then told that a trace of the picture is there, and is given pure noise. Count down from the end.",
-            "Đây là kiểu chia leading: đếm lên từ bước 0, nên bước đầu tiên nằm xa dưới 999. Khi đó mạng được báo rằng đã có "
-            "chút dấu vết của ảnh, trong khi đầu vào chỉ là nhiễu thuần. Hãy đếm lùi từ cuối bảng.")),
+            "This is the spacing called leading: it counts up from timestep 0, so the first step starts well below 999. There "
+            "the network expects a trace of the picture, and gets pure noise. Count down from the end.",
+            "Đây là kiểu chia leading: đếm lên từ bước 0, nên bước đầu tiên nằm xa dưới 999. Ở đó mạng chờ sẵn chút dấu vết "
+            "của ảnh, trong khi đầu vào chỉ là nhiễu thuần. Hãy đếm lùi từ cuối bảng.")),
         Mistake("ascending", _ascending, Say(
             "The timesteps are the right ones in the wrong order: sampling goes from noise, timestep 999, down to the data. "
             "Which sign should the stride have?",
@@ -121,45 +121,47 @@ EX1 = Exercise(
 # --- 04.2 the step --------------------------------------------------------------------------------------------------
 
 
-def _share(path: NoiseSchedule, t: Tensor, s: Tensor, eta: float) -> Tensor:
+def _share(schedule: NoiseSchedule, t: Tensor, s: Tensor, eta: float) -> Tensor:
     """c, the share of fresh noise."""
-    r = path.sigma(s) * path.alpha(t) / (path.alpha(s) * path.sigma(t))
+    r = schedule.sigma(s) * schedule.alpha(t) / (schedule.alpha(s) * schedule.sigma(t))
     return eta * (1 - r**2).sqrt()
 
 
-def _keeps_all_eps(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
-    return path.alpha(s) * x0 + path.sigma(s) * (eps + _share(path, t, s, eta) * noise)
+def _keeps_all_eps(schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * (eps + _share(schedule, t, s, eta) * noise)
 
 
-def _eta_outside(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
-    c = _share(path, t, s, 1.0)
-    return path.alpha(s) * x0 + path.sigma(s) * ((1 - c**2).sqrt() * eps + eta * c * noise)
+def _eta_outside(schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+    c = _share(schedule, t, s, 1.0)
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * ((1 - c**2).sqrt() * eps + eta * c * noise)
 
 
-def _alpha_bar(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
-    a_t, a_s = path.alpha(t), path.alpha(s)
+def _alpha_bar(schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+    a_t, a_s = schedule.alpha(t), schedule.alpha(s)
     c = eta * (1 - (1 - a_s) * a_t / (a_s * (1 - a_t))).sqrt()
     return a_s.sqrt() * x0 + (1 - a_s).sqrt() * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-def _noise_always(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
-    return samplers.step(path, x0, eps, t, s, 1.0, noise)
+def _noise_always(schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+    return samplers.step(schedule, x0, eps, t, s, 1.0, noise)
 
 
-def _stays_at_t(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
-    c = _share(path, t, s, eta)
-    return path.alpha(t) * x0 + path.sigma(t) * ((1 - c**2).sqrt() * eps + c * noise)
+def _stays_at_t(schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+    c = _share(schedule, t, s, eta)
+    return schedule.alpha(t) * x0 + schedule.sigma(t) * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-def _ratio_over(path: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
-    c = _share(path, s, t, eta)
-    return path.alpha(s) * x0 + path.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
+def _ratio_over(schedule: NoiseSchedule, x0: Tensor, eps: Tensor, t: Tensor, s: Tensor, eta: float, noise: Tensor) -> Tensor:
+    c = _share(schedule, s, t, eta)
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
 
 
-def stepped(eta: float, t: float, s: float, path: NoiseSchedule = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
+def stepped(
+    eta: float, t: float, s: float, schedule: NoiseSchedule = COSINE, dtype: torch.dtype = torch.float64
+) -> Callable[[Any], Any]:
     """A probe's run: one step of two tiny pictures with noise from fixed seeds."""
     x0, eps, noise = (normal(seed, 2, 3, 4, 4).to(dtype) for seed in (1, 2, 3))
-    return lambda f: f(path, x0, eps, number(t), number(s), eta, noise)
+    return lambda f: f(schedule, x0, eps, number(t), number(s), eta, noise)
 
 
 def kept_variance(f: Any) -> list[float]:
@@ -194,7 +196,7 @@ EX2 = Exercise(
               lambda f: str(stepped(0.5, 0.8, 0.5, dtype=torch.float32)(f).dtype)),
         Probe(Say("eta 0", "eta bằng 0"), stepped(0.0, 0.8, 0.5), points=2),
         Probe(Say("eta 0.5", "eta bằng 0.5"), stepped(0.5, 0.8, 0.5), points=2),
-        Probe(Say("eta 1, on the path of Stable Diffusion", "eta bằng 1, trên đường đi của Stable Diffusion"),
+        Probe(Say("eta 1, with the schedule of Stable Diffusion", "eta bằng 1, với lịch nhiễu của Stable Diffusion"),
               stepped(1.0, 0.9, 0.6, TABLE)),
         Probe(Say("without new noise for eta 0: the same x0 and eps give the same x_s",
                   "không thêm nhiễu khi eta bằng 0: cùng x0 và eps thì cùng x_s"), other_noise),
@@ -212,10 +214,10 @@ EX2 = Exercise(
             "eta nhân vào nhiễu mới, nhưng phần eps giữ lại vẫn tính như khi eta bằng 1: phương sai bị hụt, và với eta bằng "
             "0 thì đây không phải DDIM. Cả hai chỗ phải dùng cùng một c, trong đó có eta.")),
         Mistake("alpha_bar", _alpha_bar, Say(
-            "path.alpha was taken for the alpha_bar of the papers, and a root was drawn from it. alpha_bar = alpha^2: here "
-            "alpha and sigma multiply x0 and eps as they are, without a root.",
-            "path.alpha bị hiểu là alpha_bar trong các bài báo nên đã bị lấy căn. alpha_bar = alpha^2: ở đây alpha và sigma "
-            "nhân thẳng với x0 và eps, không lấy căn.")),
+            "You took schedule.alpha for the alpha_bar of the papers, and its square root. But alpha_bar = alpha^2: here alpha "
+            "and sigma multiply x0 and eps as they are, without a root.",
+            "schedule.alpha bị hiểu là alpha_bar trong các bài báo nên đã bị lấy căn. alpha_bar = alpha^2: ở đây alpha và "
+            "sigma nhân thẳng với x0 và eps, không lấy căn.")),
         Mistake("noise_always", _noise_always, Say(
             "The noise does not depend on eta: the step is the ancestral one even with eta 0, where the same start should "
             "always give the same picture. Look at c: where is eta in it?",
@@ -238,24 +240,25 @@ EX2 = Exercise(
 # --- 04.3 Heun ------------------------------------------------------------------------------------------------------
 
 
-def heun_step(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """The library's sampler, on a grid of one step."""
-    return next(samplers.heun(denoiser, x, path, torch.stack([t, s]))).x
+def heun_step(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, t: Tensor, s: Tensor) -> Tensor:
+    """The library's sampler, for a single step."""
+    return next(samplers.heun(denoiser, x, schedule, torch.stack([t, s]))).x
 
 
 def _heun_like(
     finish: Callable[[Tensor, Tensor], Tensor], *, ahead: str = "guess", sign: int = 1
-) -> Callable[[Denoiser, NoiseSchedule, Tensor, Tensor, Tensor], Tensor]:
+) -> Callable[[Denoiser, Tensor, NoiseSchedule, Tensor, Tensor], Tensor]:
     """Heun's step with another way to join the two slopes, another place to ask for the second, or another sign."""
 
-    def answer(denoiser: Denoiser, path: NoiseSchedule, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        u, length = x / path.alpha(t), sign * (path.sigma(s) / path.alpha(s) - path.sigma(t) / path.alpha(t))
+    def answer(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, t: Tensor, s: Tensor) -> Tensor:
+        u = x / schedule.alpha(t)
+        length = sign * (schedule.sigma(s) / schedule.alpha(s) - schedule.sigma(t) / schedule.alpha(t))
         _, eps = denoiser(x, t)
         guess = u + length * eps
-        ends = path.alpha(s) * guess
+        ends = schedule.alpha(s) * guess
         points = {"guess": (ends, s), "start": (x, s), "unscaled": (guess, s), "old time": (ends, t)}
         _, eps_ahead = denoiser(*points[ahead])
-        return path.alpha(s) * (u + length * finish(eps, eps_ahead))
+        return schedule.alpha(s) * (u + length * finish(eps, eps_ahead))
 
     return answer
 
@@ -264,10 +267,10 @@ def _mean(a: Tensor, b: Tensor) -> Tensor:
     return (a + b) / 2
 
 
-def heuned(t: float, s: float, path: NoiseSchedule = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
+def heuned(t: float, s: float, schedule: NoiseSchedule = COSINE, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
     """A probe's run: one step towards points around -1 and 1."""
     x = normal(5, 4, 2).to(dtype)
-    return lambda f: f(mixture(path, [-1.0, 1.0], 0.3), path, x, number(t), number(s))
+    return lambda f: f(mixture(schedule, [-1.0, 1.0], 0.3), x, schedule, number(t), number(s))
 
 
 def heun_error(f: Any) -> list[float]:
@@ -277,14 +280,14 @@ def heun_error(f: Any) -> list[float]:
     mean_t, mean_s = (0.5 * COSINE.alpha(u) for u in (t, s))
     std_t, std_s = (((0.4 * COSINE.alpha(u)) ** 2 + COSINE.sigma(u) ** 2).sqrt() for u in (t, s))
     exact = mean_s + (x - mean_t) / std_t * std_s
-    half = f(model, COSINE, f(model, COSINE, x, t, number(0.5)), number(0.5), s)
-    return [float((end - exact).abs().mean()) for end in (f(model, COSINE, x, t, s), half)]
+    half = f(model, f(model, x, COSINE, t, number(0.5)), COSINE, number(0.5), s)
+    return [float((end - exact).abs().mean()) for end in (f(model, x, COSINE, t, s), half)]
 
 
-def asked_times(f: Any) -> list[float]:
-    """The times at which the denoiser was asked."""
+def call_times(f: Any) -> list[float]:
+    """The times at which the denoiser was called."""
     times: list[float] = []
-    f(spied(lambda x, t: (x, x), times), COSINE, normal(5, 4, 2), number(0.6), number(0.4))
+    f(spied(lambda x, t: (x, x), times), normal(5, 4, 2), COSINE, number(0.6), number(0.4))
     return times
 
 
@@ -299,10 +302,10 @@ EX3 = Exercise(
         Probe(SHAPE, lambda f: list(heuned(0.7, 0.4)(f).shape)),
         Probe(Say("float32 stays float32", "float32 vẫn là float32"),
               lambda f: str(heuned(0.7, 0.4, dtype=torch.float32)(f).dtype)),
-        Probe(Say("a step on the cosine path", "một bước trên đường cosine"), heuned(0.7, 0.4), points=2),
-        Probe(Say("a step on the path of flow matching", "một bước trên đường của flow matching"),
+        Probe(Say("a step with the cosine schedule", "một bước với lịch cosine"), heuned(0.7, 0.4), points=2),
+        Probe(Say("a step with the schedule of flow matching", "một bước với lịch nhiễu của flow matching"),
               heuned(0.9, 0.5, get_schedule("flow"))),
-        Probe(Say("asks twice, at t and at s", "hỏi hai lần, tại t và tại s"), asked_times),
+        Probe(Say("two calls of the denoiser, at t and at s", "gọi bộ khử nhiễu hai lần, tại t và tại s"), call_times),
         Probe(Say("error of one step and of two halves", "sai số của một bước và của hai nửa bước"), heun_error),
     ),
     mistakes=(
@@ -312,23 +315,23 @@ EX3 = Exercise(
             "Chỉ dùng độ dốc thứ hai. Như vậy không hơn gì Euler, vốn chỉ dùng độ dốc thứ nhất: hai sai số lệch về hai phía, "
             "và chính trung bình của chúng mới triệt tiêu nhau.")),
         Mistake("euler", _heun_like(lambda first, second: first), Say(
-            "The result is Euler's step: the second slope was asked for, or not, but does not reach the result. Go again "
-            "from x, with the mean of both.",
-            "Kết quả chính là bước Euler: độ dốc thứ hai dù có hỏi hay không cũng không góp vào kết quả. Hãy đi lại từ x "
+            "The result is Euler's step: if there is a second slope, it does not reach the result. Go again from x, with the "
+            "mean of both.",
+            "Kết quả chính là bước Euler: độ dốc thứ hai dù có tính hay không cũng không góp vào kết quả. Hãy đi lại từ x "
             "bằng trung bình của cả hai.")),
         Mistake("second_slope_at_x", _heun_like(_mean, ahead="start"), Say(
-            "The second slope was asked for at the old x with the new time. x has far more noise than the denoiser is told; "
-            "ask at the point to which Euler's step leads.",
-            "Độ dốc thứ hai được hỏi tại x cũ nhưng với thời điểm mới. x có nhiều nhiễu hơn hẳn mức báo cho bộ khử nhiễu; "
-            "hãy hỏi tại điểm mà bước Euler dẫn tới.")),
+            "The second slope comes from the old x with the new time. x has far more noise than belongs to that time; call the "
+            "denoiser at the point to which Euler's step leads.",
+            "Độ dốc thứ hai được tính tại x cũ nhưng với thời điểm mới. x có nhiều nhiễu hơn hẳn mức của thời điểm đó; hãy gọi "
+            "bộ khử nhiễu tại điểm mà bước Euler dẫn tới.")),
         Mistake("unscaled_guess", _heun_like(_mean, ahead="unscaled"), Say(
             "The denoiser was given u = x / alpha, on which it was not trained. Multiply by alpha_s to make it an x again "
             "before asking.",
             "Bộ khử nhiễu nhận u = x / alpha, thứ nó chưa từng thấy khi huấn luyện. Nhân với alpha_s để trở lại thành x rồi "
             "mới hỏi.")),
         Mistake("second_slope_at_t", _heun_like(_mean, ahead="old time"), Say(
-            "The second question has the right point but the old time t. The point is where the step ends, so its time is s.",
-            "Câu hỏi thứ hai đúng điểm nhưng vẫn dùng thời điểm cũ t. Đó là điểm cuối của bước, nên thời điểm của nó là s.")),
+            "The second call has the right point but the old time t. The point is where the step ends, so its time is s.",
+            "Lần gọi thứ hai đúng điểm nhưng vẫn dùng thời điểm cũ t. Đó là điểm cuối của bước, nên thời điểm của nó là s.")),
         Mistake("wrong_sign", _heun_like(_mean, sign=-1), Say(
             "The step goes backwards, into more noise: rho = sigma / alpha falls on the way to the data, so rho_s - rho_t is "
             "negative. Look at the order of the two.",
@@ -345,14 +348,15 @@ EX3 = Exercise(
 
 
 def dpmpp_2m_step(
-    path: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
-) -> Tensor:
+    schedule: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor,
+    x0_prev: Tensor | None = None, t_prev: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """The library's `lookaheads`, `extrapolate` and `step`, with the learner's arguments."""
-    eps = (x - path.alpha(t) * x0) / path.sigma(t)
+    eps = (x - schedule.alpha(t) * x0) / schedule.sigma(t)
     if x0_prev is not None and t_prev is not None:
-        ahead = samplers.lookaheads(path, torch.stack([t_prev, t, s]))[1]
-        x0, eps = samplers.extrapolate(x0, eps, x0_prev, ahead, float(path.alpha(t) / path.sigma(t)))
-    return samplers.step(path, x0, eps, t, s)
+        ahead = samplers.lookaheads(schedule, torch.stack([t_prev, t, s]))[1]
+        x0, eps = samplers.extrapolate(x0, eps, x0_prev, ahead, float(schedule.alpha(t) / schedule.sigma(t)))
+    return samplers.step(schedule, x0, eps, t, s)
 
 
 def _dpmpp_like(
@@ -361,15 +365,16 @@ def _dpmpp_like(
     """DPM-Solver++ 2M with another weight on the change of x0, with the eps of before, or with 0 for a missing x0_prev."""
 
     def answer(
-        path: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor, x0_prev: Tensor | None = None, t_prev: Tensor | None = None
-    ) -> Tensor:
-        h, aim = path.log_snr_half(s) - path.log_snr_half(t), x0
+        schedule: NoiseSchedule, x: Tensor, x0: Tensor, t: Tensor, s: Tensor,
+        x0_prev: Tensor | None = None, t_prev: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        h, aim = schedule.log_snr_half(s) - schedule.log_snr_half(t), x0
         if x0_prev is not None and t_prev is not None:
-            aim = x0 + ratio(h, path.log_snr_half(t) - path.log_snr_half(t_prev)) * (x0 - x0_prev)
+            aim = x0 + ratio(h, schedule.log_snr_half(t) - schedule.log_snr_half(t_prev)) * (x0 - x0_prev)
         elif from_zero:
             aim = x0 + ratio(h, h) * x0
-        eps = (x - path.alpha(t) * (aim if recompute else x0)) / path.sigma(t)
-        return path.alpha(s) * aim + path.sigma(s) * eps
+        eps = (x - schedule.alpha(t) * (aim if recompute else x0)) / schedule.sigma(t)
+        return schedule.alpha(s) * aim + schedule.sigma(s) * eps
 
     return answer
 
@@ -378,11 +383,11 @@ def _right(h: Tensor, h_prev: Tensor) -> Tensor:
     return h / (2 * h_prev)
 
 
-def leapt(path: NoiseSchedule = COSINE, first: bool = False, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
+def leapt(schedule: NoiseSchedule = COSINE, first: bool = False, dtype: torch.dtype = torch.float64) -> Callable[[Any], Any]:
     """A probe's run: one step between three unevenly spaced times, without the first of them where it is a first step."""
     x, x0, x0_prev = (normal(seed, 2, 3, 4, 4).to(dtype) for seed in (7, 8, 9))
     before = (None, None) if first else (x0_prev, number(0.9))
-    return lambda f: f(path, x, x0, number(0.6), number(0.4), *before)
+    return lambda f: f(schedule, x, x0, number(0.6), number(0.4), *before)
 
 
 def same_aim(f: Any) -> Tensor:
@@ -408,8 +413,8 @@ EX4 = Exercise(
         Probe(SHAPE, lambda f: list(leapt()(f).shape)),
         Probe(Say("float32 stays float32", "float32 vẫn là float32"), lambda f: str(leapt(dtype=torch.float32)(f).dtype)),
         Probe(Say("the first step, with nothing before it", "bước đầu tiên, chưa có gì ở trước"), leapt(first=True)),
-        Probe(Say("a later step on the cosine path", "một bước sau đó trên đường cosine"), leapt(), points=2),
-        Probe(Say("a later step on the path of Stable Diffusion", "một bước sau đó trên đường của Stable Diffusion"),
+        Probe(Say("a later step with the cosine schedule", "một bước sau đó với lịch cosine"), leapt(), points=2),
+        Probe(Say("a later step with the schedule of Stable Diffusion", "một bước sau đó với lịch nhiễu của Stable Diffusion"),
               leapt(TABLE)),
         Probe(Say("an x0 that stands still: plain DDIM", "x0 đứng yên: chính là DDIM"), same_aim),
         Probe(Say("a step of length 0 leaves x as it is", "bước dài 0 thì x giữ nguyên"), still_x),
@@ -446,19 +451,19 @@ EX4 = Exercise(
 # --- 04.5 the broken loop -------------------------------------------------------------------------------------------
 
 
-def sample_loop(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> Tensor:
-    """The library's sampler on its uniform grid, at its end."""
-    *_, last = samplers.sample(denoiser, x, path, uniform(path, n))
+def sample_loop(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, n: int) -> Tensor:
+    """The library's sampler with uniform timesteps, its last state."""
+    *_, last = samplers.sample(denoiser, x, schedule, uniform(schedule, n))
     return last.x
 
 
-def _loop_like(times: Callable[[int], Tensor], told: str = "t") -> Callable[[Denoiser, Tensor, NoiseSchedule, int], Tensor]:
-    """The loop on other times, or telling the denoiser another one."""
+def _loop_like(times: Callable[[int], Tensor], given: str = "t") -> Callable[[Denoiser, Tensor, NoiseSchedule, int], Tensor]:
+    """The loop with other times, or with the wrong one given to the denoiser."""
 
-    def answer(denoiser: Denoiser, x: Tensor, path: NoiseSchedule, n: int) -> Tensor:
+    def answer(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, n: int) -> Tensor:
         for t, s in pairwise(times(n)):
-            x0, eps = denoiser(x, t if told == "t" else s)
-            x = path.alpha(s) * x0 + path.sigma(s) * eps
+            x0, eps = denoiser(x, t if given == "t" else s)
+            x = schedule.alpha(s) * x0 + schedule.sigma(s) * eps
         return x
 
     return answer
@@ -473,7 +478,7 @@ def _down(n: int) -> Tensor:
 
 
 def looped(n: int) -> Callable[[Any], Any]:
-    """A probe's run: n steps from noise to points around -1 and 1, and how often the denoiser was asked."""
+    """A probe's run: n steps from noise to points around -1 and 1, and how often the denoiser was called."""
     x = torch.linspace(-2, 2, 12, dtype=torch.float64).view(6, 2)
 
     def run(f: Any) -> list[Any]:
@@ -484,14 +489,14 @@ def looped(n: int) -> Callable[[Any], Any]:
 
 
 def loop_times(f: Any) -> list[float]:
-    """The times at which the denoiser was asked in 4 steps."""
+    """The times at which the denoiser was called in 4 steps."""
     times: list[float] = []
     f(spied(mixture(COSINE, [-1.0, 1.0], 0.3), times), normal(5, 4, 2), COSINE, 4)
     return times
 
 
 def leftover(f: Any) -> list[float]:
-    """Spread of the result where the data are a single value, without any spread worth the name; and questions asked."""
+    """Spread of the result where the data are a single value with hardly any spread; and the number of calls."""
     times: list[float] = []
     end = f(spied(mixture(COSINE, [0.5], 1e-6), times), normal(6, 256), COSINE, 10)
     return [float(end.std()), len(times)]
@@ -506,32 +511,32 @@ EX5 = Exercise(
     minutes=20,
     probes=(
         Probe(SHAPE, lambda f: list(looped(4)(f)[0].shape)),
-        Probe(Say("the times told to the denoiser, 4 steps", "các thời điểm báo cho bộ khử nhiễu, 4 bước"),
+        Probe(Say("the times given to the denoiser, 4 steps", "các thời điểm đưa cho bộ khử nhiễu, 4 bước"),
               loop_times, points=2),
-        Probe(Say("result of 4 steps, and questions asked", "kết quả sau 4 bước, và số lần hỏi"), looped(4)),
-        Probe(Say("result of 10 steps, and questions asked", "kết quả sau 10 bước, và số lần hỏi"), looped(10)),
+        Probe(Say("result of 4 steps, and number of calls", "kết quả sau 4 bước, và số lần gọi"), looped(4)),
+        Probe(Say("result of 10 steps, and number of calls", "kết quả sau 10 bước, và số lần gọi"), looped(10)),
         Probe(Say("no noise is left at the end", "cuối cùng không còn nhiễu"), leftover),
     ),
     mistakes=(
         Mistake("as_it_was", _loop_like(_down_to_one_nth, "s"), Say(
-            "This does what the broken loop did. There are two bugs: print the times of the grid, and compare them with the "
-            "times that the denoiser is told.",
-            "Kết quả vẫn như vòng lặp hỏng ban đầu. Có hai lỗi: hãy in các thời điểm của lưới ra và so với thời điểm báo cho "
-            "bộ khử nhiễu.")),
+            "This does what the broken loop did. There are two bugs: print the timesteps, and compare them with the times "
+            "that the denoiser gets.",
+            "Kết quả vẫn như vòng lặp hỏng ban đầu. Có hai lỗi: hãy in các bước thời gian (timesteps) ra và so với thời điểm "
+            "đưa cho bộ khử nhiễu.")),
         Mistake("ends_early", _loop_like(_down_to_one_nth), Say(
-            "The denoiser is told the right times now, but the last one stays above 0: n steps have n + 1 times, and the "
-            "grid lacks the one that makes the picture clean.",
-            "Bộ khử nhiễu giờ đã được báo đúng thời điểm, nhưng thời điểm cuối vẫn lớn hơn 0: n bước cần n + 1 thời điểm, và "
-            "lưới còn thiếu thời điểm làm ảnh sạch hẳn.")),
-        Mistake("told_the_end", _loop_like(_down, "s"), Say(
-            "The grid is right, but the denoiser is told where the step ends instead of where x is now: x has the noise of "
-            "time t.",
-            "Lưới đã đúng, nhưng bộ khử nhiễu lại được báo thời điểm cuối bước thay vì thời điểm hiện tại của x: x đang có "
-            "lượng nhiễu của thời điểm t.")),
+            "The denoiser gets the right times now, but the last of the timesteps stays above 0: n steps have n + 1 times, "
+            "and the one that makes the picture clean is missing.",
+            "Bộ khử nhiễu giờ đã nhận đúng thời điểm, nhưng thời điểm cuối của dãy vẫn lớn hơn 0: n bước cần n + 1 thời điểm, "
+            "và còn thiếu thời điểm làm ảnh sạch hẳn.")),
+        Mistake("end_of_the_step", _loop_like(_down, "s"), Say(
+            "The timesteps are right, but the denoiser gets the time at which the step ends instead of the one at which x is "
+            "now: x has the noise of time t.",
+            "Các bước thời gian đã đúng, nhưng bộ khử nhiễu lại nhận thời điểm cuối bước thay vì thời điểm hiện tại của x: x "
+            "đang có lượng nhiễu của thời điểm t.")),
         Mistake("one_step_short", _loop_like(lambda n: torch.linspace(1, 0, n, dtype=torch.float64)), Say(
-            "The grid has n times from 1 to 0, which are n - 1 steps. Count the gaps, not the posts: n steps have n + 1 "
+            "There are n timesteps from 1 to 0, which make n - 1 steps. Count the gaps, not the posts: n steps have n + 1 "
             "times.",
-            "Lưới có n thời điểm từ 1 đến 0, tức là chỉ n - 1 bước. Hãy đếm khoảng cách chứ đừng đếm cột mốc: n bước cần n + "
+            "Dãy có n thời điểm từ 1 đến 0, tức là chỉ n - 1 bước. Hãy đếm khoảng cách chứ đừng đếm cột mốc: n bước cần n + "
             "1 thời điểm.")),
         Mistake("rising", _loop_like(lambda n: torch.arange(n + 1, dtype=torch.float64) / n), Say(
             "The times rise, from data to noise, so the loop ends with noise. Sampling starts at 1 and goes down.",

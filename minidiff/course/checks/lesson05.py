@@ -1,7 +1,7 @@
-"""The exercises of lesson 05: labels that are dropped, two predictions combined, and a sampler that is told what to draw.
+"""The exercises of lesson 05: labels that are dropped, two predictions combined, and a sampler with labels.
 
-The networks here are formulas of a line or two that write down what they are asked: an answer is judged by what comes out
-and by how many rows it asked about.
+The networks here are formulas of a line or two that record their inputs: an answer is judged by what comes out and by how
+many rows it put in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minidiff.diffusion.schedules import NoiseSchedule, get_schedule
 
 Predict = Callable[[Tensor, Tensor], Tensor]    # (x (B, ...), timestep (B,)) -> prediction (B, ...)
 
-PATH = get_schedule("cosine")
+SCHEDULE = get_schedule("cosine")
 HALF = torch.tensor(0.5, dtype=torch.float64)
 
 
@@ -194,7 +194,7 @@ COMBINE = Exercise(
 
 
 class Pair:
-    """A denoiser under two conditions and, after them, two empty ones, that notes how many rows it was asked about."""
+    """A denoiser under two conditions and, after them, two empty ones, that notes how many rows each call has."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -203,7 +203,7 @@ class Pair:
     def __call__(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         self.rows.append(len(x))
         x0 = torch.tanh(x) + self.conditions[: len(x)]
-        return to_x0_eps(PATH, "x0", x0, x, t)
+        return to_x0_eps(SCHEDULE, "x0", x0, x, t)
 
 
 def guided(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -222,7 +222,7 @@ def always_both(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Ten
     return halves_combined(x0, scale), halves_combined(eps, scale)
 
 
-def asked_twice(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def called_twice(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     if scale == 1:
         return pair(x, t)
     (x0, eps), (x0_empty, eps_empty) = pair(x, t), pair(x, t)
@@ -250,7 +250,7 @@ def eps_left(pair: Denoiser, x: Tensor, t: Tensor, scale: float) -> tuple[Tensor
 X = normal(2, 3, 2, 2)
 
 
-def rows_asked(scale: float) -> Callable[[Any], list[int]]:
+def rows_of_calls(scale: float) -> Callable[[Any], list[int]]:
     """Runs an answer and returns the rows of each evaluation that it made."""
 
     def run_it(answer: Any) -> list[int]:
@@ -268,7 +268,7 @@ def x0_and_eps(scale: float) -> Callable[[Any], dict[str, Tensor]]:
 def mixed_again(answer: Any) -> Tensor:
     """What the guided x0 and eps add up to."""
     x0, eps = answer(Pair(), X, HALF, 5.0)
-    return PATH.mix(x0, eps, HALF)
+    return SCHEDULE.mix(x0, eps, HALF)
 
 
 GUIDED = Exercise(
@@ -277,24 +277,24 @@ GUIDED = Exercise(
     probes=(
         Probe(Say("x0 and eps, shaped like x", "x0 và eps, cùng kích thước với x"),
               lambda f: [list(out.shape) for out in f(Pair(), X, HALF, 3.0)]),
-        Probe(Say("scale 3: one evaluation of 2B rows", "hệ số 3: gọi mạng một lần với 2B hàng"), rows_asked(3.0), points=2),
-        Probe(Say("scale 1: one evaluation of B rows", "hệ số 1: gọi mạng một lần với B hàng"), rows_asked(1.0)),
+        Probe(Say("scale 3: one evaluation of 2B rows", "hệ số 3: gọi mạng một lần với 2B hàng"), rows_of_calls(3.0), points=2),
+        Probe(Say("scale 1: one evaluation of B rows", "hệ số 1: gọi mạng một lần với B hàng"), rows_of_calls(1.0)),
         Probe(Say("values at scale 3", "giá trị với hệ số 3"), x0_and_eps(3.0), points=2),
         Probe(Say("values at scale 1", "giá trị với hệ số 1"), x0_and_eps(1.0)),
         Probe(Say("x0 and eps still make up x", "x0 và eps vẫn ghép lại thành x"), mixed_again),
     ),
     mistakes=(
         Mistake("always_both", always_both, Say(
-            "At scale 1 the unconditional half has weight 0, and still the network was asked about it: twice the work for "
-            "nothing. Ask about x alone there; `pair` then answers under the conditions.",
-            "Với hệ số 1, nửa không điều kiện có trọng số 0 mà mạng vẫn phải tính: tốn gấp đôi vô ích. Khi đó chỉ cần hỏi "
-            "riêng x; `pair` sẽ trả lời theo các điều kiện.",
+            "At scale 1 the unconditional half has weight 0, and still it was computed: twice the work for nothing. Call "
+            "`pair` with x alone there; then it uses the conditions.",
+            "Với hệ số 1, nửa không điều kiện có trọng số 0 mà vẫn bị tính: tốn gấp đôi vô ích. Khi đó chỉ cần gọi `pair` với "
+            "riêng x; nó sẽ dùng các điều kiện.",
         )),
-        Mistake("asked_twice", asked_twice, Say(
-            "`pair` was asked twice about B rows. Both times it answered under the conditions, so the difference is 0 and "
-            "nothing is guided. Give it x twice in one batch: the second half is answered under the empty conditions.",
-            "Bạn đã hỏi `pair` hai lần, mỗi lần B hàng. Cả hai lần nó đều trả lời theo điều kiện, nên chênh lệch bằng 0 và "
-            "chẳng có gì được dẫn hướng. Hãy đưa x hai lần trong một lô: nửa sau được trả lời theo điều kiện rỗng.",
+        Mistake("called_twice", called_twice, Say(
+            "`pair` was called twice with B rows. Both times it used the conditions, so the difference is 0 and nothing is "
+            "guided. Give it x twice in one batch: the second half gets the empty conditions.",
+            "Bạn đã gọi `pair` hai lần, mỗi lần B hàng. Cả hai lần nó đều dùng các điều kiện, nên chênh lệch bằng 0 và chẳng "
+            "có gì được dẫn hướng. Hãy đưa x hai lần trong một lô: nửa sau nhận điều kiện rỗng.",
         )),
         Mistake("halves_swapped", halves_swapped, Say(
             "The halves were taken in the wrong order. The first B rows hold the conditions, the last B the empty ones; "
@@ -322,21 +322,21 @@ GUIDED = Exercise(
 
 
 class Network:
-    """A network of 5 labels that notes which ones it was asked about."""
+    """A network of 5 labels that notes those of each call."""
 
     def __init__(self) -> None:
-        self.asked: list[list[int]] = []
+        self.labels: list[list[int]] = []
         self.gains = normal(5, 3, 1, 1, seed=4)                             # (classes, C, 1, 1)
 
     def __call__(self, x: Tensor, timestep: Tensor, *, labels: Tensor) -> Tensor:
         if labels.shape != x.shape[:1]:
             raise ValueError(f"There are labels of shape {tuple(labels.shape)} for {len(x)} pictures; give one each.")
-        self.asked.append(sorted(labels.tolist()))
+        self.labels.append(sorted(labels.tolist()))
         return torch.tanh(x) * self.gains[labels] + timestep.reshape(-1, 1, 1, 1).to(x) / 1000
 
 
 def guided_network(network: Any, labels: Tensor, null: int, scale: float) -> Predict:
-    """Guidance of the network's own prediction, whatever its kind."""
+    """Guidance of the network's own prediction, whatever its type."""
     return _guided_network(network, labels, torch.full_like(labels, null), scale)
 
 
@@ -373,12 +373,12 @@ def swapped_at_one(network: Any, labels: Tensor, null: int, scale: float) -> Pre
 
 
 def predictions(labels: list[int], scales: tuple[float, ...]) -> Callable[[Any], dict[str, Any]]:
-    """Runs an answer once for each scale; returns the predictions, and the labels that were asked about."""
+    """Runs an answer once for each scale; returns the predictions, and the labels of the calls."""
 
     def run_it(answer: Any) -> dict[str, Any]:
         network, timestep = Network(), torch.full((2,), 500.0)
         made = [answer(network, torch.tensor(labels), 4, scale)(X, timestep) for scale in scales]
-        return {"prediction": torch.stack(made), "labels": network.asked}
+        return {"prediction": torch.stack(made), "labels": network.labels}
 
     return run_it
 
@@ -395,9 +395,9 @@ GUIDED_NETWORK = Exercise(
     ),
     mistakes=(
         Mistake("null_in_both", null_in_both, Say(
-            "The network is asked about the null label in both halves: it is never told what to draw. Print `both`, and see "
-            "where `labels` should be in it.",
-            "Cả hai nửa đều hỏi mạng với nhãn rỗng: mạng không hề được cho biết phải vẽ gì. Hãy in `both` ra, và xem `labels` "
+            "The network gets the null label in both halves, so the labels never reach it. Print `both`, and see where "
+            "`labels` should be in it.",
+            "Cả hai nửa đều đưa cho mạng nhãn rỗng, nên các nhãn không hề đến được mạng. Hãy in `both` ra, và xem `labels` "
             "phải nằm ở đâu trong đó.",
         )),
         Mistake("label_in_both", label_in_both, Say(
@@ -413,8 +413,8 @@ GUIDED_NETWORK = Exercise(
             "thứ tự trong `both` với thứ tự các tên đứng trước `chunk`.",
         )),
         Mistake("scale_one", scale_one, Say(
-            "The prediction is the conditional one at every scale: a fixed 1 stands where `scale` should. Guidance scale 1 "
-            "guides nothing, however large the one that was asked for.",
+            "The prediction is the conditional one at every scale: there is a fixed 1 where `scale` should be. Scale 1 guides "
+            "nothing, whatever scale the caller wants.",
             "Với mọi hệ số, dự đoán luôn là dự đoán có điều kiện: số 1 cố định đang đứng ở chỗ của `scale`. Hệ số dẫn hướng 1 "
             "nghĩa là không dẫn hướng gì, dù bạn yêu cầu hệ số lớn đến đâu.",
         )),
@@ -431,78 +431,74 @@ GUIDED_NETWORK = Exercise(
 # --- 05.5 from labels to pictures -------------------------------------------------------------------------------------
 
 
-def draw_labels(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
-) -> Tensor:
+def sample_from_labels(
+    network: Any, labels: Tensor, null: int, noise: Tensor,
+    schedule: NoiseSchedule, prediction_type: str, steps: int, scale: float,
+) -> Tensor:  # fmt: skip
     """As the pipeline does it, for labels instead of captions."""
-    *_, last = _states(network, torch.cat([labels, torch.full_like(labels, null)]), noise, path, kind, steps, scale)
+    both = torch.cat([labels, torch.full_like(labels, null)])
+    *_, last = _states(network, both, noise, schedule, prediction_type, steps, scale)
     return last.x
 
 
 def _states(
-    network: Any, both: Tensor, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
+    network: Any, both: Tensor, noise: Tensor, schedule: NoiseSchedule, prediction_type: str, steps: int, scale: float
 ) -> Iterator[State]:
-    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), path, kind)
-    return run("dpmpp_2m", cfg(pair, scale), noise, path, steps)
+    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+    return run("dpmpp_2m", cfg(pair, scale), noise, schedule, steps)
 
 
-def scale_forgotten(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
-) -> Tensor:
-    return draw_labels(network, labels, null, noise, path, kind, steps, 1.0)
+# The mistakes take the same arguments; `rest` is those that they leave alone.
 
 
-def null_first(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
-) -> Tensor:
-    *_, last = _states(network, torch.cat([torch.full_like(labels, null), labels]), noise, path, kind, steps, scale)
+def scale_forgotten(*rest: Any) -> Tensor:
+    return sample_from_labels(*(*rest[:-1], 1.0))
+
+
+def null_first(network: Any, labels: Tensor, null: int, *rest: Any) -> Tensor:
+    *_, last = _states(network, torch.cat([torch.full_like(labels, null), labels]), *rest)
     return last.x
 
 
-def zero_for_null(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
-) -> Tensor:
-    return draw_labels(network, labels, 0, noise, path, kind, steps, scale)
+def zero_for_null(network: Any, labels: Tensor, null: int, *rest: Any) -> Tensor:
+    return sample_from_labels(network, labels, 0, *rest)
 
 
 def always_v(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
+    network: Any, labels: Tensor, null: int, noise: Tensor, schedule: NoiseSchedule, prediction_type: str, *rest: Any
 ) -> Tensor:
-    return draw_labels(network, labels, null, noise, path, "v", steps, scale)
+    return sample_from_labels(network, labels, null, noise, schedule, "v", *rest)
 
 
-def first_state(
-    network: Any, labels: Tensor, null: int, noise: Tensor, path: NoiseSchedule, kind: str, steps: int, scale: float
-) -> Tensor:
-    both = torch.cat([labels, torch.full_like(labels, null)])
-    return next(_states(network, both, noise, path, kind, steps, scale)).x
+def first_state(network: Any, labels: Tensor, null: int, *rest: Any) -> Tensor:
+    return next(_states(network, torch.cat([labels, torch.full_like(labels, null)]), *rest)).x
 
 
-def drawn(labels: list[int], kind: str, scale: float) -> Callable[[Any], Tensor]:
-    return lambda answer: answer(Network(), torch.tensor(labels), 4, X, PATH, kind, 4, scale)
+def drawn(labels: list[int], prediction_type: str, scale: float) -> Callable[[Any], Tensor]:
+    return lambda answer: answer(Network(), torch.tensor(labels), 4, X, SCHEDULE, prediction_type, 4, scale)
 
 
-def questions(answer: Any) -> list[Any]:
+def labels_of_calls(answer: Any) -> list[Any]:
     """The labels of each evaluation, at scale 3 and at scale 1."""
-    asked = []
+    labels = []
     for scale in (3.0, 1.0):
         network = Network()
-        answer(network, torch.tensor([1, 3]), 4, X, PATH, "v", 2, scale)
-        asked += network.asked
-    return asked
+        answer(network, torch.tensor([1, 3]), 4, X, SCHEDULE, "v", 2, scale)
+        labels += network.labels
+    return labels
 
 
-DRAW_LABELS = Exercise(
-    number="05.5", name="draw_labels", reference=draw_labels, difficulty=4, minutes=20,
+SAMPLE_FROM_LABELS = Exercise(
+    number="05.5", name="sample_from_labels", reference=sample_from_labels, difficulty=4, minutes=20,
     title=Say("From labels to pictures", "Từ nhãn đến ảnh"),
     probes=(
         Probe(Say("shape of the noise", "cùng kích thước với nhiễu"), lambda f: list(drawn([1, 3], "v", 3.0)(f).shape)),
         Probe(Say("dtype of the noise", "cùng kiểu số với nhiễu"), lambda f: str(drawn([1, 3], "v", 3.0)(f).dtype)),
         Probe(Say("labels of each evaluation: 2B at scale 3, B at scale 1", "nhãn mỗi lần gọi mạng: 2B ở hệ số 3, B ở hệ số 1"),
-              questions, points=2),
+              labels_of_calls, points=2),
         Probe(Say("labels 1 and 3 at scale 3", "nhãn 1 và 3 với hệ số 3"), drawn([1, 3], "v", 3.0), points=2),
         Probe(Say("a network that predicts x0", "mạng dự đoán x0"), drawn([1, 3], "x0", 2.0), points=2),
-        Probe(Say("a picture hears its own label alone", "mỗi ảnh chỉ nghe nhãn của mình"),
+        Probe(Say("a picture depends on its own label alone", "mỗi ảnh chỉ phụ thuộc vào nhãn của mình"),
               lambda f: [drawn(labels, "v", 3.0)(f)[0] for labels in ([1, 3], [1, 2])]),
     ),
     mistakes=(
@@ -525,10 +521,10 @@ DRAW_LABELS = Exercise(
             "`null`.",
         )),
         Mistake("always_v", always_v, Say(
-            "It works for a network that predicts v alone: the kind is fixed somewhere. Pass `kind` on to what makes a "
-            "denoiser of the network.",
-            "Hàm chỉ đúng với mạng dự đoán v: loại dự đoán bị cố định ở đâu đó. Hãy truyền `kind` cho chỗ biến mạng thành bộ "
-            "khử nhiễu.",
+            "It works only for a network that predicts v: the prediction type is fixed somewhere. Pass `prediction_type` on to "
+            "what makes a denoiser of the network.",
+            "Hàm chỉ đúng với mạng dự đoán v: kiểu dự đoán bị cố định ở đâu đó. Hãy truyền `prediction_type` cho chỗ biến mạng "
+            "thành bộ khử nhiễu.",
         )),
         Mistake("first_state", first_state, Say(
             "This is x after the first step, still nearly all noise. The sampler yields one state for each step: go through "
@@ -540,4 +536,4 @@ DRAW_LABELS = Exercise(
 )  # fmt: skip
 
 
-EXERCISES = (DROP_LABELS, COMBINE, GUIDED, GUIDED_NETWORK, DRAW_LABELS)
+EXERCISES = (DROP_LABELS, COMBINE, GUIDED, GUIDED_NETWORK, SAMPLE_FROM_LABELS)

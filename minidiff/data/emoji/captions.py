@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Mapping
 
-from minidiff.data.world.captions import SETTINGS_EN, SETTINGS_VI
+from minidiff.data.world.captions import ENGLISH, VIETNAMESE
 
 STYLES_EN = {"twemoji": "Twemoji style", "noto": "Noto style", "flat": "flat style", "3d": "3D style"}
 STYLES_VI = {"twemoji": "kiểu Twemoji", "noto": "kiểu Noto", "flat": "kiểu phẳng", "3d": "kiểu 3D"}
@@ -57,8 +57,8 @@ def captions(names: Mapping[str, str], style: str, backdrop: str, rng: random.Ra
 
     Half of the images on the plain backdrop leave it unsaid. The two languages choose their phrasing separately."""
     told = backdrop != "plain" or rng.random() < 0.5
-    place_en = f" {rng.choice(SETTINGS_EN[backdrop])}" if told else ""
-    place_vi = f" {rng.choice(SETTINGS_VI[backdrop])}" if told else ""
+    place_en = f" {rng.choice(ENGLISH.settings[backdrop])}" if told else ""
+    place_vi = f" {rng.choice(VIETNAMESE.settings[backdrop])}" if told else ""
     name, name_vi = (spoken(names[lang], lang) for lang in ("en", "vi"))
     said = rng.choice((f"an emoji of {with_article(name)}", f"{name} emoji", with_article(name)))
     heads = ("biểu tượng", "emoji") if name_vi.startswith("hình") else ("biểu tượng", "emoji", "hình")

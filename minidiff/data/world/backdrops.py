@@ -1,5 +1,4 @@
-"""The settings of the drawn world: what stands behind the things. Soft gradients, a horizon, nothing that could be
-mistaken for one of the kinds."""
+"""The settings of the drawn world, behind its things: soft gradients, a horizon, nothing that looks like one of the kinds."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ Stop = tuple[float, RGB]  # (height from 0 at the top to 1 at the bottom, colour
 
 
 def gradient(size: int, *stops: Stop) -> Image.Image:
-    """A picture whose colour runs from top to bottom through the stops; size in pixels."""
+    """An image whose colour runs from top to bottom through the stops; size in pixels."""
     heights = [height for height, _ in stops]
     rows = (np.arange(size) + 0.5) / size
     column = np.stack([np.interp(rows, heights, [colour[c] for _, colour in stops]) for c in range(3)], axis=1)
@@ -30,7 +29,7 @@ def jitter(colour: RGB, rng: random.Random, amount: float = 8.0) -> RGB:
 
 
 def ridge(rng: random.Random, height: float, swing: float, waves: float) -> list[tuple[float, float]]:
-    """A rolling line from left to right and the ground below it, in units of the picture."""
+    """A rolling line from left to right and the ground below it, in widths of the image."""
     phase, second = rng.uniform(0, 6.28), rng.uniform(0, 6.28)
     xs = np.linspace(0, 1, 25)
     ys = height + swing * np.sin(waves * xs * 6.28 + phase) + 0.4 * swing * np.sin(2.3 * waves * xs * 6.28 + second)
@@ -38,7 +37,7 @@ def ridge(rng: random.Random, height: float, swing: float, waves: float) -> list
 
 
 def fill(image: Image.Image, points: list[tuple[float, float]], colour: RGB) -> None:
-    """Fill a polygon given in units of the picture."""
+    """Fill a polygon given in widths of the image."""
     ImageDraw.Draw(image).polygon([(x * image.width, y * image.height) for x, y in points], fill=colour)
 
 
@@ -98,7 +97,7 @@ def room(size: int, rng: random.Random) -> Image.Image:
     image = gradient(size, (0, lighten(wall, 0.25)), (edge, wall), (edge + 0.004, floor), (1, darken(floor, 0.12)))
     fill(image, [(0, edge - 0.035), (1, edge - 0.035), (1, edge), (0, edge)], lighten(wall, 0.6))
     tilt = math.radians(rng.uniform(-8, 8))
-    for k in range(1, 4):  # the gaps between the floor boards run away from the eye
+    for k in range(1, 4):  # the gaps between the floor boards widen towards the viewer
         x = k / 4 + math.tan(tilt) * 0.1
         low = 0.5 + (x - 0.5) * 1.5
         fill(image, [(x - 0.003, edge), (x + 0.003, edge), (low + 0.005, 1.01), (low - 0.005, 1.01)], darken(floor, 0.2))

@@ -1,8 +1,7 @@
-"""What people say of a drawn scene, in English, in Vietnamese, and in Vietnamese typed without accents.
+"""Captions of a scene in English, in Vietnamese, and in Vietnamese typed without accents.
 
-`drop_details` turns a scene into a claim (a scene with some fields None: left unsaid), `phrase` puts a claim into words,
-and `describe` does both. Several phrasings and synonyms for everything, chosen by the given random generator; the same
-claim in two languages says the same. Grammar lives in tables of words and a few short functions, not in templates.
+`drop_details` turns a scene into a claim, `phrase` puts a claim into words, `describe` does both. A random generator chooses
+among phrasings and synonyms.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from dataclasses import dataclass, replace
 from minidiff.data.world.scenes import Group, Scene
 
 LANGS = ("en", "vi", "vi_unaccented")
+LANG_SHARES = (0.4, 0.4, 0.2)  # of training captions
 
-# English: singular and plural of each kind. Vietnamese: noun with its classifier, the same for any number.
+# English: singular and plural. Vietnamese: noun with its classifier.
 SHAPES_EN: dict[str, tuple[tuple[str, str], ...]] = {
     "circle": (("circle", "circles"), ("disc", "discs")),
     "square": (("square", "squares"),),
@@ -144,31 +144,35 @@ OPENINGS_EN = ("a picture of", "a drawing of", "an image of")
 OPENINGS_VI = ("bức tranh vẽ", "hình ảnh", "tranh vẽ")
 
 
-def drop_details(scene: Scene, rng: random.Random, talkative: float = 1.0) -> Scene:
-    """The claim that a speaker makes of a scene: kinds and numbers always; colours, sizes, places, the relation and the
-    setting only sometimes, and a less talkative speaker (down to 0) more seldom. Two groups of one kind keep their
-    colours, else nobody could tell them apart; two that look alike keep their relation."""
+def drop_details(scene: Scene, rng: random.Random, detail: float = 1.0) -> Scene:
+    """The claim that a caption makes of a scene: kinds and numbers always, other details sometimes, `detail` (0 to 1) times as
+    often as by default. Two groups of one kind keep their colours; two that look alike keep their relation."""
     kinds = [group.kind for group in scene.groups]
     alike = len(kinds) > 1 and len({(group.kind, group.colour) for group in scene.groups}) == 1
     groups = []
     for group in scene.groups:
-        keep_colour = (kinds.count(group.kind) > 1 and not alike) or rng.random() < 0.88 * talkative
+        keep_colour = (kinds.count(group.kind) > 1 and not alike) or rng.random() < 0.88 * detail
         groups.append(
             replace(
                 group,
                 colour=group.colour if keep_colour else None,
-                size=group.size if rng.random() < 0.5 * talkative else None,
-                place=group.place if rng.random() < 0.85 * talkative else None,
+                size=group.size if rng.random() < 0.5 * detail else None,
+                place=group.place if rng.random() < 0.85 * detail else None,
             )
         )
-    relation = scene.relation if rng.random() < 0.9 * talkative or alike else None
-    setting = scene.setting if rng.random() < 0.7 * talkative else None
+    relation = scene.relation if rng.random() < 0.9 * detail or alike else None
+    setting = scene.setting if rng.random() < 0.7 * detail else None
     return replace(scene, setting=setting, groups=tuple(groups), relation=relation)
 
 
 def describe(scene: Scene, lang: str, rng: random.Random) -> str:
-    """A caption of a scene, with detail dropped at random. lang: "en", "vi" or "vi_unaccented"."""
+    """A caption of a scene, with details dropped at random. lang: "en", "vi" or "vi_unaccented"."""
     return phrase(drop_details(scene, rng), lang, rng)
+
+
+def caption(scene: Scene, rng: random.Random) -> str:
+    """`describe` in a random language, as training captions are."""
+    return describe(scene, rng.choices(LANGS, LANG_SHARES)[0], rng)
 
 
 def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
@@ -181,7 +185,7 @@ def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What differs between the languages: noun phrases and tables of words. The order of a sentence is the same."""
+    """What differs between the languages; the order of a sentence doesn't."""
 
     group: Callable[[Group, random.Random], str]
     relations: Mapping[str, tuple[str, ...]]
@@ -194,7 +198,7 @@ class Grammar:
 
 
 def _sentence(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
-    """(opening) things in their relation (place) (setting); the setting may come first."""
+    """(opening) things in their relation (place) (setting), or the setting first."""
     text = _things(claim, rng, grammar)
     if claim.groups[0].place:
         text += " " + rng.choice(grammar.places[claim.groups[0].place])
@@ -203,7 +207,7 @@ def _sentence(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
         text = f"{rng.choice(grammar.openings)} {text}"
     if claim.setting:
         where = rng.choice(grammar.settings[claim.setting])
-        comma = "," if claim.groups[-1].spot else ""  # "a cat on the left, by the sea": the cat is, and not the left
+        comma = "," if claim.groups[-1].spot else ""  # "a cat on the left, by the sea": the cat is by the sea, not the left
         text = f"{where}, {text}" if not opened and rng.random() < 0.15 else f"{text}{comma} {where}"
     return text
 
@@ -221,7 +225,7 @@ def _things(claim: Scene, rng: random.Random, grammar: Grammar) -> str:
 
 
 def spot_words(spot: str | None, grammar: Grammar) -> str:
-    """What follows a thing that stands there: " at the top left"; nothing for None."""
+    """" at the top left", to follow a thing; nothing for None."""
     return f" {grammar.spots[spot]}" if spot else ""
 
 
@@ -240,7 +244,7 @@ def _group_vi(group: Group, rng: random.Random) -> str:
     """Number, noun with classifier, then size and colour: "con mèo nhỏ màu đen", "con mèo đen nhỏ", "con mèo màu đen"."""
     size = rng.choice(SIZES_VI[group.size]) if group.size else ""
     colour = rng.choice(COLOURS_VI[group.colour]) if group.colour else ""
-    said = rng.random() < 0.7  # "màu" before the colour; never left out after a size, where it would sound clipped
+    said = rng.random() < 0.7  # "màu" before the colour; always there after a size, where it would sound clipped without
     if size and colour:
         after = f"{size} màu {colour}" if said else f"{colour} {size}"
     else:

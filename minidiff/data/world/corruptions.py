@@ -1,7 +1,6 @@
-"""Small faults that generated pictures have and drawings have not: blur, grain, colour casts, compression, wobble.
+"""Small faults that generated images have and drawings don't: blur, grain, colour casts, compression, wobble.
 
-The judge learns under them, so that it judges contents and not the brush, and is measured under them, so that its
-figure on imperfect pictures is known. What it is not: augmentation for generators, which should learn clean pictures.
+The judge is trained and measured with them, so that it looks at contents. Generators are not: they should learn clean images.
 """
 
 from __future__ import annotations
@@ -15,25 +14,22 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from minidiff.evaluate.metrics import gaussian_window
+from minidiff.utils.images import gaussian_blur
 
 
-def _lots(x: Tensor, generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """One number per picture from low to high, (B, 1, 1, 1)."""
+def _amounts(x: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
+    """One random number per image from low to high, (B, 1, 1, 1)."""
     return low + (high - low) * torch.rand(len(x), 1, 1, 1, generator=generator)
 
 
 def blur(x: Tensor, generator: torch.Generator, most: float = 1.0) -> Tensor:
-    """Mix each picture with its Gaussian blur (sigma 1.5 pixels) by a share of up to `most`. x (B, 3, H, W) in 0..1."""
-    kernel = gaussian_window(7, 1.5).to(x).expand(3, 1, 1, -1)
-    y = F.conv2d(F.pad(x, (3, 3, 3, 3), mode="replicate"), kernel, groups=3)
-    y = F.conv2d(y, kernel.transpose(-1, -2), groups=3)
-    return torch.lerp(x, y, _lots(x, generator, 0, most))
+    """Mix each image with its Gaussian blur (sigma 1.5 pixels) by a share of up to `most`. x (B, 3, H, W) in 0..1."""
+    return torch.lerp(x, gaussian_blur(x, 7, 1.5), _amounts(x, generator, 0, most))
 
 
 def grain(x: Tensor, generator: torch.Generator, most: float = 0.06) -> Tensor:
     """Add Gaussian noise of a deviation up to `most`."""
-    return (x + torch.randn(x.shape, generator=generator) * _lots(x, generator, 0, most)).clamp(0, 1)
+    return (x + torch.randn(x.shape, generator=generator) * _amounts(x, generator, 0, most)).clamp(0, 1)
 
 
 def cast(x: Tensor, generator: torch.Generator, most: float = 0.05) -> Tensor:
@@ -48,16 +44,16 @@ def compress(x: Tensor, generator: torch.Generator, low: int = 35, high: int = 9
     """Through JPEG at a quality from `low` to `high`."""
     qualities = torch.randint(low, high + 1, (len(x),), generator=generator).tolist()
     out = []
-    for picture, quality in zip((x * 255).round().byte().permute(0, 2, 3, 1).numpy(), qualities, strict=True):
+    for image, quality in zip((x * 255).round().byte().permute(0, 2, 3, 1).numpy(), qualities, strict=True):
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+        Image.fromarray(image).save(buffer, "JPEG", quality=quality)
         out.append(np.asarray(Image.open(buffer)))
     return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).float() / 255
 
 
 def wobble(x: Tensor, generator: torch.Generator, most: float = 0.012) -> Tensor:
-    """Bend the picture smoothly by up to about `most` of its width, as shapes drawn by a model are never quite true."""
-    coarse = torch.randn(len(x), 2, 6, 6, generator=generator) * _lots(x, generator, 0, most)
+    """Bend the image smoothly by up to about `most` of its width."""
+    coarse = torch.randn(len(x), 2, 6, 6, generator=generator) * _amounts(x, generator, 0, most)
     bend = F.interpolate(coarse, size=x.shape[-2:], mode="bicubic", align_corners=True)
     straight = F.affine_grid(torch.eye(2, 3).expand(len(x), 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, straight + bend.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
@@ -69,7 +65,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 
 
 def corrupt(x: Tensor, generator: torch.Generator, chance: float = 0.4) -> Tensor:
-    """Each fault befalls each picture with probability `chance`, one after the other. x (B, 3, H, W) in 0..1."""
+    """Apply each fault to each image with probability `chance`, one after the other. x (B, 3, H, W) in 0..1."""
     x = x.clone()
     for fault in (wobble, blur, cast, grain, compress):
         hit = torch.rand(len(x), generator=generator) < chance

@@ -1,8 +1,7 @@
-"""How each kind of thing in the drawn world is drawn: flat parts with a soft light from the upper left.
+"""How each kind of thing is drawn: flat parts with a soft light from the upper left.
 
-Every drawing lives in a unit box, x to the right and y downwards, both from -1 to 1; a `Pen` collects its parts as
-polygons, and `paint` puts them on a canvas of any size. So a thing looks the same at 32 and at 512 pixels.
-This file knows nothing of scenes: where things stand and how they are described is said in `scenes` and `captions`.
+A drawing lies in a box from -1 to 1, x to the right and y downwards. A `Pen` collects its parts as polygons, `paint` puts them
+on a canvas of any size. Not here: where things stand (`layout`).
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def darken(colour: RGB, amount: float) -> RGB:
 
 
 def rim(colour: RGB) -> RGB:
-    """The outline that keeps a thing visible on any background: dark around colours, light around black."""
+    """The outline's colour, visible on any background: dark around colours, light around black."""
     return lighten(colour, 0.62) if sum(colour) < 150 else darken(colour, 0.5)
 
 
@@ -79,7 +78,7 @@ class Pen:
         self.parts.append((np.asarray(points, dtype=np.float64), colour, False))
 
     def shaded(self, points: Points | list[tuple[float, float]], colour: RGB | None = None) -> None:
-        """A part that catches light: shrinking, lighter copies of itself move towards the upper left."""
+        """A part with light: smaller, lighter copies of it, moved towards the upper left."""
         colour = colour or self.colour
         points = np.asarray(points, dtype=np.float64)
         self.add(points, darken(colour, 0.10))
@@ -242,7 +241,7 @@ MIRRORED = {"car", "boat", "fish", "bird", "cat", "moon", "umbrella"}  # may fac
 
 
 def parts_of(kind: str, colour: str, rng: random.Random) -> list[tuple[Points, RGB, bool]]:
-    """The parts of one thing, with its small variations of hue, pose and proportion. Points in the unit box."""
+    """The parts of one thing, with small variations of hue, pose and proportion."""
     red, green, blue = (min(255, max(0, c + round(rng.uniform(-9, 9)))) for c in COLOURS[colour])
     pen = Pen((red, green, blue), rng)
     SHAPES[kind](pen)
@@ -260,7 +259,7 @@ def paint(
     radius: float,
     line: RGB,
 ) -> None:
-    """Put the parts on a canvas, scaled to `radius` and moved to `centre` (pixels); first the rim, then the fills."""
+    """Draw the parts, scaled to `radius` and moved to `centre` (pixels): first the rim, then the fills."""
     placed = [((points * radius + centre).ravel().tolist(), c, outer) for points, c, outer in parts]
     width = max(1, round(radius * 0.075))
     for flat, _, outer in placed:
@@ -273,7 +272,7 @@ def paint(
 def silhouette(
     canvas: ImageDraw.ImageDraw, parts: list[tuple[Points, RGB, bool]], centre: tuple[float, float], radius: float
 ) -> None:
-    """Fill everything the thing covers, without its rim, with 255 on a one-channel canvas."""
+    """Fill what the thing covers, without its rim, with 255 on a one-channel canvas."""
     for points, _, outer in parts:
         if outer:
             canvas.polygon((points * radius + centre).ravel().tolist(), fill=255)

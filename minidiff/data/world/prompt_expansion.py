@@ -1,11 +1,8 @@
-"""Prompt upsampling: what a prompt leaves open is said, by lot, before it is drawn.
+"""Prompt expansion: places are added to a prompt that leaves them open, before the model sees it.
 
-Asked for "a cat and a house", a small model has to decide out of noise which of them stands where, and often decides twice:
-it draws two cats. Asked for "a cat left of a house" it draws both. So a prompt that says nothing of places is given some, as
-large systems have a language model write a short prompt out (Betker et al. 2023, "Improving Image Generation with Better
-Captions"). The world's language is small: the grammar of `captions`, read backwards, is enough here.
-
-What it is not: a reader of any sentence. What it does not understand to the last word it leaves alone.
+From "a cat and a house" a small model often makes two cats; from "a cat left of a house" it makes both things. Large systems
+use a language model (Betker et al. 2023, "Improving Image Generation with Better Captions"); here the grammar of `captions`,
+read backwards, is enough. A prompt with a word that it doesn't know is left alone.
 """
 
 from __future__ import annotations
@@ -38,37 +35,34 @@ AXES = (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top
 
 @dataclass(frozen=True)
 class Sentence:
-    """A prompt that does not tell, or not wholly, where its one to three things stand: `before`, the things with `gaps` in
-    the places between them, and `after`, word for word as they were typed; how many of each thing; and the language, a key
-    of GRAMMARS."""
+    """A prompt that leaves open where its one to three things stand, word for word; lang is a key of GRAMMARS."""
 
     before: str
     things: tuple[str, ...]
     gaps: tuple[str, ...]
     after: str
     counts: tuple[int, ...]
-    between: bool  # it says that the first thing is between the others, though not along which axis
+    between: bool  # whether it says that the first thing is between the others, which leaves the axis open
     lang: str
 
 
-def expand_prompt(prompt: str, seed: int, spots: bool = False) -> str:
-    """The prompt with places said: on which side of each other two things stand, which of three is in the middle, where a
-    single one is. Two or three of a kind are told apart: "three cars" are "a car above two cars". A prompt that tells
-    places itself, or is not understood, comes back as it is, and so does one of four of a kind, which come out better so.
+def expand_prompt(prompt: str, seed: int, tell_places: bool = False) -> str:
+    """The prompt with places: a relation of two things, the middle one of three, the place of a single one. Two or three of a
+    kind become two groups: "three cars" are "a car above two cars". Unchanged are prompts that have places, are not understood,
+    or have four of a kind (these come out better so).
 
-    prompt: in Unicode NFC. seed: decides the places; the same for a prompt in English and in Vietnamese. spots: for models
-    that have learnt captions with spots (`scenes.tell_spots`): of three things it is also said on which sides the outer two
-    are, else a model may set them along both axes at once.
+    prompt: in Unicode NFC. seed: decides the places, in each language the same. tell_places: for models whose captions told
+    places (`layout.tell_places`): also say on which sides the outer two of three things are.
     """
     sentence = read(prompt)
-    if sentence is None or (sentence.between and not spots):
+    if sentence is None or (sentence.between and not tell_places):
         return prompt
     rng, grammar, counts = random.Random(f"places {seed}"), GRAMMARS[sentence.lang], sentence.counts
     things, gaps, after = sentence.things, sentence.gaps, sentence.after
-    told = [""] * len(things)  # what follows each thing
+    told = [""] * len(things)  # the place after each thing
     if counts == (1,):
         told[0] = f" {grammar.places[rng.choice(PLACES)][0]}"
-    elif counts in ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1)):  # what the world sets side by side
+    elif counts in ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1)):  # what the world puts side by side
         gaps = (f" {grammar.relations[rng.choice(RELATIONS[:4])][0]} ",)
     elif counts in ((2,), (3,)):
         things = tuple(_renumbered(things[0], count, sentence.lang) for count in (1, counts[0] - 1))
@@ -76,7 +70,7 @@ def expand_prompt(prompt: str, seed: int, spots: bool = False) -> str:
         gaps, told = (f" {grammar.relations[relation][0]} ",), ["", ""]
     elif counts == (1, 1, 1):
         gaps = gaps if sentence.between else (f" {grammar.between[0]} ", f" {grammar.conjunction} ")
-        if spots:
+        if tell_places:
             told[1:] = (spot_words(end, grammar) for end in rng.choice(AXES))
             after = f",{after}" if after.startswith(" ") else after  # before the setting, as captions do
     else:
@@ -88,9 +82,9 @@ def expand_prompt(prompt: str, seed: int, spots: bool = False) -> str:
 
 
 def read(prompt: str) -> Sentence | None:
-    """Takes a prompt apart; None when a word of it is not understood or nothing of its places is open."""
+    """A prompt taken apart; None when a word of it is not understood or no place is open."""
     text = strip_accents(prompt).lower()
-    if len(text) != len(prompt):  # a letter must stay one letter, so that what is found can be cut out of the prompt
+    if len(text) != len(prompt):  # a letter must stay one letter, so that positions in both agree
         return None
     for lang in GRAMMARS:
         if found := _pattern(lang).fullmatch(text):
@@ -106,7 +100,7 @@ def read(prompt: str) -> Sentence | None:
 
 
 def _count(thing: str) -> int:
-    """The number with which a thing begins, 1 when it begins with none."""
+    """The number at the beginning of a thing, 1 when there is none."""
     first = thing.split()[0]
     words = ((n, strip_accents(word)) for table in (COUNTS_EN, COUNTS_VI) for n, ways in table.items() for word in ways)
     return next((n for n, word in words if word == first), 1)
@@ -126,8 +120,8 @@ def _renumbered(thing: str, count: int, lang: str) -> str:
 
 @cache
 def _pattern(lang: str) -> re.Pattern[str]:
-    """(opening, or setting and a comma) one thing, two or three, or one between two, (setting), without accents:
-    `captions._sentence`."""
+    """`captions._sentence` without accents: (opening, or setting and a comma) one thing, two or three, or one between two,
+    (setting)."""
     grammar, thing = GRAMMARS[lang], _thing_vi() if lang == "vi" else _thing_en()
     settings = _any(words for ways in grammar.settings.values() for words in ways)
     before = f"(?:{_any(grammar.openings)} |{settings}, )?"

@@ -70,14 +70,14 @@ def to_pixels(pictures):
 import torch
 
 
-def falling_times(n):
+def uniform_timesteps(n):
     return torch.tensor([1 - i / (n - 1) if n > 1 else 1.0 for i in range(n)], dtype=torch.float64)
 
 # %% 00.2 never_arrives
 import torch
 
 
-def falling_times(n):
+def uniform_timesteps(n):
     times = [1 - i / n for i in range(n)]
     return torch.tensor(times, dtype=torch.double)
 
@@ -85,7 +85,7 @@ def falling_times(n):
 import torch
 
 
-def falling_times(n):
+def uniform_timesteps(n):
     steps = torch.arange(n + 1).flip(0)
     return steps.double() / len(steps)
 
@@ -93,14 +93,14 @@ def falling_times(n):
 import torch
 
 
-def falling_times(n):
+def uniform_timesteps(n):
     return torch.linspace(0, 1, n + 1, dtype=torch.float64)
 
 # %% 00.2 single_precision
 import torch
 
 
-def falling_times(n):
+def uniform_timesteps(n):
     return torch.linspace(1, 0, n + 1)
 
 # %% 00.3 drawn_together
@@ -162,36 +162,36 @@ def start_noise(seeds, shape):
     return torch.stack(noise)
 
 # %% 00.4 one_step_short
-def sample_along(denoiser, step, x, times):
-    for i in range(len(times) - 2):
-        x0, eps = denoiser(x, times[i])
-        x = step(x0, eps, times[i], times[i + 1])
+def sample_along(denoiser, step, x, timesteps):
+    for i in range(len(timesteps) - 2):
+        x0, eps = denoiser(x, timesteps[i])
+        x = step(x0, eps, timesteps[i], timesteps[i + 1])
     return x
 
 # %% 00.4 asks_about_the_old_x
-def sample_along(denoiser, step, x, times):
-    for t, s in zip(times[:-1], times[1:]):
+def sample_along(denoiser, step, x, timesteps):
+    for t, s in zip(timesteps[:-1], timesteps[1:]):
         x0, eps = denoiser(x, t)
         x_s = step(x0, eps, t, s)
     return x_s
 
 # %% 00.4 asks_at_s
-def sample_along(denoiser, step, x, times):
-    for i in range(1, len(times)):
-        x0, eps = denoiser(x, times[i])
-        x = step(x0, eps, times[i - 1], times[i])
+def sample_along(denoiser, step, x, timesteps):
+    for i in range(1, len(timesteps)):
+        x0, eps = denoiser(x, timesteps[i])
+        x = step(x0, eps, timesteps[i - 1], timesteps[i])
     return x
 
 # %% 00.4 changed_over
-def sample_along(denoiser, step, x, times):
-    for t, s in zip(times, times[1:]):
+def sample_along(denoiser, step, x, timesteps):
+    for t, s in zip(timesteps, timesteps[1:]):
         eps, x0 = denoiser(x, t)
         x = step(x0=x0, eps=eps, t=t, s=s)
     return x
 
 # %% 00.4 returns_x0
-def sample_along(denoiser, step, x, times):
-    for i in range(len(times) - 1):
-        x0, eps = denoiser(x, times[i])
-        x = step(x0, eps, times[i], times[i + 1])
+def sample_along(denoiser, step, x, timesteps):
+    for i in range(len(timesteps) - 1):
+        x0, eps = denoiser(x, timesteps[i])
+        x = step(x0, eps, timesteps[i], timesteps[i + 1])
     return x0

@@ -33,23 +33,23 @@ from minidiff.diffusion.prediction import prediction_weights
 from minidiff.diffusion.schedules import per_example
 
 
-def x0_and_eps(path, kind, pred, x, t):
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    a, b = prediction_weights(kind, alpha, sigma)
+def x0_and_eps(schedule, prediction_type, pred, x, t):
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    a, b = prediction_weights(prediction_type, alpha, sigma)
     alpha, sigma, a, b = (per_example(c, x) for c in (alpha, sigma, a, b))
     det = alpha * a - sigma * b
     return (alpha * pred - b * x) / det, (a * x - sigma * pred) / det
 
 
 # %% 03.2 eps_not_divided
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return x - sigma * pred, pred
-    if kind == "x0":
+    if prediction_type == "x0":
         return pred, (x - alpha * pred) / sigma
-    if kind == "flow":
+    if prediction_type == "flow":
         x0 = (x - sigma * pred) / (alpha + sigma)
         return x0, x0 + pred
     norm = alpha**2 + sigma**2
@@ -57,14 +57,14 @@ def x0_and_eps(path, kind, pred, x, t):
 
 
 # %% 03.2 eps_sign
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return x / alpha + pred * sigma / alpha, pred
-    if kind == "x0":
+    if prediction_type == "x0":
         return pred, (x - alpha * pred) / sigma
-    if kind == "flow":
+    if prediction_type == "flow":
         x0 = (x - sigma * pred) / (alpha + sigma)
         return x0, x0 + pred
     norm = alpha**2 + sigma**2
@@ -72,14 +72,14 @@ def x0_and_eps(path, kind, pred, x, t):
 
 
 # %% 03.2 x0_not_divided
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return (x - sigma * pred) / alpha, pred
-    if kind == "x0":
+    if prediction_type == "x0":
         return pred, x - alpha * pred
-    if kind == "flow":
+    if prediction_type == "flow":
         x0 = (x - sigma * pred) / (alpha + sigma)
         return x0, x0 + pred
     norm = alpha**2 + sigma**2
@@ -91,10 +91,10 @@ from minidiff.diffusion.prediction import prediction_weights
 from minidiff.diffusion.schedules import per_example
 
 
-def x0_and_eps(path, kind, pred, x, t):
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    a, b = prediction_weights(kind, alpha, sigma)
-    if kind == "v":
+def x0_and_eps(schedule, prediction_type, pred, x, t):
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    a, b = prediction_weights(prediction_type, alpha, sigma)
+    if prediction_type == "v":
         pred = -pred
     alpha, sigma, a, b = (per_example(c, x) for c in (alpha, sigma, a, b))
     det = alpha * a - sigma * b
@@ -102,14 +102,14 @@ def x0_and_eps(path, kind, pred, x, t):
 
 
 # %% 03.2 v_swapped
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return (x - sigma * pred) / alpha, pred
-    if kind == "x0":
+    if prediction_type == "x0":
         return pred, (x - alpha * pred) / sigma
-    if kind == "flow":
+    if prediction_type == "flow":
         x0 = (x - sigma * pred) / (alpha + sigma)
         return x0, x0 + pred
     norm = alpha**2 + sigma**2
@@ -117,42 +117,42 @@ def x0_and_eps(path, kind, pred, x, t):
 
 
 # %% 03.2 v_on_the_circle
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return (x - sigma * pred) / alpha, pred
-    if kind == "x0":
+    if prediction_type == "x0":
         return pred, (x - alpha * pred) / sigma
-    if kind == "flow":
+    if prediction_type == "flow":
         x0 = (x - sigma * pred) / (alpha + sigma)
         return x0, x0 + pred
     return alpha * x - sigma * pred, sigma * x + alpha * pred
 
 
 # %% 03.2 flow_sign
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return (x - sigma * pred) / alpha, pred
-    if kind == "v":
+    if prediction_type == "v":
         norm = alpha**2 + sigma**2
         return (alpha * x - sigma * pred) / norm, (sigma * x + alpha * pred) / norm
-    x0 = pred if kind == "x0" else (x + sigma * pred) / (alpha + sigma)
+    x0 = pred if prediction_type == "x0" else (x + sigma * pred) / (alpha + sigma)
     return x0, (x - alpha * x0) / sigma
 
 
 # %% 03.2 flow_on_the_line
-def x0_and_eps(path, kind, pred, x, t):
+def x0_and_eps(schedule, prediction_type, pred, x, t):
     shape = [-1] + [1] * (x.ndim - 1)
-    alpha, sigma = path.alpha(t).reshape(shape), path.sigma(t).reshape(shape)
-    if kind == "eps":
+    alpha, sigma = schedule.alpha(t).reshape(shape), schedule.sigma(t).reshape(shape)
+    if prediction_type == "eps":
         return (x - sigma * pred) / alpha, pred
-    if kind == "v":
+    if prediction_type == "v":
         norm = alpha**2 + sigma**2
         return (alpha * x - sigma * pred) / norm, (sigma * x + alpha * pred) / norm
-    x0 = pred if kind == "x0" else x - sigma * pred
+    x0 = pred if prediction_type == "x0" else x - sigma * pred
     return x0, (x - alpha * x0) / sigma
 
 
@@ -160,22 +160,22 @@ def x0_and_eps(path, kind, pred, x, t):
 import torch
 
 
-def min_snr(path, kind, t, gamma=5.0):
-    snr = path.alpha(t) ** 2 / path.sigma(t) ** 2
+def min_snr(schedule, prediction_type, t, gamma=5.0):
+    snr = schedule.alpha(t) ** 2 / schedule.sigma(t) ** 2
     top = torch.maximum(snr, torch.full_like(snr, gamma))
-    if kind == "eps":
+    if prediction_type == "eps":
         return top / snr
-    if kind == "v":
+    if prediction_type == "v":
         return top / (snr + 1)
-    return top if kind == "x0" else top / (1 + snr.sqrt()) ** 2
+    return top if prediction_type == "x0" else top / (1 + snr.sqrt()) ** 2
 
 
 # %% 03.3 not_divided
 import torch
 
 
-def min_snr(path, kind, t, gamma=5.0):
-    snr = path.alpha(t) ** 2 / path.sigma(t) ** 2
+def min_snr(schedule, prediction_type, t, gamma=5.0):
+    snr = schedule.alpha(t) ** 2 / schedule.sigma(t) ** 2
     return torch.minimum(snr, torch.tensor(gamma, dtype=snr.dtype))
 
 
@@ -183,39 +183,39 @@ def min_snr(path, kind, t, gamma=5.0):
 import torch
 
 
-def min_snr(path, kind, t, gamma=5.0):
-    snr = (path.alpha(t) / path.sigma(t)).square()
+def min_snr(schedule, prediction_type, t, gamma=5.0):
+    snr = (schedule.alpha(t) / schedule.sigma(t)).square()
     top = torch.clamp(snr, max=gamma)
-    if kind in ("eps", "v"):
+    if prediction_type in ("eps", "v"):
         return top / snr
-    return top if kind == "x0" else top / (1 + snr.sqrt()).square()
+    return top if prediction_type == "x0" else top / (1 + snr.sqrt()).square()
 
 
 # %% 03.3 root
-def min_snr(path, kind, t, gamma=5.0):
-    snr = path.alpha(t) / path.sigma(t)
+def min_snr(schedule, prediction_type, t, gamma=5.0):
+    snr = schedule.alpha(t) / schedule.sigma(t)
     top = snr.clamp(max=gamma)
-    if kind == "eps":
+    if prediction_type == "eps":
         return top / snr
-    if kind == "v":
+    if prediction_type == "v":
         return top / (snr + 1)
-    return top if kind == "x0" else top / (1 + snr**0.5) ** 2
+    return top if prediction_type == "x0" else top / (1 + snr**0.5) ** 2
 
 
 # %% 03.3 clamps_the_quotient
-def min_snr(path, kind, t, gamma=5.0):
-    snr = (path.alpha(t) / path.sigma(t)).square()
+def min_snr(schedule, prediction_type, t, gamma=5.0):
+    snr = (schedule.alpha(t) / schedule.sigma(t)).square()
     below = {"eps": snr, "x0": 1, "v": snr + 1, "flow": (1 + snr.sqrt()).square()}
-    return (snr / below[kind]).clamp(max=gamma)
+    return (snr / below[prediction_type]).clamp(max=gamma)
 
 
 # %% 03.3 flow_like_v
-def min_snr(path, kind, t, gamma=5.0):
-    snr = (path.alpha(t) / path.sigma(t)).square()
+def min_snr(schedule, prediction_type, t, gamma=5.0):
+    snr = (schedule.alpha(t) / schedule.sigma(t)).square()
     top = snr.clamp(max=gamma)
-    if kind == "eps":
+    if prediction_type == "eps":
         return top / snr
-    return top if kind == "x0" else top / (snr + 1)
+    return top if prediction_type == "x0" else top / (snr + 1)
 
 
 # %% 03.4 changes_nothing
@@ -309,11 +309,11 @@ from minidiff.diffusion.losses import min_snr_weight
 from minidiff.diffusion.prediction import target
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    x = path.mix(x0, eps, t)
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    x = schedule.mix(x0, eps, t)
     pred = network(x, t)
-    wanted = target(path, "eps", x0, eps, t)
-    weight = min_snr_weight(path, "eps", t)
+    wanted = target(schedule, "eps", x0, eps, t)
+    weight = min_snr_weight(schedule, "eps", t)
     return weight.mean() * (pred - wanted).square().mean()
 
 
@@ -322,10 +322,10 @@ from minidiff.diffusion.losses import min_snr_weight
 from minidiff.diffusion.prediction import target
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    pred = network(path.mix(x0, eps, t), t)
-    losses = (target(path, kind, x0, eps, t) - pred).pow(2).mean(dim=(1, 2, 3))
-    return torch_mean(losses * min_snr_weight(path, kind, t))
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    pred = network(schedule.mix(x0, eps, t), t)
+    losses = (target(schedule, prediction_type, x0, eps, t) - pred).pow(2).mean(dim=(1, 2, 3))
+    return torch_mean(losses * min_snr_weight(schedule, prediction_type, t))
 
 
 def torch_mean(values):
@@ -336,10 +336,10 @@ def torch_mean(values):
 from minidiff.diffusion.losses import min_snr_weight
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    pred = network(path.mix(x0, eps, t), path.timestep(t))
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))
     losses = (eps - pred).pow(2).mean(dim=(1, 2, 3))
-    return (losses * min_snr_weight(path, kind, t)).mean()
+    return (losses * min_snr_weight(schedule, prediction_type, t)).mean()
 
 
 # %% 03.5 weight_of_eps
@@ -347,10 +347,10 @@ from minidiff.diffusion.losses import min_snr_weight
 from minidiff.diffusion.prediction import target
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    pred = network(path.mix(x0, eps, t), path.timestep(t))
-    losses = (target(path, kind, x0, eps, t) - pred).pow(2).mean(dim=(1, 2, 3))
-    snr = (path.alpha(t) / path.sigma(t)) ** 2
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))
+    losses = (target(schedule, prediction_type, x0, eps, t) - pred).pow(2).mean(dim=(1, 2, 3))
+    snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
     return (losses * snr.clamp(max=5) / snr).mean()
 
 
@@ -358,10 +358,10 @@ def training_loss(network, x0, eps, t, path, kind):
 from minidiff.diffusion.losses import min_snr_weight
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    pred = network(path.mix(x0, eps, t), path.timestep(t))
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))
     losses = (eps - pred).pow(2).mean(dim=(1, 2, 3))
-    return (losses * min_snr_weight(path, "eps", t)).mean()
+    return (losses * min_snr_weight(schedule, "eps", t)).mean()
 
 
 # %% 03.5 mean_too_early
@@ -369,10 +369,10 @@ from minidiff.diffusion.losses import min_snr_weight
 from minidiff.diffusion.prediction import target
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    pred = network(path.mix(x0, eps, t), path.timestep(t))
-    loss = (pred - target(path, kind, x0, eps, t)).square().mean()
-    return (loss * min_snr_weight(path, kind, t)).mean()
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))
+    loss = (pred - target(schedule, prediction_type, x0, eps, t)).square().mean()
+    return (loss * min_snr_weight(schedule, prediction_type, t)).mean()
 
 
 # %% 03.5 no_weight
@@ -381,6 +381,6 @@ import torch.nn.functional as F
 from minidiff.diffusion.prediction import target
 
 
-def training_loss(network, x0, eps, t, path, kind):
-    pred = network(path.mix(x0, eps, t), path.timestep(t))
-    return F.mse_loss(pred, target(path, kind, x0, eps, t))
+def training_loss(network, x0, eps, t, schedule, prediction_type):
+    pred = network(schedule.mix(x0, eps, t), schedule.timestep(t))
+    return F.mse_loss(pred, target(schedule, prediction_type, x0, eps, t))

@@ -65,7 +65,7 @@ def guided(pair, x, t, scale):
     eps = eps[b:] + scale * (eps[:b] - eps[b:])
     return x0, eps
 
-# %% 05.3 asked_twice
+# %% 05.3 called_twice
 def guided(pair, x, t, scale):
     if scale == 1.0:
         return pair(x, t)
@@ -186,9 +186,9 @@ from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.samplers import run
 
 
-def draw_labels(network, labels, null, noise, path, kind, steps, scale):
-    model = denoiser(lambda x, timestep: network(x, timestep, labels=labels), path, kind)
-    for state in run("dpmpp_2m", model, noise, path, steps):
+def sample_from_labels(network, labels, null, noise, schedule, prediction_type, steps, scale):
+    model = denoiser(lambda x, timestep: network(x, timestep, labels=labels), schedule, prediction_type)
+    for state in run("dpmpp_2m", model, noise, schedule, steps):
         x = state.x
     return x
 
@@ -200,11 +200,11 @@ from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.samplers import run
 
 
-def draw_labels(network, labels, null, noise, path, kind, steps, scale):
+def sample_from_labels(network, labels, null, noise, schedule, prediction_type, steps, scale):
     both = torch.cat([torch.tensor([null] * len(labels)), labels])
     def predict(x, timestep):
         return network(x, timestep, labels=both[: x.shape[0]])
-    states = list(run("dpmpp_2m", cfg(denoiser(predict, path, kind), scale), noise, path, steps))
+    states = list(run("dpmpp_2m", cfg(denoiser(predict, schedule, prediction_type), scale), noise, schedule, steps))
     return states[-1].x
 
 # %% 05.5 zero_for_null
@@ -215,11 +215,11 @@ from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.samplers import run
 
 
-def draw_labels(network, labels, null, noise, path, kind, steps, scale):
+def sample_from_labels(network, labels, null, noise, schedule, prediction_type, steps, scale):
     both = torch.cat([labels, torch.zeros_like(labels)])
     def predict(x, timestep):
         return network(x, timestep, labels=both[: x.shape[0]])
-    states = list(run("dpmpp_2m", cfg(denoiser(predict, path, kind), scale), noise, path, steps))
+    states = list(run("dpmpp_2m", cfg(denoiser(predict, schedule, prediction_type), scale), noise, schedule, steps))
     return states[-1].x
 
 # %% 05.5 always_v
@@ -230,10 +230,10 @@ from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.samplers import run
 
 
-def draw_labels(network, labels, null, noise, path, kind, steps, scale):
+def sample_from_labels(network, labels, null, noise, schedule, prediction_type, steps, scale):
     both = torch.cat([labels, torch.full_like(labels, null)])
-    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), path, "v")
-    *_, last = run("dpmpp_2m", cfg(pair, scale), noise, path, steps)
+    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), schedule, "v")
+    *_, last = run("dpmpp_2m", cfg(pair, scale), noise, schedule, steps)
     return last.x
 
 # %% 05.5 first_state
@@ -244,8 +244,8 @@ from minidiff.diffusion.prediction import denoiser
 from minidiff.diffusion.samplers import run
 
 
-def draw_labels(network, labels, null, noise, path, kind, steps, scale):
+def sample_from_labels(network, labels, null, noise, schedule, prediction_type, steps, scale):
     both = torch.cat([labels, torch.full_like(labels, null)])
-    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), path, kind)
-    for state in run("dpmpp_2m", cfg(pair, scale), noise, path, steps):
+    pair = denoiser(lambda x, timestep: network(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+    for state in run("dpmpp_2m", cfg(pair, scale), noise, schedule, steps):
         return state.x

@@ -1,6 +1,6 @@
 """How well a VAE gives images back: PSNR and SSIM, and PSNR inside the things, which the smooth backdrop would hide.
 
-What it is not: a loss (`vae_losses`), nor FD-mini or the judge's opinion (`minidiff evaluate`).
+What it is not: FD-mini (`quality`) or the judge's opinion (`prompt_following`). Taught in the lesson on latents.
 """
 
 from __future__ import annotations
@@ -8,26 +8,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
-from minidiff.data.world.scenes import Render, Scene
+from minidiff.data.world.rendering import Render
+from minidiff.data.world.scenes import Scene
 from minidiff.evaluate.metrics import psnr, ssim
-from minidiff.models.vae import VAE
-from minidiff.utils.images import to_images, to_tensor
+from minidiff.utils.images import to_tensor
 
 DARK = 70.0  # mean grey of a thing, of 255, below which it counts as dark
 NEAR = 0.06  # widths of the image from a thing to the edge, below which it counts as being at the edge
-
-
-@torch.no_grad()
-def reconstruct(vae: VAE, images: np.ndarray, batch: int = 16) -> np.ndarray:
-    """Encode (mean of the latent) and decode images (N, H, W, 3) uint8; returns the same shape and type."""
-    device = next(vae.parameters()).device
-    outputs = []
-    for part in np.array_split(images, max(1, len(images) // batch)):
-        mean, _ = vae.encode(to_tensor(part).to(device))
-        outputs.append(to_images(vae.decode(mean)))
-    return np.concatenate(outputs)
 
 
 def reconstruction_figures(images: np.ndarray, output: np.ndarray) -> dict[str, float]:

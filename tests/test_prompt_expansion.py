@@ -1,5 +1,4 @@
-"""Prompt upsampling: places are said where a prompt leaves them open, nothing else is touched, and every way of drawing
-does it alike."""
+"""Prompt expansion: places are added where a prompt leaves them open, nothing else is touched, all commands do it alike."""
 
 from __future__ import annotations
 
@@ -12,11 +11,13 @@ import pytest
 
 from minidiff.data.world.captions import ENGLISH, LANGS, drop_details, phrase, spot_words, strip_accents
 from minidiff.data.world.prompt_expansion import AXES, GRAMMARS, expand_prompt, read
-from minidiff.data.world.scenes import RELATIONS, Scene, sample_scene
+from minidiff.data.world.random_scenes import sample_scene
+from minidiff.data.world.scenes import RELATIONS, Scene
 from minidiff.evaluate.prompt_following import PromptsRun, pipeline_generator
+from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.png_metadata import read_png, save_images
 from minidiff.pipelines.request import Request
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 
 PLACES = {  # what is put in, by the number of things; without accents, as the Vietnamese typed so has it
@@ -40,7 +41,7 @@ def test_every_caption_of_the_world_is_understood(lang: str) -> None:
         sentence = read(text)
         if claim.relation not in (None, "between") or any(group.place for group in claim.groups):
             assert sentence is None, text
-            assert expand_prompt(text, k) == expand_prompt(text, k, spots=True) == text
+            assert expand_prompt(text, k) == expand_prompt(text, k, tell_places=True) == text
         else:
             assert sentence is not None, text
             assert sentence.counts == tuple(group.count for group in claim.groups), text
@@ -74,7 +75,7 @@ def test_spots_are_said_in_the_words_of_the_captions_that_teach_them(lang: str) 
     said = set()
     for k, claim in enumerate(claims(1500)):
         if claim.relation == "between":
-            drawn = expand_prompt(phrase(claim, lang, random.Random(k)), k, spots=True)
+            drawn = expand_prompt(phrase(claim, lang, random.Random(k)), k, tell_places=True)
             captions = {phrase(with_spots(claim, axis), lang, random.Random(k)): axis for axis in AXES}
             assert drawn in captions
             said.add(captions[drawn])
@@ -88,11 +89,11 @@ def with_spots(claim: Scene, axis: tuple[str, str]) -> Scene:
 
 def test_spots_are_said_of_what_people_type_too() -> None:
     listed = "a cat, a red house, and a bird at sea"
-    assert {expand_prompt(listed, seed, spots=True) for seed in range(40)} == {
+    assert {expand_prompt(listed, seed, tell_places=True) for seed in range(40)} == {
         f"a cat between a red house{spot_words(one, ENGLISH)} and a bird{spot_words(other, ENGLISH)}, at sea"
         for one, other in AXES
     }
-    assert expand_prompt("a cat between two houses and a tree", 0, spots=True) == "a cat between two houses and a tree"
+    assert expand_prompt("a cat between two houses and a tree", 0, tell_places=True) == "a cat between two houses and a tree"
     assert expand_prompt("a cat between a house and a tree", 0) == "a cat between a house and a tree"
 
 
@@ -173,25 +174,26 @@ def pipeline(tiny_zoo: Path) -> TextToImage:
 OPEN = "a cat and a house"
 
 
-def test_spots_are_said_to_a_model_that_has_learnt_them(tiny_zoo: Path, tmp_path: Path) -> None:
+def test_places_are_told_to_a_model_that_has_learnt_them(tiny_zoo: Path, tmp_path: Path) -> None:
     config, state = zoo.load("world-dit", tiny_zoo)
     shutil.copytree(tiny_zoo, tmp_path / "zoo")
-    zoo.add("world-dit", state, {**config, "spots": True}, root=tmp_path / "zoo")
+    zoo.add("world-dit", state, {**config, "tell_places": True}, root=tmp_path / "zoo")
     prompt = "a cat between a house and a tree"
     asked = Request(prompt, steps=1, seed=3)
-    learnt, not_learnt = (load_pipeline(device="cpu", root=root).expanded_prompt(asked) for root in (tmp_path / "zoo", tiny_zoo))
-    assert learnt == [expand_prompt(prompt, 3, spots=True)] and not_learnt == [prompt] != learnt
+    roots = (tmp_path / "zoo", tiny_zoo)
+    learnt, not_learnt = (load_pipeline(device="cpu", root=root).expanded_prompts(asked) for root in roots)
+    assert learnt == [expand_prompt(prompt, 3, tell_places=True)] and not_learnt == [prompt] != learnt
 
 
-def test_a_picture_is_drawn_from_the_upsampled_prompt_of_its_own_seed(pipeline: TextToImage, tmp_path: Path) -> None:
+def test_an_image_is_made_from_the_expanded_prompt_of_its_own_seed(pipeline: TextToImage, tmp_path: Path) -> None:
     asked = Request(OPEN, steps=2, seed=5, num_images=3)
-    expanded_prompt = pipeline.expanded_prompt(asked)
+    expanded_prompt = pipeline.expanded_prompts(asked)
     assert expanded_prompt == [expand_prompt(OPEN, seed) for seed in (5, 6, 7)] and len(set(expanded_prompt)) > 1
     images = pipeline(asked)
     for image, text, seed in zip(images, expanded_prompt, (5, 6, 7), strict=True):
         (alone,) = pipeline(Request(text, steps=2, seed=seed))
         assert image.tobytes() == alone.tobytes()
-    (plain,) = pipeline(Request(OPEN, steps=2, seed=5, upsample=False))
+    (plain,) = pipeline(Request(OPEN, steps=2, seed=5, expand_prompt=False))
     assert plain.tobytes() != images[0].tobytes()
     paths = save_images(images, tmp_path / "a.png", asked, expanded_prompt=expanded_prompt)
     assert [read_png(path)["expanded_prompt"] for path in paths] == expanded_prompt
@@ -201,11 +203,11 @@ def test_the_suite_is_drawn_with_it_and_without(pipeline: TextToImage, monkeypat
     given: list[str] = []
     sample = pipeline.sample
     monkeypatch.setattr(pipeline, "sample", lambda texts, *rest: given.extend(texts) or sample(texts, *rest))
-    for upsampled in (True, False):
-        pipeline_generator(pipeline, PromptsRun(steps=1, upsample=upsampled), first_seed=8)([OPEN, OPEN])
+    for expanded in (True, False):
+        pipeline_generator(pipeline, PromptsRun(steps=1, expand=expanded), first_seed=8)([OPEN, OPEN])
     assert given == [expand_prompt(OPEN, 8), expand_prompt(OPEN, 9), OPEN, OPEN]
 
 
 def test_other_models_draw_from_the_prompt_as_it_is(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "prompt_expander", None)
-    assert pipeline.expanded_prompt(Request(OPEN, num_images=2)) == [OPEN, OPEN]
+    assert pipeline.expanded_prompts(Request(OPEN, num_images=2)) == [OPEN, OPEN]

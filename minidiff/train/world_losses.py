@@ -1,0 +1,188 @@
+"""Two further losses for networks and text encoders that learn the drawn world, whose truth is known.
+
+`CaptionQuestionHead` answers questions from the text encoder's output: how many of each kind, in which colour, how big,
+where. A contrastive loss alone teaches which words a caption holds and little about which belong together (Yuksekgonul et al.
+2023). `TokenLabelHead` names what covers each inner token of the denoising network. It serves as representation alignment
+does (Yu et al. 2024, "REPA"), with labels in the place of a trained encoder's features. Both heads are thrown away after
+training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidiff.data.world.layout import layout
+from minidiff.data.world.scenes import COLOURS, MAX_COUNT, PLACES, RELATIONS, SETTINGS, SHAPES, SIZES, Scene
+from minidiff.models.clip import TowerOutput
+from minidiff.nn.attention import Attention
+
+Batch = dict[str, Tensor]
+
+UNSAID = 0           # class 0 of every question but the number of things; class k + 1 is entry k of the world's list
+IGNORED = -100       # a question that this caption does not raise
+NOTHING = 0          # class of the background in token labels; class k + 1 is entry k of SHAPES or COLOURS
+QUESTIONS = {"count": MAX_COUNT + 1, "colour": len(COLOURS) + 1, "size": len(SIZES) + 1, "place": len(PLACES) + 1}
+PAIR_WIDTH = 32
+
+
+def part_of(batch: Batch, prefix: str) -> Batch:
+    """The entries of a batch whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in batch.items() if name.startswith(prefix)}
+
+
+# --- questions on captions ------------------------------------------------------------------------------------------
+
+
+def label(names: tuple[str, ...], value: str | None) -> int:
+    """0 for what is unsaid, else 1 + the position in the world's list."""
+    return UNSAID if value is None else names.index(value) + 1
+
+
+def answers(claims: list[Scene]) -> dict[str, Tensor]:
+    """The right answers. count, colour, size, place (B, kinds); relation (B, kinds, kinds): how the first is placed to the
+    second; setting (B,). IGNORED where a question makes no sense, and for captions with one kind twice."""
+    batch, kinds = len(claims), len(SHAPES)
+    found = {name: torch.full((batch, kinds), IGNORED) for name in QUESTIONS}
+    found["count"].zero_()
+    found["relation"] = torch.full((batch, kinds, kinds), IGNORED)
+    found["setting"] = torch.tensor([label(SETTINGS, claim.setting) for claim in claims])
+    for row, claim in enumerate(claims):
+        here = [SHAPES.index(group.kind) for group in claim.groups]
+        if len(set(here)) < len(here):
+            found["count"][row] = IGNORED
+            continue
+        for kind, group in zip(here, claim.groups, strict=True):
+            found["count"][row, kind] = group.count
+            found["colour"][row, kind] = label(COLOURS, group.colour)
+            found["size"][row, kind] = label(SIZES, group.size)
+            found["place"][row, kind] = label(PLACES, group.place)
+        pairs = [(a, b) for a in here for b in here if a != b]
+        for a, b in pairs:
+            found["relation"][row, a, b] = UNSAID
+        for other in here[1:] if claim.relation else []:
+            found["relation"][row, here[0], other] = label(RELATIONS, claim.relation)
+    return found
+
+
+class CaptionQuestionHead(nn.Module):
+    """One learnt query for each kind of thing attends to the sequence; linear heads answer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.questions = nn.Parameter(torch.randn(len(SHAPES), width) * 0.5)
+        self.attention = Attention(width, heads=4, head_dim=width // 4, bias=True)
+        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in QUESTIONS.items()})
+        self.first = nn.Linear(width, (len(RELATIONS) + 1) * PAIR_WIDTH)
+        self.second = nn.Linear(width, (len(RELATIONS) + 1) * PAIR_WIDTH)
+        self.setting = nn.Linear(width, len(SETTINGS) + 1)
+
+    def forward(self, sequence: Tensor, pooled: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """sequence (B, L, D), pooled (B, D), mask (B, L) to logits, classes last."""
+        questions = self.questions.expand(len(sequence), -1, -1).to(sequence.dtype)
+        found = self.attention(questions, sequence, mask=mask[:, None, None, :])                # (B, kinds, D)
+        logits = {name: head(found) for name, head in self.heads.items()}
+        first = self.first(found).unflatten(-1, (-1, PAIR_WIDTH))                               # (B, kinds, relations, 32)
+        second = self.second(found).unflatten(-1, (-1, PAIR_WIDTH))
+        logits["relation"] = torch.einsum("bird,bjrd->bijr", first, second) / PAIR_WIDTH**0.5
+        return {**logits, "setting": self.setting(pooled)}
+
+
+def question_loss(logits: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean cross-entropy over the questions, and the share of right answers on colour (binding) and relation."""
+    losses, figures = [], {}
+    for name, value in logits.items():
+        value, answer = value.float().flatten(0, -2), truth[name].flatten()
+        losses.append(F.cross_entropy(value, answer, ignore_index=IGNORED))
+        if name in ("colour", "relation"):
+            right = (value.argmax(-1) == answer) & (answer != IGNORED)
+            figures[f"question_{name}"] = right.sum() / (answer != IGNORED).sum()
+    return torch.stack(losses).mean(), figures
+
+
+# --- labels of tokens -----------------------------------------------------------------------------------------------
+
+
+def token_labels(scenes: list[Scene], grid: int = 8) -> dict[str, Tensor]:
+    """kind and colour, each (B, grid*grid) int64, row by row: what covers the middle of each token's patch."""
+    rows, columns = np.mgrid[0:grid, 0:grid]
+    y, x = (rows + 0.5) / grid, (columns + 0.5) / grid
+    kinds = np.zeros((len(scenes), grid, grid), np.int64)
+    colours = np.zeros_like(kinds)
+    for k, scene in enumerate(scenes):
+        for thing in layout(scene):
+            group = scene.groups[thing.group]
+            inside = (x - thing.x) ** 2 + (y - thing.y) ** 2 < thing.radius**2
+            kinds[k][inside] = SHAPES.index(group.kind) + 1
+            colours[k][inside] = COLOURS.index(group.colour or "") + 1
+    return {"kind": torch.from_numpy(kinds).flatten(1), "colour": torch.from_numpy(colours).flatten(1)}
+
+
+class TokenLabelHead(nn.Module):
+    """Two linear heads on normalised tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.heads = nn.ModuleDict({"kind": nn.Linear(width, len(SHAPES) + 1), "colour": nn.Linear(width, len(COLOURS) + 1)})
+
+    def forward(self, tokens: Tensor, truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """tokens (B, N, D), truth as `token_labels`. Returns the mean cross-entropy, and the share of things' tokens with the
+        right colour."""
+        tokens = self.norm(tokens)
+        logits = {name: head(tokens).float().flatten(0, 1) for name, head in self.heads.items()}
+        loss = torch.stack([F.cross_entropy(logits[name], truth[name].flatten()) for name in logits]).mean()
+        there = truth["colour"].flatten() != NOTHING
+        right = (logits["colour"].argmax(-1) == truth["colour"].flatten()) & there
+        return loss, {"label_colour": right.sum() / there.sum()}
+
+
+# --- as auxiliary losses of latent diffusion (`latent_diffusion.AuxLoss`) -------------------------------------------
+
+
+class CaptionQuestionLoss(nn.Module):
+    """`question_loss` on the text encoder's output."""
+
+    prefix = "question_"
+
+    def __init__(self, text_width: int, token_width: int) -> None:
+        super().__init__()
+        self.head = CaptionQuestionHead(text_width)
+
+    @classmethod
+    def truth(cls, scenes: list[Scene], claims: list[Scene], dropped: Tensor) -> Batch:
+        """What a batch must hold; no caption, no questions. dropped: (B,) bool."""
+        found = answers(claims)
+        return {
+            cls.prefix + name: answer.masked_fill(dropped.view(-1, *[1] * (answer.ndim - 1)), IGNORED)
+            for name, answer in found.items()
+        }
+
+    def forward(self, text: TowerOutput, tokens: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return question_loss(self.head(text.sequence, text.pooled, batch["mask"]), part_of(batch, self.prefix))
+
+
+class TokenLabelLoss(nn.Module):
+    """`TokenLabelHead` on the network's inner tokens, an 8 x 8 grid."""
+
+    prefix = "label_"
+
+    def __init__(self, text_width: int, token_width: int) -> None:
+        super().__init__()
+        self.head = TokenLabelHead(token_width)
+
+    @classmethod
+    def truth(cls, scenes: list[Scene], claims: list[Scene], dropped: Tensor) -> Batch:
+        """What a batch must hold. The image holds its things whether the caption is dropped or not."""
+        return {cls.prefix + name: value for name, value in token_labels(scenes).items()}
+
+    def forward(self, text: TowerOutput, tokens: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.head(tokens, part_of(batch, self.prefix))
+
+
+AUX_LOSSES: dict[str, type[CaptionQuestionLoss] | type[TokenLabelLoss]] = {
+    "caption_questions": CaptionQuestionLoss,
+    "token_labels": TokenLabelLoss,
+}

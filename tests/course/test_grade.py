@@ -1,0 +1,272 @@
+"""From a notebook to a score and its reports. Answers run in this process; one of their own is tested in test_sandbox.py."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import torch
+
+from minidiff.course import grade as module
+from minidiff.course.checks import exercises, get_exercise
+from minidiff.course.exercise import Exercise, Finding, Say, Trouble, outputs
+from minidiff.course.extract import NotebookError
+from minidiff.course.grade import GradeRun, Score, as_json, as_junit, as_markdown, command, grade, lesson_of
+from minidiff.course.sandbox import UNREADABLE, Limits, answer_in
+
+FIRST = get_exercise("02.1")
+RIGHT = "import torch\ndef alpha_bars(betas):\n    return torch.cat([torch.ones(1, dtype=betas.dtype), (1 - betas).cumprod(0)])"
+HIDDEN = """
+import torch
+from minidiff.course.exercise import Probe, Say
+PROBES = {"02.1": (Probe(Say("ten betas", "mười beta"), lambda f: f(torch.full((10,), 0.5)), points=4),)}
+"""
+
+
+class Runner:
+    """In the place of the sandbox: runs an answer here, and notes the limits it was given."""
+
+    def __init__(self) -> None:
+        self.limits: list[Limits] = []
+        self.results: list[Any] | Trouble | None = None     # given back instead, when set
+
+    def __call__(self, source: str, number: str, limits: Limits, hidden: Path | None = None) -> list[Any] | Trouble:
+        self.limits.append(limits)
+        exercise = get_exercise(number)
+        extra = module.hidden_probes(hidden).get(number, ()) if hidden else ()
+        return self.results or outputs(exercise, answer_in(source, exercise), exercise.probes + tuple(extra))
+
+
+@pytest.fixture(autouse=True)
+def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
+    made = Runner()
+    monkeypatch.setattr(module, "run", made)
+    return made
+
+
+def notebook(folder: Path, *cells: str, name: str = "02_ddpm.ipynb") -> Path:
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(book, folder / name)
+    return folder / name
+
+
+def by_number(scores: list[Score]) -> dict[str, Score]:
+    return {score.exercise.number: score for score in scores}
+
+
+# --- grading ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_exercise_of_the_lesson_has_a_score_and_the_right_answer_all_its_points(tmp_path: Path, runner: Runner) -> None:
+    found = by_number(grade(notebook(tmp_path, RIGHT)))
+    assert list(found) == list(exercises("02"))
+    assert found["02.1"].points == found["02.1"].maximum == FIRST.points and found["02.1"].hint("en") == ""
+    assert sum(score.points for score in found.values()) == FIRST.points
+    assert runner.limits == [Limits(seconds=60, gigabytes=3)], "what isn't there is not run"
+
+
+def test_limits_reach_the_answers_process(tmp_path: Path, runner: Runner) -> None:
+    grade(notebook(tmp_path, RIGHT), Limits(7, 2))
+    assert runner.limits == [Limits(7, 2)]
+
+
+def test_hidden_checks_add_points_to_their_exercise_alone(tmp_path: Path) -> None:
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "mine.py").write_text(HIDDEN, encoding="utf-8")
+    found = by_number(grade(notebook(tmp_path, RIGHT), hidden=tmp_path / "hidden"))
+    assert found["02.1"].points == found["02.1"].maximum == FIRST.points + 4
+    assert [found[number].maximum for number in list(found)[1:]] == [e.points for e in list(exercises("02").values())[1:]]
+
+
+@pytest.mark.parametrize("results", [[torch.zeros(1)], [torch.zeros(1)] * 9], ids=["too few", "too many"])
+def test_results_of_another_number_than_the_probes_are_not_read(tmp_path: Path, runner: Runner, results: list[Any]) -> None:
+    runner.results = results
+    (first, *_) = grade(notebook(tmp_path, RIGHT))
+    assert [finding.message for finding in first.findings] == [UNREADABLE.message] * len(FIRST.probes)
+
+
+def test_an_answer_that_could_not_be_run_fails_each_probe_for_the_same_reason(tmp_path: Path, runner: Runner) -> None:
+    runner.results = Trouble(Say("It stopped.", "Đã dừng."))
+    (first, *_) = grade(notebook(tmp_path, RIGHT))
+    assert [finding.message for finding in first.findings] == [Say("It stopped.", "Đã dừng.")] * len(FIRST.probes)
+    assert first.points == 0 and first.maximum == FIRST.points
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        (["x = 1"], "There is no q_sample in the notebook: was its cell deleted?"),
+        (["def q_samples(x): pass"], "There is no q_sample in the notebook, but there is q_samples: was it renamed?"),
+        (["def sample_ddpm(x): pass"], "There is no q_sample in the notebook: was its cell deleted?"),  # another exercise
+        (["def sampler(x): pass"], "there is sampler: was it renamed?"),
+        (["def make_noise(x): pass"], "was its cell deleted?"),  # hardly alike
+        (["x = (", "def q_sample(:"], "Code cell 2 is not valid Python"),
+        (["def q_sample(:", "def q_sample(y:"], "Code cell 1 is not valid Python"),
+    ],
+)
+def test_an_answer_that_is_not_there_is_told_what_may_have_happened(tmp_path: Path, cells: list[str], says: str) -> None:
+    assert says in by_number(grade(notebook(tmp_path, *cells)))["02.2"].hint("en")
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "lesson"),
+    [
+        ([], "03_targets.ipynb", "03"),
+        (['check("02.1", alpha_bars)'], "03_targets.ipynb", "02"),
+        (["x = 1", "check( '02.1', alpha_bars)"], "mine.ipynb", "02"),
+        (['check("77.1", alpha_bars)'], "03_targets.ipynb", "03"),  # there is no lesson 77
+    ],
+)
+def test_a_notebook_belongs_to_the_lesson_whose_checks_it_calls_or_to_that_of_its_name(
+    cells: list[str], name: str, lesson: str
+) -> None:
+    assert lesson_of(Path("somewhere", name), cells) == lesson
+
+
+def test_a_notebook_of_no_lesson_is_refused() -> None:
+    with pytest.raises(NotebookError, match="mine.ipynb belongs to no lesson: its name should begin with one of 00, 01"):
+        lesson_of(Path("mine.ipynb"), ["x = 1"])
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+def probe(name: str, points: int, maximum: int) -> Finding:
+    message = None if points == maximum else Say(f"{name} | is wrong.", f"{name} | bị sai.")
+    return Finding(Say(name, f"{name}-vi"), points, maximum, message)
+
+
+def exercise(number: str) -> Exercise:
+    return Exercise(number, f"name_{number[-1]}", None, (), title=Say(f"Title {number[-1]}", f"Bài {number[-1]}"))
+
+
+# 6 of 10 points
+SCORES = [
+    Score(exercise("02.1"), (probe("shape", 2, 2), probe("values", 1, 1))),
+    Score(exercise("02.2"), (probe("dtype", 3, 3), probe("noise", 0, 3), probe("ends", 0, 1))),
+]
+
+
+def test_a_score_adds_up_its_findings_and_hints_at_the_first_failure() -> None:
+    assert [(score.points, score.maximum) for score in SCORES] == [(3, 3), (3, 7)]
+    assert [SCORES[1].hint(lang) for lang in ("en", "vi")] == ["noise | is wrong.", "noise | bị sai."]
+    assert SCORES[0].hint("en") == ""
+
+
+def test_json_tells_what_passed_and_what_did_not() -> None:
+    assert as_json(SCORES, "vi") == {
+        "exercises": {
+            "02.1": {"points": 3, "maximum": 3, "passed": ["shape-vi", "values-vi"], "failed": [], "hint": ""},
+            "02.2": {
+                "points": 3, "maximum": 7, "passed": ["dtype-vi"], "failed": ["noise-vi", "ends-vi"],
+                "hint": "noise | bị sai.",
+            },
+        },
+        "total": 6,
+        "maximum": 10,
+    }  # fmt: skip
+
+
+def test_junit_has_a_suite_for_each_exercise_and_a_case_for_each_probe() -> None:
+    text = as_junit(SCORES, "en")
+    assert text.startswith("<?xml")
+    suites = ET.fromstring(text.split("?>", 1)[1]).findall("testsuite")
+    assert [suite.attrib for suite in suites] == [
+        {"name": "02.1 name_1", "tests": "2", "failures": "0"},
+        {"name": "02.2 name_2", "tests": "3", "failures": "2"},
+    ]
+    assert [case.attrib for case in suites[1]] == [
+        {"classname": "02.2", "name": name} for name in ("dtype", "noise", "ends")
+    ]
+    assert [[part.attrib for part in case] for case in suites[1]] == [
+        [], [{"message": "noise | is wrong."}], [{"message": "ends | is wrong."}]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lang", "pass_mark", "expected"),
+    [
+        (
+            "en", 0.6,
+            "| exercise | points | what to do next |\n|---|---|---|\n| 02.1 Title 1 | 3 / 3 |  |\n"
+            "| 02.2 Title 2 | 3 / 7 | noise / is wrong. |\n\n**6 of 10 points: passed** (pass mark 60%)\n",
+        ),
+        (
+            "vi", 0.7,
+            "| bài tập | điểm | việc cần làm tiếp |\n|---|---|---|\n| 02.1 Bài 1 | 3 / 3 |  |\n"
+            "| 02.2 Bài 2 | 3 / 7 | noise / bị sai. |\n\n**6 trên 10 điểm: chưa đạt** (mức đạt 70%)\n",
+        ),
+    ],
+)  # fmt: skip
+def test_markdown_is_a_table_and_a_verdict(lang: str, pass_mark: float, expected: str) -> None:
+    assert as_markdown(SCORES, lang, pass_mark) == expected
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def graded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Grading gives SCORES; the list holds what it was called with."""
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(module, "grade", lambda *arguments: calls.append(arguments) or SCORES)
+    return calls
+
+
+@pytest.mark.parametrize(("pass_mark", "status"), [(0, 0), (0.59, 0), (0.6, 0), (0.61, 1), (1, 1)])
+@pytest.mark.usefixtures("graded")
+def test_the_exit_status_is_0_at_or_above_the_pass_mark(pass_mark: float, status: int) -> None:
+    assert command(GradeRun(Path("a.ipynb"), pass_mark=pass_mark)) == status
+
+
+def test_without_options_it_prints_in_english_passes_at_three_fifths_and_gives_a_minute_and_3_gigabytes(
+    graded: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(GradeRun(Path("a.ipynb"))) == 0
+    assert graded == [(Path("a.ipynb"), Limits(60, 3), None)]
+    assert capsys.readouterr().out == as_markdown(SCORES, "en", 0.6) + "\n"
+
+
+def test_options_reach_the_grading(graded: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    command(GradeRun(Path("a.ipynb"), hidden=tmp_path, seconds=5, gigabytes=1))
+    assert graded == [(Path("a.ipynb"), Limits(5, 1), tmp_path)]
+
+
+@pytest.mark.usefixtures("graded")
+def test_reports_are_written_where_asked_into_new_folders_and_old_ones(tmp_path: Path) -> None:
+    new = tmp_path / "new" / "folder"
+    run = GradeRun(Path("a.ipynb"), new / "a.json", new / "a.xml", tmp_path / "a.md", lang="vi")
+    for _ in range(2):
+        command(run)
+    text = (new / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == as_json(SCORES, "vi")
+    assert text.startswith('{\n  "exercises": {\n    "02.1"') and text.endswith("\n}\n") and "bị sai" in text
+    assert (new / "a.xml").read_text(encoding="utf-8") == as_junit(SCORES, "vi")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == as_markdown(SCORES, "vi", 0.6)
+
+
+@pytest.mark.usefixtures("graded")
+def test_a_dash_writes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command(GradeRun(Path("a.ipynb"), markdown=Path("-")))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lang": "fr"}, "There is no language 'fr': choose --lang en or --lang vi"),
+        ({"pass_mark": -0.1}, "The pass mark is -0.1, but it must be from 0 to 1"),
+        ({"pass_mark": 1.1}, "The pass mark is 1.1"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_graded(
+    graded: list[tuple[Any, ...]], options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        command(GradeRun(Path("a.ipynb"), **options))
+    assert graded == []
