@@ -3,7 +3,7 @@
     from minidiff import generate_image
     generate_image(prompt="a big red star", seed=42)[0].save("star.png")
 
-The names below are fetched when first used, so that `import minidiff` costs nothing.
+The names below are imported when first used, so that `import minidiff` is quick.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minidiff.diffusion.samplers import sample
+    from minidiff.pipelines.loading import generate_image, load_pipeline
     from minidiff.pipelines.request import Request
-    from minidiff.pipelines.text_to_image import TextToImage, generate_image, load_pipeline
+    from minidiff.pipelines.text_to_image import TextToImage
     from minidiff.text.encoders import load_encoder
 
 __version__ = "0.1.0"
@@ -23,9 +24,9 @@ __all__ = ["Request", "TextToImage", "__version__", "generate_image", "load_enco
 _HOMES = {
     "Request": "minidiff.pipelines.request",
     "TextToImage": "minidiff.pipelines.text_to_image",
-    "generate_image": "minidiff.pipelines.text_to_image",
+    "generate_image": "minidiff.pipelines.loading",
     "load_encoder": "minidiff.text.encoders",
-    "load_pipeline": "minidiff.pipelines.text_to_image",
+    "load_pipeline": "minidiff.pipelines.loading",
     "sample": "minidiff.diffusion.samplers",
 }
 

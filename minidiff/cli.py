@@ -1,334 +1,426 @@
-"""The `minidiff` command. Each subcommand is a dataclass turned into options by tyro.
+"""The `minidiff` command: the table of commands, and how a command line is parsed.
 
-What it is not: a place for work. It finds the function that does it, and turns errors into one line and an exit code:
-0 done, 2 bad input, 130 stopped with Ctrl-C. Nothing heavy is imported before it is known which command runs, so that
-`minidiff --help` answers at once.
+tyro makes options from dataclasses. Only the modules of the chosen command are imported, so `minidiff --help` is quick.
+Exit codes: 0 done, 2 bad input (one sentence on stderr), 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import itertools
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, Union
 
 import tyro
-
-Config = TypeVar("Config")
-
-# What can be trained, measured, exported or built: name -> (summary, module, configuration, function of that configuration).
-TRAIN = {
-    "world-vae": ("picture to latent and back", "minidiff.train.vae", "VAERun", "train"),
-    "world-clip": ("the bilingual text encoder", "minidiff.train.clip", "CLIPRun", "train"),
-    "world-dit": ("the diffusion transformer", "minidiff.train.dit", "DiTRun", "train"),
-    "world-unet": ("the U-Net with cross-attention", "minidiff.train.unet", "UNetRun", "train"),
-    "world-pixels": ("the class-conditional U-Net on pixels", "minidiff.train.pixels", "PixelsRun", "train"),
-    "world-judge": ("the judge of prompt following", "minidiff.train.detector", "JudgeRun", "train"),
-}
-EVALUATE = {
-    "prompts": (
-        "does the picture show what the prompt says, per language",
-        "minidiff.evaluate.prompt_following",
-        "PromptsRun",
-        "evaluate",
-    ),
-    "quality": (
-        "FD-mini and KID-mini of samples, with floor and ceilings",
-        "minidiff.evaluate.quality",
-        "QualityRun",
-        "evaluate",
-    ),
-}
-
-
-PREPARE = {
-    "emoji": (
-        "emoji in four styles with captions in two languages",
-        "minidiff.data.emoji.prepare",
-        "PrepareEmoji",
-        "prepare",
-    ),
-}
-EXPORT = {
-    "diffusers": (
-        "a text-to-image DiT as a folder that diffusers opens",
-        "minidiff.pretrained.to_diffusers",
-        "DiffusersExport",
-        "export_diffusers",
-    ),
-}
-COURSE = {
-    "build": ("notebooks in both languages from lessons/source", "minidiff.course.build", "BuildRun", "command"),
-    "accept": ("note that translations were looked at", "minidiff.course.build", "AcceptRun", "accept_command"),
-    "slides": ("slides and handouts that open without a network", "minidiff.course.slides", "SlidesRun", "command"),
-    "table": ("the table of lessons in the README", "minidiff.course.table", "TableRun", "command"),
-}
-
-
-class UsageError(Exception):
-    """A command line that makes no sense; the text is one sentence for the person who typed it."""
-
 
 Number = Annotated[int | float, tyro.conf.arg(metavar="NUMBER")]  # Request says which numbers are allowed, and why
 
 
+class UsageError(Exception):
+    """A command line that makes no sense. Its text is one sentence for the person who typed it."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """options: a dataclass. run: called with an instance of it; returns an exit code, or None for 0."""
+
+    options: type[Any]
+    run: Callable[[Any], Any]
+    examples: str
+
+
+# ---------------------------------------------------------------------------------------------------------- the commands
+
+
 @dataclass
 class SampleOptions:
-    """Draw pictures from a sentence in English or Vietnamese and save them as PNG."""
+    """Make images of a sentence in English or Vietnamese, and save them as PNG."""
 
     prompt: tyro.conf.Positional[str]
-    """What to draw, up to 200 characters."""
+    """What the image should show: up to 200 characters, or what the text encoder of a published model can read."""
     negative_prompt: str = ""
-    """What to keep away from, up to 200 characters."""
+    """What to keep away from."""
     sampler: str | None = None
     """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde; the model's own (ours: dpmpp) when not given."""
     steps: Number = 20
     """Number of steps, 1 to 100."""
     guidance_scale: Number | None = None
     """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (world-dit: 3) when not given."""
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """The times between which to guide, from 0 (clean) to 1 (noise)."""
+    guidance_rescale: Number = 0.0
+    """How far to undo the overexposure of strong guidance, 0 to 1."""
     seed: Number = 42
-    """0 to 2147483647; the same seed gives the same picture."""
+    """0 to 2147483647; the same seed gives the same image."""
     num_images: Number = 1
-    """1 to 9; picture i is drawn from seed + i."""
-    eta: Number = 0.0
-    """0 to 1: fresh noise in each step (ddim only)."""
-    upsample: bool = True
-    """Say, by lot, where things stand when the prompt leaves it open; --no-upsample draws from the prompt as it is."""
+    """1 to 9; image i starts from seed + i."""
+    eta: Number | None = None
+    """The share of fresh noise in each step, 0 (none) to 1; the sampler's own when not given."""
+    expand: bool = True
+    """Add, at random, the places that the prompt leaves open; --no-expand takes the prompt as it is."""
     out: Path = Path("output.png")
-    """Where the PNG goes; several pictures become output-1.png, output-2.png, ..."""
+    """Where the PNG goes; several images become output-1.png, output-2.png, ..."""
     model: str = "world-dit"
     """A name that `minidiff zoo` lists, a diffusers folder (Stable Diffusion 1.x, PixArt-alpha), or "owner/name" on the hub."""
     device: str | None = None
-    """cpu, cuda, mps; the best there is when not given."""
+    """cpu, cuda or mps; the best there is when not given."""
     dtype: str | None = None
-    """float32 or bfloat16; what is fastest on the device when not given."""
+    """float32 or bfloat16; the fastest on the device when not given."""
     allow_pickle: bool = False
     """Read weights from a pickle where a folder has no safetensors."""
 
 
 @dataclass
-class ZooOptions:
-    """List the shipped weights and verify their size and hash."""
+class ZooList:
+    """List the shipped weights, and verify their size and hash."""
 
     root: Path | None = None
     """Another zoo directory; the shipped one when not given."""
 
 
 @dataclass
+class ZooAdd:
+    """Publish the weights of a finished training run in the zoo."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder, such as runs/world-dit."""
+    name: str | None = None
+    """The name in the zoo; the run's own when not given. What had that name is replaced."""
+    root: Path | None = None
+    """Another zoo directory; the shipped one when not given."""
+
+
+@dataclass
 class AppOptions:
-    """Start the web demo."""
+    """Start the studio, a web page."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 127.0.0.1 is this machine only."""
     port: int = 7860
     """Port to listen on."""
     model: str = "world-dit"
-    """A name that `minidiff zoo` lists, a diffusers folder, or "owner/name" on the hub; chosen when the page opens."""
+    """The model chosen when the page opens: a name in the zoo, a diffusers folder, or "owner/name" on the hub."""
     allow_pickle: bool = False
     """Read weights from a pickle where a folder has no safetensors."""
-    lang: str = "en"
-    """Language of the page when it opens: en or vi."""
+    lang: Literal["en", "vi"] = "en"
+    """Language of the page when it opens."""
 
 
-def parse(config: type[Config], argv: Sequence[str], prog: str, examples: str = "") -> Config:
-    """Options to dataclass. tyro's framed error becomes the one sentence it holds.
+def sample(options: SampleOptions) -> None:
+    from minidiff.pipelines.loading import checked_request, load_pipeline
+    from minidiff.pipelines.png_metadata import image_paths, save_images
 
-    Raises:
-        UsageError: an option is unknown, missing or not of its type.
-    """
-    description = (config.__doc__ or "").strip() + (f"\n\nexamples:\n{examples}" if examples else "")
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return tyro.cli(config, prog=prog, args=list(argv), description=description)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UsageError(f"{_sentence(errors.getvalue())} (see {prog} --help)") from None
-
-
-def _sentence(box: str) -> str:
-    """The message inside a frame: its lines up to the first rule or empty line, joined."""
-    lines = [line.strip("│╭╮╰╯ \n") for line in box.splitlines()]
-    kept: list[str] = []
-    for line in lines[1:]:
-        if not line.strip("─"):
-            break
-        kept.append(line)
-    return " ".join(" ".join(kept).split()) or "the command line was not understood"
-
-
-def run_sample(argv: Sequence[str]) -> None:
-    examples = (
-        '  minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png\n'
-        '  minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a\n'
-        '  minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5'
-    )
-    options = parse(SampleOptions, argv, "minidiff sample", examples)
-    from minidiff.pipelines.request import Request
-
-    names = ("negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta", "upsample")
-    asked = {name: value for name in names if (value := getattr(options, name)) is not None}
-    Request(options.prompt, **asked)  # what is not allowed is refused before a model is loaded
-    _check_out(options.out)
-    from minidiff.pipelines.png_metadata import save_images
-    from minidiff.pipelines.text_to_image import load_pipeline
-
+    names = (
+        "negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta", "guidance_interval",
+        "guidance_rescale",
+    )  # fmt: skip
+    settings = {name: value for name in names if (value := getattr(options, name)) is not None}
+    settings["expand_prompt"] = options.expand
+    request = checked_request(options.model, options.prompt, settings)
+    check_out(options.out, image_paths(options.out, request.num_images))
     pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
-    request = pipeline.request(options.prompt, **asked)
-    images = pipeline(request, progress=None)
-    expanded_prompt = pipeline.expanded_prompt(request)
-    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, expanded_prompt)
-    for path, text in zip(paths, expanded_prompt, strict=True):
+    request = pipeline.request(options.prompt, **settings)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        images, prompts = pipeline(request, progress=None), pipeline.expanded_prompts(request)
+    for note in notes:
+        print(f"minidiff: {note.message}", file=sys.stderr)
+    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, prompts)
+    for path, prompt in zip(paths, prompts, strict=True):
         print(path)
-        if text != request.prompt:
-            print(f"  drawn as: {text}", file=sys.stderr)
+        if prompt != request.prompt:
+            print(f"  expanded to: {prompt}", file=sys.stderr)
 
 
-def _check_out(out: Path) -> None:
-    """Raises before the drawing, not after it, when the result could not be saved."""
+def check_out(out: Path, paths: Sequence[Path]) -> None:
+    """Raises UsageError before the sampling, not after it, when an image could not be saved."""
     if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out} is not a .png: pictures are saved as PNG, which carries their parameters.")
+        raise UsageError(f"--out {out} is not a .png: images are saved as PNG, which carries their settings.")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the directory {out.parent} does not exist; make it first.")
+    if not os.access(out.parent, os.W_OK):
+        raise UsageError(f"--out {out}: the directory {out.parent} may not be written to; choose another one.")
+    if directory := next((path for path in paths if path.is_dir()), None):
+        raise UsageError(f"--out {out}: {directory} is a directory; choose another name.")
 
 
-def run_zoo(argv: Sequence[str]) -> None:
-    options = parse(ZooOptions, argv, "minidiff zoo", "  minidiff zoo")
+def zoo_list(options: ZooList) -> None:
     from minidiff.pretrained import zoo
 
     text, healthy = zoo.table(options.root)
     print(text)
     if not healthy:
-        raise UsageError("some weights are missing or damaged; fetch the files again (git checkout minidiff/pretrained/weights).")
+        raise UsageError("weights are missing or damaged: fetch the files again (git checkout minidiff/pretrained/weights).")
 
 
-def run_app(argv: Sequence[str]) -> None:
-    examples = "  minidiff app\n  minidiff app --port 8000 --lang vi"
-    options = parse(AppOptions, argv, "minidiff app", examples)
-    if options.lang not in ("en", "vi"):
-        raise UsageError(f"there is no language {options.lang!r}: choose --lang en or --lang vi.")
+def zoo_add(options: ZooAdd) -> None:
+    from minidiff.train.publish import publish
+
+    print(publish(options.run, options.name, root=options.root))
+
+
+def app(options: AppOptions) -> None:
+    check_address(options.host, options.port)
     try:
         from minidiff.studio.app import serve
     except ImportError as error:
-        raise UsageError(f"the demo needs gradio ({error}); install it with: pip install 'minidiff[app]'") from None
-
+        raise UsageError(f"the studio needs gradio ({error}); install it with: pip install 'minidiff[app]'") from None
     serve(options.host, options.port, options.model, options.lang, options.allow_pickle)
 
 
-def run_train(argv: Sequence[str]) -> None:
-    _run_from("train", TRAIN, argv)
-
-
-def run_evaluate(argv: Sequence[str]) -> None:
-    _run_from("evaluate", EVALUATE, argv)
-
-
-def run_prepare(argv: Sequence[str]) -> None:
-    _run_from("prepare", PREPARE, argv)
-
-
-def run_export(argv: Sequence[str]) -> None:
-    _run_from("export", EXPORT, argv)
-
-
-def run_course(argv: Sequence[str]) -> None:
-    _run_from("course", COURSE, argv)
-
-
-def run_grade(argv: Sequence[str]) -> None:
-    examples = (
-        "  minidiff grade exercises/en/02_ddpm.ipynb\n"
-        "  minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8"
-    )
-    from minidiff.course.grade import GradeRun, command
-
-    if status := command(parse(GradeRun, argv, "minidiff grade", examples)):
-        sys.exit(status)
-
-
-def _run_from(command: str, table: dict[str, tuple[str, str, str, str]], argv: Sequence[str]) -> None:
-    """`minidiff train world-vae ...`: the second word picks a configuration and a function of it."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_listing(f"minidiff {command} <name> [options]", {name: row[0] for name, row in table.items()}))
-        print(f"\nexample:\n  minidiff {command} {next(iter(table))} --help")
-        return
-    if argv[0] not in table:
-        raise UsageError(f"there is nothing to {command} called {argv[0]!r}: choose one of {', '.join(table)}.")
-    _, module, config_name, function = table[argv[0]]
+def check_address(host: str, port: int) -> None:
+    """Raises UsageError, before the model is loaded, when the page could not be served there."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"--port must be a whole number from 1 to 65535, not {port}.")
     try:
-        room = import_module(module)
-    except ModuleNotFoundError as missing:
-        raise UsageError(f"minidiff {command} {argv[0]} needs the module {missing.name}, which is not here.") from None
-    config: type[Any] = getattr(room, config_name)
-    getattr(room, function)(parse(config, argv[1:], f"minidiff {command} {argv[0]}", getattr(room, "EXAMPLES", "")))
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address[:2], family=family):
+            pass
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"nothing can be served at {host}:{port} ({reason}); choose another --host or --port.") from None
 
 
-COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
-    "sample": ("draw pictures from a sentence", run_sample),
-    "prepare": ("fetch and caption images to train on", run_prepare),
-    "train": ("train a model from nothing, or go on after a stop", run_train),
-    "evaluate": ("measure a model", run_evaluate),
-    "export": ("write a model for other programs", run_export),
-    "course": ("build the lessons, exercises, solutions and slides", run_course),
-    "grade": ("score an exercise notebook", run_grade),
-    "zoo": ("list and verify the shipped weights", run_zoo),
-    "app": ("start the web demo", run_app),
+def sample_command() -> Command:
+    return Command(SampleOptions, sample, """\
+minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png
+minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a
+minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5""")
+
+
+def prepare_commands() -> dict[str, Command]:
+    from minidiff.data.emoji import prepare
+
+    return {"emoji": Command(prepare.PrepareEmoji, prepare.prepare, """\
+minidiff prepare emoji --out data/emoji
+minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages""")}
+
+
+def train_commands() -> dict[str, Command]:
+    from minidiff.recipes import world, world_parts, world_vae
+    from minidiff.train import clip, detector, pixels, vae
+
+    return {
+        "world-vae": Command(vae.VAERun, world_vae.train_vae, "minidiff train world-vae --steps 100 --out runs/try"),
+        "world-clip": Command(clip.CLIPRun, world_parts.train_clip, "minidiff train world-clip"),
+        "world-dit": Command(world.WorldDiTRun, world.train_dit, """\
+minidiff train world-dit
+minidiff train world-dit --scale 0.01 --out runs/try"""),
+        "world-unet": Command(world.WorldUNetRun, world.train_unet, "minidiff train world-unet"),
+        "world-pixels": Command(pixels.PixelsRun, world_parts.train_pixels, "minidiff train world-pixels"),
+        "world-judge": Command(detector.JudgeRun, world_parts.train_judge, "minidiff train world-judge"),
+    }
+
+
+def evaluate_commands() -> dict[str, Command]:
+    from minidiff.evaluate import prompt_following, quality
+
+    return {
+        "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
+        "quality": Command(quality.QualityRun, quality.evaluate, "minidiff evaluate quality --samples 500 --json out.json"),
+    }
+
+
+def export_commands() -> dict[str, Command]:
+    from minidiff.pipelines import export
+
+    return {
+        "diffusers": Command(
+            export.DiffusersExport, export.export_diffusers, "minidiff export diffusers exported --model world-dit"
+        )
+    }
+
+
+def course_commands() -> dict[str, Command]:
+    from minidiff.course import build, slides, table
+
+    return {
+        "build": Command(build.BuildRun, build.command, "minidiff course build 02"),
+        "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept 02"),
+        "slides": Command(slides.SlidesRun, slides.command, "minidiff course slides"),
+        "table": Command(table.TableRun, table.command, "minidiff course table"),
+    }
+
+
+def grade_command() -> Command:
+    from minidiff.course import grade
+
+    return Command(grade.GradeRun, grade.command, """\
+minidiff grade exercises/en/02_ddpm.ipynb
+minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8""")
+
+
+def zoo_commands() -> dict[str, Command]:
+    return {
+        "list": Command(ZooList, zoo_list, "minidiff zoo"),
+        "add": Command(ZooAdd, zoo_add, "minidiff zoo add runs/world-dit"),
+    }
+
+
+def app_command() -> Command:
+    return Command(AppOptions, app, "minidiff app\nminidiff app --port 8000 --lang vi")
+
+
+Loader = Callable[[], Command | dict[str, Command]]
+COMMANDS: dict[str, tuple[str, Loader]] = {
+    "sample": ("make images of a sentence", sample_command),
+    "prepare": ("fetch and caption images to train on", prepare_commands),
+    "train": ("train a model, or go on after a stop", train_commands),
+    "evaluate": ("measure a model", evaluate_commands),
+    "export": ("write a model for other programs", export_commands),
+    "course": ("build the lessons, exercises, solutions and slides", course_commands),
+    "grade": ("score an exercise notebook", grade_command),
+    "zoo": ("list, verify and publish weights", zoo_commands),
+    "app": ("start the studio, a web page", app_command),
 }
+DEFAULTS = {"zoo": "list"}  # what a group does when none of its commands is named
+HELP = f"""\
+Text-to-image diffusion in Vietnamese and English.
+
+usage: minidiff <command> [options]
+
+{chr(10).join(f"  {name:<10}{summary}" for name, (summary, _) in COMMANDS.items())}
+
+examples:
+  minidiff sample "a big red star left of a small blue house at night" --out star.png
+  minidiff train world-dit --help
+  minidiff evaluate prompts --json out.json
+  minidiff export diffusers exported
+  minidiff grade exercises/en/02_ddpm.ipynb
+
+minidiff <command> --help says more."""
+
+# --------------------------------------------------------------------------------------------------------------- parsing
 
 
-def _listing(usage: str, rows: dict[str, str]) -> str:
-    width = max(map(len, rows))
-    return "\n".join([f"usage: {usage}", "", *(f"  {name:<{width}}  {text}" for name, text in rows.items())])
+def parse(commands: Command | dict[str, Command], argv: Sequence[str], prog: str) -> tuple[Command, Any]:
+    """The chosen command, and its options. Raises UsageError for options that are unknown, missing or of the wrong type."""
+    if isinstance(commands, Command):
+        with sentences(argv, prog):
+            return commands, tyro.cli(commands.options, prog=prog, args=argv, description=description(commands))
+    branches: list[Any] = []
+    for name, command in commands.items():
+        text = description(command, examples=argv[:1] == [name])
+        branches.append(Annotated[command.options, tyro.conf.subcommand(name=name, description=text, prefix_name=False)])
+    if len(branches) == 1:  # a Union of one would be no choice
+        branches.append(Annotated[None, tyro.conf.Suppress])
+    examples = "examples:" + "".join(f"\n  {command.examples}" for command in commands.values())
+    with sentences(argv, f"{prog} {argv[0]}" if argv[0] in commands else prog):
+        options = tyro.cli(Union[tuple(branches)], prog=prog, args=argv, description=examples)  # type: ignore # noqa: UP007
+    return next(command for command in commands.values() if command.options is type(options)), options
 
 
-def _help() -> str:
-    return (
-        "Text-to-image diffusion in Vietnamese and English.\n\n"
-        + _listing("minidiff <command> [options]", {name: row[0] for name, row in COMMANDS.items()})
-        + "\n\nexamples:\n"
-        '  minidiff sample "a big red star left of a small blue house at night" --out star.png\n'
-        "  minidiff train world-dit --help\n"
-        "  minidiff evaluate prompts --json out.json\n"
-        "  minidiff export diffusers exported\n"
-        "  minidiff grade exercises/en/02_ddpm.ipynb\n"
-        "\nminidiff <command> --help says more."
-    )
+def description(command: Command, examples: bool = True) -> str:
+    text = (command.options.__doc__ or "").strip()
+    return text + "\n\nexamples:\n  " + command.examples.replace("\n", "\n  ") if examples else text
 
 
-def _dispatch(argv: Sequence[str]) -> None:
+@contextlib.contextmanager
+def sentences(argv: Sequence[str], prog: str) -> Iterator[None]:
+    """Turns tyro's framed errors into a UsageError of one sentence.
+
+    tyro has no public way to do this, only hooks that it may change. Where they are missing, or of another form, tyro
+    prints its own message and exits with 2 as well.
+    """
+    try:
+        from tyro import _errors as hooks
+
+        on_error = hooks.on_parse_error
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    def raise_sentence(event: Any) -> None:
+        with contextlib.suppress(AttributeError):
+            if text := sentence(event, hooks, argv):
+                raise UsageError(f"{text.rstrip('.')} (see {prog} --help)")
+
+    with on_error(raise_sentence):
+        yield
+
+
+def sentence(event: Any, hooks: Any, argv: Sequence[str]) -> str:
+    """What is wrong with a command line; empty if tyro shall say it."""
+    argument = getattr(event, "argument", None)
+    option = argument.display_name() if argument else ""
+    if isinstance(event, hooks.UnrecognizedArgs):
+        token = event.tokens[0]
+        return f"there is no option {token!r}" if token.startswith("-") else f"{token!r} was not expected here"
+    if isinstance(event, hooks.MissingArgs):
+        return "missing: " + ", ".join(missing.arg.display_name() for missing in event.missing_arguments)
+    if isinstance(event, hooks.MissingSubcommand):
+        return "choose one of " + ", ".join(event.subcommand_spec.parser_from_name)
+    if isinstance(event, hooks.InvalidChoice):
+        return f"{option} must be one of {', '.join(event.choices)}, not {event.value!r}"
+    if isinstance(event, hooks.BadValue):
+        return f"{option} needs a value: {argument.lowered.metavar}"
+    if isinstance(event, hooks.InstantiationFailure):
+        return f"{option} must be {argument.lowered.metavar}, not {given(option, argv)}" if argument else event.message
+    return ""
+
+
+def given(option: str, argv: Sequence[str]) -> str:
+    """What stands after an option on the command line."""
+    flags = option.split("/")
+    for index, token in enumerate(argv):
+        name, has_value, value = token.partition("=")
+        if name.replace("_", "-") in flags:
+            after = itertools.takewhile(lambda word: not word.startswith("--"), argv[index + 1 :])
+            return repr(value if has_value else " ".join(after))
+    return "this"
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Runs a command line and returns the exit code."""
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_help())
-    elif argv[0] in ("-V", "--version"):
+        print(HELP)
+        return 0
+    if argv[0] in ("-V", "--version"):
         from minidiff import __version__
 
         print(f"minidiff {__version__}")
-    elif argv[0] in COMMANDS:
-        COMMANDS[argv[0]][1](argv[1:])
-    else:
-        raise UsageError(f"there is no command {argv[0]!r}: choose one of {', '.join(COMMANDS)}.")
+        return 0
+    name, rest = argv[0], list(argv[1:])
+    if name not in COMMANDS:
+        raise UsageError(f"there is no command {name!r}: choose one of {', '.join(COMMANDS)}.")
+    try:
+        commands = COMMANDS[name][1]()
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("minidiff"):
+            raise
+        raise UsageError(f"minidiff {name} needs the package {missing.name}, which is not installed.") from None
+    if isinstance(commands, dict):
+        if name in DEFAULTS and (not rest or (rest[0].startswith("-") and rest[0] not in ("-h", "--help"))):
+            rest.insert(0, DEFAULTS[name])
+        rest = rest or ["--help"]
+        if not rest[0].startswith("-") and rest[0] not in commands:
+            raise UsageError(f"there is no {rest[0]!r} in minidiff {name}: choose one of {', '.join(commands)}.")
+    command, options = parse(commands, rest, f"minidiff {name}")
+    status = command.run(options)
+    return status if isinstance(status, int) else 0
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command and exits: 0 done, 2 bad input (one line on stderr), 130 stopped with Ctrl-C."""
     try:
-        _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.exit(dispatch(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C more must not garble the leaving
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not garble the end
         print("minidiff: stopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has left, as `head` does: nothing to complain about
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except (UsageError, ValueError, OSError) as error:
-        if os.environ.get("MINIDIFF_TRACEBACK"):  # for whoever looks for the cause in the code
+        if os.environ.get("MINIDIFF_TRACEBACK"):  # to look for the cause in the code
             raise
-        print(f"minidiff: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        print(text if text.startswith("minidiff ") else f"minidiff: {text}", file=sys.stderr)
         sys.exit(2)
-    sys.exit(0)

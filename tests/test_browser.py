@@ -17,8 +17,9 @@ from chromium import needs_chromium
 from PIL import Image
 
 from minidiff.data.world.prompt_expansion import expand_prompt
+from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.png_metadata import read_png
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
@@ -160,7 +161,7 @@ def test_a_vietnamese_prompt_becomes_a_picture(page: Any, address: str, tmp_path
         assert image.size == (128, 128)
         assert roughness(image) < 0.35  # and it is not noise
     expanded_prompt = expand_prompt("một ngôi sao đỏ lớn", 42)
-    expect(page.locator(".results .drawn-as [lang=en]")).to_have_text(f"Drawn as: {expanded_prompt}")
+    expect(page.locator(".results .expanded-prompt [lang=en]")).to_have_text(f"Expanded to: {expanded_prompt}")
     path = download(page, tmp_path)
     assert path.name == "minidiff-42.png"
     assert read_png(path)["prompt"] == "một ngôi sao đỏ lớn"
@@ -178,7 +179,7 @@ def test_noise_would_be_told_from_a_drawing() -> None:
 
 def test_stop_ends_a_long_run(page: Any, address: str, pipeline: TextToImage) -> None:
     asked: list[None] = []  # one for each time that the network is asked
-    hook = pipeline.fast_network.register_forward_hook(lambda *_: asked.append(None))
+    hook = pipeline.network.register_forward_hook(lambda *_: asked.append(None))
     open_studio(page, address)
     settings(page)
     set_number(page, "steps", 100)
@@ -259,10 +260,14 @@ def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_pat
     set_number(page, "steps", 3)
     set_number(page, "seed", 77)
     set_number(page, "guidance", 2.5)
-    page.locator("#expand_prompt input").uncheck()
+    page.locator("#expand-prompt input").uncheck()
+    page.locator("#advanced > button").click()
+    page.wait_for_timeout(1000)
+    set_number(page, "end", 0.9)
+    set_number(page, "rescale", 0.7)
     page.locator("#draw").click()
     finished(page)
-    expect(page.locator(".results .drawn-as")).to_have_count(0)
+    expect(page.locator(".results .expanded-prompt")).to_have_count(0)
     saved = download(page, tmp_path)
     page.locator("#copy-link").click()
     expect(page.locator("#notice")).to_contain_text("clipboard", timeout=PATIENCE)
@@ -271,9 +276,10 @@ def test_image_and_link_bring_the_settings_back(page: Any, address: str, tmp_pat
 
     def check() -> None:
         expect(page.locator("#prompt textarea")).to_have_value("một ngôi nhà", timeout=PATIENCE)
-        for name, value in (("steps", "3"), ("seed", "77"), ("guidance", "2.5")):
+        page.locator("#advanced > button").click()
+        for name, value in (("steps", "3"), ("seed", "77"), ("guidance", "2.5"), ("end", "0.9"), ("rescale", "0.7")):
             expect(page.locator(f"#{name} input[type=number]")).to_have_value(value, timeout=PATIENCE)
-        expect(page.locator("#expand_prompt input")).not_to_be_checked(timeout=PATIENCE)
+        expect(page.locator("#expand-prompt input")).not_to_be_checked(timeout=PATIENCE)
 
     open_studio(page, address)
     settings(page)

@@ -86,7 +86,7 @@ def test_colours_swapped_between_objects_are_a_binding_error():
     assert not verdict.attributes["binding"] and verdict.attributes["object"] and verdict.attributes["setting"]
 
 
-def test_an_empty_picture_has_nothing_right_but_its_setting():
+def test_an_empty_image_has_nothing_right_but_its_setting():
     claim = Scene("sea", (Group("star", "red", "big", 1, "left"),))
     verdict = judge(claim, Seen((), "sea"))
     assert [name for name, value in verdict.attributes.items() if value] == ["setting"]
@@ -208,7 +208,7 @@ def test_focal_loss_is_the_papers():
     torch.testing.assert_close(training.focal_loss(logits, heat), by_hand)
 
 
-def test_pictures_are_taken_in_any_form():
+def test_images_are_taken_in_any_form():
     array = np.zeros((2, 64, 64, 3), np.uint8)
     array[:, :, :, 0] = 255
     from PIL import Image
@@ -308,7 +308,7 @@ def test_the_shipped_judge_sees_what_is_drawn(shipped):
     assert reliability.confirms(reliability.looked_at(shipped, scenes[:48], corruptions.corrupt))["overall"] >= 0.94
 
 
-def test_the_shipped_judge_knows_noise_from_pictures(shipped):
+def test_the_shipped_judge_knows_noise_from_images(shipped):
     noise = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     claim = Scene(None, (Group("star"),))
     assert not any(judge(claim, seen).right for seen in look(shipped, noise))

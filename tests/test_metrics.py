@@ -1,4 +1,4 @@
-"""The small metrics against the libraries everybody quotes, with the same pictures and the same features."""
+"""The small metrics against the libraries everybody quotes, with the same images and the same features."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from minidiff.evaluate import metrics
 
 
 @pytest.fixture
-def pictures() -> tuple[torch.Tensor, torch.Tensor]:
-    """Four smooth colour pictures (B, 3, 40, 48) and noisier versions of them."""
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Four smooth colour images (B, 3, 40, 48) and noisier versions of them."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(4, 3, 5, 6, generator=generator)
     a = torch.nn.functional.interpolate(coarse, size=(40, 48), mode="bilinear").clamp(0, 1)
@@ -31,11 +31,11 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(200, 12, generator=generator) @ mix, torch.randn(180, 12, generator=generator) @ mix * 1.3 + 0.5
 
 
-def test_psnr_is_that_of_scikit_image_and_torchmetrics(pictures):
+def test_psnr_is_that_of_scikit_image_and_torchmetrics(images):
     from skimage.metrics import peak_signal_noise_ratio
     from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
-    a, b = pictures
+    a, b = images
     ours = metrics.psnr(a, b)
     theirs = [peak_signal_noise_ratio(x.numpy(), y.numpy(), data_range=1.0) for x, y in zip(a, b, strict=True)]
     torch.testing.assert_close(ours, torch.tensor(theirs, dtype=torch.float32), rtol=1e-5, atol=1e-4)
@@ -43,19 +43,19 @@ def test_psnr_is_that_of_scikit_image_and_torchmetrics(pictures):
     torch.testing.assert_close(ours, each, rtol=1e-4, atol=1e-3)
 
 
-def test_psnr_of_equal_pictures_is_infinite(pictures):
-    assert torch.isinf(metrics.psnr(pictures[0], pictures[0])).all()
+def test_psnr_of_equal_images_is_infinite(images):
+    assert torch.isinf(metrics.psnr(images[0], images[0])).all()
 
 
-def test_psnr_counts_the_data_range(pictures):
-    a, b = pictures
+def test_psnr_counts_the_data_range(images):
+    a, b = images
     torch.testing.assert_close(metrics.psnr(a, b), metrics.psnr(a * 255, b * 255, data_range=255.0))
 
 
-def test_ssim_is_that_of_scikit_image(pictures):
+def test_ssim_is_that_of_scikit_image(images):
     from skimage.metrics import structural_similarity
 
-    a, b = pictures
+    a, b = images
     theirs = [
         structural_similarity(
             x.double().numpy(), y.double().numpy(), channel_axis=0, data_range=1.0,
@@ -66,10 +66,10 @@ def test_ssim_is_that_of_scikit_image(pictures):
     torch.testing.assert_close(metrics.ssim(a, b), torch.tensor(theirs, dtype=torch.float32), rtol=0, atol=1e-6)
 
 
-def test_ssim_is_that_of_torchmetrics(pictures):
+def test_ssim_is_that_of_torchmetrics(images):
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    a, b = pictures
+    a, b = images
     _, full = structural_similarity_index_measure(
         a.double(), b.double(), sigma=1.5, kernel_size=11, data_range=1.0, reduction="none", return_full_image=True
     )

@@ -10,25 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidiff.diffusion.samplers import SAMPLERS
 from minidiff.pipelines.messages import LANGS, MESSAGES
-from minidiff.pipelines.request import MAX_SEED, Request, RequestError
+from minidiff.pipelines.request import MAX_SEED, Request, RequestError, check_length
 
 
 def test_defaults() -> None:
     request = Request("a star")
     assert (request.sampler, request.steps, request.guidance_scale, request.seed) == ("dpmpp_2m", 20, 5.0, 42)
-    assert (request.num_images, request.negative_prompt, request.eta) == (1, "", 0.0)
+    assert (request.num_images, request.negative_prompt, request.eta) == (1, "", None)
+    assert (request.guidance_interval, request.guidance_rescale, request.expand_prompt) == ((0.0, 1.0), 0.0, True)
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": ""}, "1 to 200 characters"),
     ({"prompt": " \n\t "}, "1 to 200 characters"),
-    ({"prompt": "x" * 201}, "201 characters and at most 200"),
-    ({"prompt": "x" * 10_000}, "10000 characters and at most 200"),
+    ({"prompt": "x" * 2001}, "2001 characters and at most 2000"),
+    ({"prompt": "x" * 100_000}, "100000 characters and at most 2000"),
     ({"prompt": None}, "must be text, not None"),
     ({"prompt": 5}, "must be text"),
     ({"prompt": ["a"]}, "must be text"),
-    ({"negative_prompt": "x" * 201}, "at most 200"),
+    ({"negative_prompt": "x" * 2001}, "at most 2000"),
     ({"negative_prompt": None}, "must be text"),
     ({"sampler": "magic"}, "no sampler 'magic': choose one of ddpm, ddim"),
     ({"sampler": ["ddim"]}, "no sampler"),
@@ -54,8 +56,20 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"num_images": 0}, "1 to 9"),
     ({"num_images": 10}, "1 to 9"),
     ({"eta": 1.1}, "0 to 1"),
-    ({"eta": 0.5}, "ddim only"),
-    ({"upsample": 1}, "yes or no"),
+    ({"eta": -0.1}, "0 to 1"),
+    ({"eta": "0"}, "0 to 1"),
+    ({"eta": 0.5, "sampler": "heun"}, "heun adds no noise"),
+    ({"expand_prompt": 1}, "true or false"),
+    ({"guidance_interval": (0.5, 0.4)}, "two numbers from 0 to 1, the lower one first, not (0.5, 0.4)"),
+    ({"guidance_interval": (-0.1, 0.4)}, "two numbers from 0 to 1"),
+    ({"guidance_interval": (0.1, 1.1)}, "two numbers from 0 to 1"),
+    ({"guidance_interval": (0.1, math.nan)}, "two numbers from 0 to 1"),
+    ({"guidance_interval": (0.1,)}, "two numbers from 0 to 1"),
+    ({"guidance_interval": "01"}, "two numbers from 0 to 1"),
+    ({"guidance_interval": 0.5}, "two numbers from 0 to 1"),
+    ({"guidance_interval": (False, True)}, "two numbers from 0 to 1"),
+    ({"guidance_rescale": 1.5}, "guidance rescale must be a number from 0 to 1"),
+    ({"guidance_rescale": None}, "guidance rescale"),
 ]
 
 
@@ -71,9 +85,23 @@ def test_bad_input_is_refused_with_a_sentence(fields: dict[str, Any], says: str)
 
 
 def test_edges_are_allowed() -> None:
-    Request("x" * 200, "y" * 200, "ddim", 1, 0, 0, 1, 1.0)
+    Request("x" * 2000, "y" * 2000, "ddim", 1, 0, 0, 1, 1.0, True, (0.5, 0.5), 1)
     Request("x", "", "heun", 100, 15, MAX_SEED, 9, 0)
+    assert Request("x", guidance_interval=[0, 1]).guidance_interval == (0.0, 1.0)  # type: ignore[arg-type] # as JSON has it
     assert Request("x", steps=np.int64(7)).steps == 7  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_eta_0_and_none_are_allowed_and_differ(sampler: str) -> None:
+    assert [Request("x", sampler=sampler, eta=eta).eta for eta in (None, 0)] == [None, 0.0]
+
+
+def test_a_model_may_take_fewer_characters() -> None:
+    check_length(Request("x" * 200, "y" * 200), 200)
+    check_length(Request("x" * 2000, "y" * 2000), None)
+    for request, says in ((Request("x" * 201), "The prompt has 201"), (Request("x", "y" * 201), "negative prompt has 201")):
+        with pytest.raises(RequestError, match=f"{says} characters and at most 200"):
+            check_length(request, 200)
 
 
 def test_text_is_tidied() -> None:
@@ -90,7 +118,7 @@ def test_every_message_is_in_every_language() -> None:
         assert blanks["en"] == blanks["vi"], key
 
 
-def test_each_picture_has_a_seed_that_may_be_asked_for() -> None:
+def test_each_image_has_an_allowed_seed() -> None:
     assert Request("x", seed=7, num_images=3).seeds == [7, 8, 9]
     assert Request("x", seed=MAX_SEED, num_images=2).seeds == [MAX_SEED, 0]
 
@@ -102,9 +130,10 @@ def test_whatever_is_given_a_request_is_valid_or_refused(prompt: str, value: Any
             request = Request(prompt, sampler="ddim", **{name: value})
         except RequestError:
             continue
-        assert 1 <= len(request.prompt) <= 200
+        assert 1 <= len(request.prompt) <= 2000
         request.prompt.encode("utf-8")
         assert 1 <= request.steps <= 100
         assert 0 <= request.guidance_scale <= 15
         assert 0 <= request.seed <= MAX_SEED
         assert 1 <= request.num_images <= 9
+        assert request.eta is None or 0 <= request.eta <= 1

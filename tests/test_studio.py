@@ -16,17 +16,20 @@ import pytest
 from PIL import Image
 
 from minidiff.diffusion.samplers import SAMPLERS
-from minidiff.pipelines.loading import drawing_models
+from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.png_metadata import read_png, save_images
 from minidiff.pipelines.request import MAX_SEED, Request, RequestError
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
-from minidiff.studio import app, callbacks, create, html, security  # noqa: E402
-from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label  # noqa: E402
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pipelines.zoo_rows import sampling_models
+from minidiff.studio import app, callbacks, html, restore, security
+from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label
 from minidiff.studio.models import Models
+from minidiff.studio.tabs import create
+from minidiff.utils.images import contact_sheet
 
-#         prompt    negative  sampler     steps guidance seed images eta upsample
-VALUES = ("a red star", "", "dpmpp_2m", 3, 5.0, 42, 1, 0.0, True)
+NAMES = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "expand", "start", "end", "rescale"]
+VALUES = ("a red star", "", "dpmpp_2m", 3, 5.0, 42, 1, 0.0, True, 0.0, 1.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +38,8 @@ def pipeline(tiny_zoo: Path) -> TextToImage:
 
 
 def values(**changes: Any) -> tuple[Any, ...]:
-    names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "upsample"]
-    return tuple(changes.get(name, value) for name, value in zip(names, VALUES, strict=True))
+    assert set(changes) <= set(NAMES)
+    return tuple(changes.get(name, value) for name, value in zip(NAMES, VALUES, strict=True))
 
 
 # Words
@@ -86,13 +89,13 @@ def test_words_come_in_both_languages() -> None:
     assert 'role="alert"' in html.notice(refusal, "bad")
 
 
-def test_contact_sheet_places_pictures_in_order() -> None:
+def test_contact_sheet_places_images_in_order() -> None:
     colours = ["red", "lime", "blue", "white"]
-    sheet = html.contact_sheet([Image.new("RGB", (32, 32), colour) for colour in colours]).convert("RGB")
+    sheet = contact_sheet([Image.new("RGB", (32, 32), colour) for colour in colours]).convert("RGB")
     assert sheet.size == (65, 65)
     corners = [sheet.getpixel(point) for point in [(0, 0), (64, 0), (0, 64), (64, 64)]]
     assert corners == [Image.new("RGB", (1, 1), colour).getpixel((0, 0)) for colour in colours]
-    assert html.contact_sheet([Image.new("RGB", (32, 32))]).size == (32, 32)
+    assert contact_sheet([Image.new("RGB", (32, 32))]).size == (32, 32)
 
 
 def test_note_counts_tokens_and_points_out_unseen_words(pipeline: TextToImage) -> None:
@@ -106,11 +109,18 @@ def test_note_counts_tokens_and_points_out_unseen_words(pipeline: TextToImage) -
     callbacks.describe(pipeline, "x" * 100_000)
 
 
-# Drawing
+def test_note_tells_when_a_prompt_is_too_long_to_be_read_whole(pipeline: TextToImage) -> None:
+    most = pipeline.tokenizer.max_tokens
+    note = callbacks.describe(pipeline, "zxqjk " * most)
+    assert f"The model reads only the first {most}." in note and f"Mô hình chỉ đọc {most} token đầu." in note
+    assert "reads only" not in callbacks.describe(pipeline, "a big red star")
 
 
-def test_draw_shows_every_step_then_the_pictures(pipeline: TextToImage) -> None:
-    views = list(callbacks.draw(pipeline, values(images=2)))
+# Sampling
+
+
+def test_generate_shows_every_step_then_the_images(pipeline: TextToImage) -> None:
+    views = list(callbacks.generate(pipeline, values(images=2)))
     assert "Waiting" in (views[0].stage or "")
     assert views[0].seed == 42
     for index, view in enumerate(views[1:], start=1):
@@ -124,8 +134,8 @@ def test_draw_shows_every_step_then_the_pictures(pipeline: TextToImage) -> None:
     assert all(view.results is None for view in views[:-1])
 
 
-def test_the_saved_picture_is_the_library_s_and_says_how_it_was_made(pipeline: TextToImage) -> None:
-    view = list(callbacks.draw(pipeline, values(images=2, seed=7)))[-1]
+def test_the_saved_image_is_the_library_s_and_says_how_it_was_made(pipeline: TextToImage) -> None:
+    view = list(callbacks.generate(pipeline, values(images=2, seed=7)))[-1]
     files = [base64.b64decode(data) for data in re.findall(r'href="data:image/png;base64,([^"]+)"', view.results or "")]
     expected = pipeline(Request("a red star", steps=3, seed=7, num_images=2))
     assert [Image.open(io.BytesIO(file)).tobytes() for file in files] == [image.tobytes() for image in expected]
@@ -137,8 +147,11 @@ def test_the_saved_picture_is_the_library_s_and_says_how_it_was_made(pipeline: T
     [
         ({"prompt": " "}, "prompt is empty"),
         ({"prompt": "x" * 10_000}, "10000 characters"),
+        ({"start": 0.7, "end": 0.3}, "the lower one first, not (0.7, 0.3)"),
+        ({"end": None}, "two numbers from 0 to 1"),
+        ({"rescale": 2}, "guidance rescale must be a number from 0 to 1"),
         ({"prompt": None}, "must be text"),
-        ({"negative": "x" * 201}, "negative prompt has 201"),
+        ({"negative": "x" * 2001}, "negative prompt has 2001"),
         ({"sampler": "magic"}, "no sampler"),
         ({"sampler": None}, "no sampler"),
         ({"steps": 2.5}, "not 2.5"),
@@ -152,7 +165,7 @@ def test_the_saved_picture_is_the_library_s_and_says_how_it_was_made(pipeline: T
     ],
 )
 def test_refusals_are_shown_not_raised(pipeline: TextToImage, changes: dict[str, Any], says: str) -> None:
-    views = list(callbacks.draw(pipeline, values(**changes)))
+    views = list(callbacks.generate(pipeline, values(**changes)))
     assert len(views) == 1
     assert says in (views[0].notice or "")
     assert 'lang="vi"' in (views[0].notice or "")
@@ -160,30 +173,39 @@ def test_refusals_are_shown_not_raised(pipeline: TextToImage, changes: dict[str,
     assert len(views[0].notice or "") < 1500
 
 
-def test_eta_is_for_ddim_only_and_whole_floats_are_whole() -> None:
-    assert callbacks.make_request(*values(eta=0.7)).eta == 0
-    assert callbacks.make_request(*values(eta=0.7, sampler="ddim")).eta == 0.7
+def test_a_prompt_that_this_model_has_no_room_for_is_refused(pipeline: TextToImage) -> None:
+    *_, view = callbacks.generate(pipeline, values(prompt="x" * 201))
+    assert "201 characters and at most 200" in (view.notice or "")
+    assert not view.running
+
+
+def test_heun_takes_no_eta_and_whole_floats_are_whole() -> None:
+    assert callbacks.make_request(*values(eta=0.7, sampler="heun")).eta is None
+    assert [callbacks.make_request(*values(eta=0.7, sampler=name)).eta for name in ("ddim", "euler_a")] == [0.7, 0.7]
+    assert callbacks.make_request(*values(eta=0, sampler="euler_a")).eta == 0
     assert callbacks.make_request(*values(steps=20.0, seed=3.0, images=2.0)).steps == 20
+    assert callbacks.make_request(*values(start=0.1, end=0.9)).guidance_interval == (0.1, 0.9)
+    assert create.own_eta("euler_a") == 1 and create.own_eta("dpmpp_2m") == create.own_eta("<b>") == 0
 
 
 def test_a_new_seed_each_time(pipeline: TextToImage) -> None:
-    seeds = {list(callbacks.draw(pipeline, values(steps=1), randomise=True))[0].seed for _ in range(4)}
+    seeds = {list(callbacks.generate(pipeline, values(steps=1), randomise=True))[0].seed for _ in range(4)}
     assert len(seeds) > 1
     assert all(0 <= (seed or 0) <= MAX_SEED for seed in seeds)
 
 
-def test_drawing_too_often_is_refused(pipeline: TextToImage) -> None:
+def test_too_many_requests_are_refused(pipeline: TextToImage) -> None:
     bucket = security.TokenBucket(burst=1, rate=0.1, clock=lambda: 0.0)
-    assert len(list(callbacks.draw(pipeline, VALUES, client="a", bucket=bucket))) > 1
-    views = list(callbacks.draw(pipeline, VALUES, client="a", bucket=bucket))
+    assert len(list(callbacks.generate(pipeline, VALUES, client="a", bucket=bucket))) > 1
+    views = list(callbacks.generate(pipeline, VALUES, client="a", bucket=bucket))
     assert len(views) == 1
     assert "wait 10 seconds" in (views[0].notice or "")
-    assert len(list(callbacks.draw(pipeline, VALUES, client="b", bucket=bucket))) > 1
+    assert len(list(callbacks.generate(pipeline, VALUES, client="b", bucket=bucket))) > 1
 
 
-def test_one_drawing_cannot_take_for_ever(pipeline: TextToImage) -> None:
+def test_one_request_cannot_take_for_ever(pipeline: TextToImage) -> None:
     hours = iter(range(0, 10**7, 3600))
-    views = list(callbacks.draw(pipeline, values(steps=50), clock=lambda: next(hours)))
+    views = list(callbacks.generate(pipeline, values(steps=50), clock=lambda: next(hours)))
     assert len(views) == 2
     assert "the most one drawing may take" in (views[-1].notice or "")
     assert not views[-1].running
@@ -191,7 +213,7 @@ def test_one_drawing_cannot_take_for_ever(pipeline: TextToImage) -> None:
 
 def test_a_fault_of_ours_is_said_without_its_details(pipeline: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "stream", lambda request: (_ for _ in ()).throw(RuntimeError("secret path")))
-    view = list(callbacks.draw(pipeline, VALUES))[-1]
+    view = list(callbacks.generate(pipeline, VALUES))[-1]
     assert "Something went wrong" in (view.notice or "")
     assert "secret" not in str(view)
     assert not view.running
@@ -203,19 +225,19 @@ def test_a_fault_of_ours_is_said_without_its_details(pipeline: TextToImage, monk
 @pytest.fixture(scope="module")
 def models(whole_zoo: Path) -> Models:
     load = partial(load_pipeline, device="cpu", dtype="float32", root=whole_zoo)
-    return Models(load("world-dit"), [*drawing_models(whole_zoo), "world-dit", "world-broken"], load)
+    return Models(load("world-dit"), [*sampling_models(whole_zoo), "world-dit", "world-broken"], load)
 
 
-def test_the_list_is_what_draws_and_the_first_one_once(models: Models, whole_zoo: Path) -> None:
-    assert drawing_models(whole_zoo) == ["world-dit", "world-pixels", "world-unet"]
+def test_the_list_is_what_makes_images_and_the_first_one_once(models: Models, whole_zoo: Path) -> None:
+    assert sampling_models(whole_zoo) == ["world-dit", "world-pixels", "world-unet"]
     assert models.names == ["world-dit", "world-pixels", "world-unet", "world-broken"]
 
 
-def test_a_chosen_model_draws_and_is_kept(models: Models) -> None:
+def test_a_chosen_model_is_used_and_kept(models: Models) -> None:
     assert models.get("world-unet") is models.get("world-unet") is not models.first
     drawn = {}
     for name in ("world-dit", "world-unet", "world-pixels"):
-        *_, view = callbacks.draw_with(models, name, values(prompt="a star"))
+        *_, view = callbacks.generate_with(models, name, values(prompt="a star"))
         drawn[name] = re.findall(r'href="data:image/png;base64,([^"]+)"', view.results or "")
         assert read_png(io.BytesIO(base64.b64decode(drawn[name][0])))["model"] == name
     assert len({file for files in drawn.values() for file in files}) == 3
@@ -226,15 +248,15 @@ def test_a_model_that_is_not_there_or_cannot_be_loaded_is_said(
 ) -> None:
     cases = [("../secret", "choose one of world-dit"), (None, "There is no model"), ("world-broken", "could not be loaded")]
     for name, says in cases:
-        [view] = callbacks.draw_with(models, name, VALUES)
+        [view] = callbacks.generate_with(models, name, VALUES)
         assert says in (view.notice or "")
         assert 'lang="vi"' in (view.notice or "")
         assert not view.running
     assert "world-broken" in caplog.text
 
 
-def test_what_a_model_cannot_draw_is_refused_not_broken(models: Models) -> None:
-    *_, view = callbacks.draw_with(models, "world-pixels", values(prompt="a red star"))
+def test_what_a_model_cannot_make_is_refused_not_broken(models: Models) -> None:
+    *_, view = callbacks.generate_with(models, "world-pixels", values(prompt="a red star"))
     assert "names none: choose one of circle" in (view.notice or "")
     assert "hình tròn" in (view.notice or "")
     assert not view.running
@@ -247,20 +269,20 @@ def test_the_note_follows_the_model(models: Models) -> None:
 
 
 def test_link_and_image_bring_the_model_back(models: Models, tmp_path: Path) -> None:
-    asked, model, _ = callbacks.restore({"prompt": "nhà", "model": "world-unet"}, models)
+    asked, model, _ = restore.restore({"prompt": "nhà", "model": "world-unet"}, models)
     assert models.get("world-unet").guidance_scale == 3.0 != models.first.guidance_scale
     assert (asked, model) == (Request("nhà", guidance_scale=3.0), "world-unet")
-    asked, _, _ = callbacks.restore({"prompt": "nhà", "guidance": "7", "model": "world-unet"}, models)
+    asked, _, _ = restore.restore({"prompt": "nhà", "guidance": "7", "model": "world-unet"}, models)
     assert asked == Request("nhà", guidance_scale=7)
-    assert callbacks.restore({"prompt": "nhà"}, models)[1] == "world-dit"
-    refused, model, notice = callbacks.restore({"prompt": "nhà", "model": "<b>"}, models)
+    assert restore.restore({"prompt": "nhà"}, models)[1] == "world-dit"
+    refused, model, notice = restore.restore({"prompt": "nhà", "model": "<b>"}, models)
     assert (refused, model) == (None, "world-dit")
     assert "choose one of world-dit" in notice and "<b>" not in notice
     for name, expected in (("world-unet", "world-unet"), ("elsewhere", None)):
         [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", Request("x"), name)
-        assert callbacks.image_model(str(path), models) == expected
+        assert restore.image_model(str(path), models) == expected
     (tmp_path / "b.png").write_bytes(b"not a picture")
-    assert callbacks.image_model(str(tmp_path / "b.png"), models) is None is callbacks.image_model(None, models)
+    assert restore.image_model(str(tmp_path / "b.png"), models) is None is restore.image_model(None, models)
 
 
 def test_a_program_may_not_keep_the_model_for_ever(pipeline: TextToImage) -> None:
@@ -272,16 +294,20 @@ def test_a_program_may_not_keep_the_model_for_ever(pipeline: TextToImage) -> Non
     assert next(ticks, None) is None  # two steps of six
 
 
-# Settings from a picture or a link
+# Settings from an image or a link
 
 
 def test_load_from_image_brings_everything_back(tmp_path: Path) -> None:
-    request = Request("một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, upsample=False)
+    request = Request("một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, False, (0.1, 0.9), 0.7)
     [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", request)
-    restored, notice = callbacks.from_image(str(path))
+    restored, notice = restore.from_image(str(path))
     assert restored == request
     assert "are back" in notice
-    assert create.control_values(restored) == ["một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, False]
+    shown = create.control_values(restored)
+    assert shown == ["một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, False, 0.1, 0.9, 0.7]
+    assert callbacks.make_request(*shown) == request
+    assert create.control_values(Request("x", sampler="euler_a"))[7] == 1  # the slider shows the sampler's own
+    assert len(create.control_values(None)) == len(shown) == len(VALUES)
 
 
 def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
@@ -295,27 +321,32 @@ def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
         info.add_itxt("minidiff", text)
         Image.new("RGB", (8, 8)).save(path, pnginfo=info)
     for path in paths:
-        request, notice = callbacks.from_image(str(path))
+        request, notice = restore.from_image(str(path))
         assert request is None
         assert "does not say how it was made" in notice
         assert str(path) not in notice
-    assert callbacks.from_image(None)[0] is None
+    assert restore.from_image(None)[0] is None
 
 
 def test_links() -> None:
     query = {"prompt": "nhà", "negative": "x", "sampler": "euler_a", "steps": "9", "guidance": "2.5", "seed": "7"}
-    asked, _ = callbacks.from_link({**query, "images": "2", "eta": "0.5", "upsample": "false"}, 5.0)
-    assert asked == Request("nhà", "x", "euler_a", 9, 2.5, 7, 2, upsample=False)
-    assert callbacks.from_link({"prompt": "nhà"}, 4.0)[0] == Request("nhà", guidance_scale=4.0)
-    assert callbacks.from_link({}, 5.0) == (None, html.notice())
-    refused = ({"steps": "many"}, {"steps": "0"}, {"guidance": "nan"}, {"sampler": "<b>"}, {"upsample": "1"})
-    for bad in (*refused, {"prompt": "x" * 999}):
-        asked, notice = callbacks.from_link({"prompt": "nhà", **bad}, 5.0)
+    asked, _ = restore.from_link({**query, "images": "2", "eta": "0.5", "expand": "false"}, 5.0)
+    assert asked == Request("nhà", "x", "euler_a", 9, 2.5, 7, 2, 0.5, False)
+    old = {**query, "upsample": "false"}
+    assert restore.from_link(old, 5.0)[0] == Request("nhà", "x", "euler_a", 9, 2.5, 7, expand_prompt=False)
+    asked, _ = restore.from_link({"prompt": "nhà", "start": "0.1", "end": "0.9", "rescale": "0.7", "eta": "0"}, 5.0)
+    assert asked == Request("nhà", eta=0, guidance_interval=(0.1, 0.9), guidance_rescale=0.7)
+    assert restore.from_link({"prompt": "nhà", "sampler": "heun", "eta": "0.5"}, 5.0)[0] == Request("nhà", sampler="heun")
+    assert restore.from_link({"prompt": "nhà"}, 4.0)[0] == Request("nhà", guidance_scale=4.0)
+    assert restore.from_link({}, 5.0) == (None, html.notice())
+    refused = ({"steps": "many"}, {"steps": "0"}, {"guidance": "nan"}, {"sampler": "<b>"}, {"expand": "1"}, {"start": "<b>"})
+    for bad in (*refused, {"prompt": "x" * 9999}, {"start": "0.9", "end": "0.1"}):
+        asked, notice = restore.from_link({"prompt": "nhà", **bad}, 5.0)
         assert asked is None
         assert "not allowed" in notice
         assert "<b>" not in notice
-    assert callbacks.link_language({"lang": "vi"}, "en") == "vi"
-    assert callbacks.link_language({"lang": "<script>"}, "en") == "en"
+    assert restore.link_language({"lang": "vi"}, "en") == "vi"
+    assert restore.link_language({"lang": "<script>"}, "en") == "en"
 
 
 # Security
@@ -440,6 +471,11 @@ def test_generate_through_the_client(address: str, pipeline: TextToImage) -> Non
     assert read_png(file)["prompt"] == "một ngôi sao đỏ"
     [expected] = pipeline(Request("một ngôi sao đỏ", steps=2, seed=5))
     assert Image.open(file).tobytes() == expected.tobytes()
+    guidance = {"guidance_interval": [0.1, 0.6], "guidance_rescale": 0.7}
+    advanced = {"sampler": "euler_a", "eta": 0.0, "expand_prompt": False, **guidance}
+    [uri] = client.predict("a star", steps=2, **advanced, api_name="/generate")
+    values = read_png(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
+    assert {name: values[name] for name in advanced} == advanced
     for bad, says in (({"steps": 0}, "1 to 100"), ({"steps": 2.5}, "whole number"), ({"sampler": "magic"}, "no sampler")):
         with pytest.raises(Exception, match=says):
             client.predict("a star", **bad, api_name="/generate")

@@ -199,7 +199,7 @@ def _renders(first: int, count: int, split: str, size: int) -> np.ndarray:
 
 
 def test_controls_stand_in_the_right_order(shipped):
-    """Other real pictures are nearest; blur, noise and collapse are farther; collapse is seen by recall."""
+    """Other real images are nearest; blur, noise and collapse are farther; collapse is seen by recall."""
     real = quality.seen_features(shipped, lambda k, n: quality.renders(k, n, "test"), 96, "real")
     rows = quality.controls(shipped, real, 96)
     floor, *ceilings = rows.values()
@@ -207,7 +207,7 @@ def test_controls_stand_in_the_right_order(shipped):
     assert list(rows.values())[-1]["recall"] < 0.3 < floor["recall"]
 
 
-def test_nearest_finds_the_copied_picture():
+def test_nearest_finds_the_copied_image():
     training = torch.randn(600, 8, generator=torch.Generator().manual_seed(0))
     distance, index = quality.nearest(training[[7, 599]] + 1e-4, training)
     assert index.tolist() == [7, 599] and distance.max() < 1e-3

@@ -97,6 +97,34 @@ def test_seeds_have_63_bits_and_differ() -> None:
     assert sum(seed & 1 for seed in seeds) in range(300, 500)
 
 
+@pytest.mark.parametrize(("workers", "ahead", "start"), [(0, None, None), (2, 4, "fork")])
+def test_workers_prepare_four_batches_ahead_in_forked_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, ahead: int | None, start: str | None
+) -> None:
+    """Forked ones on a CPU: they start at once, and a task needs no pickling."""
+    given: dict[str, Any] = {}
+
+    def loader(batches: loop.Batches, **options: Any) -> list[Batch]:
+        given.update(options, sampler=list(options["sampler"]))
+        return [batches[k] for k in given["sampler"]]
+
+    monkeypatch.setattr(loop, "DataLoader", loader)
+    accelerator = SimpleNamespace(num_processes=2, process_index=1, device=torch.device("cpu"))
+    batches = list(loop.micro_batches(Scale(), config(tmp_path, steps=5, workers=workers), 3, accelerator))  # type: ignore[arg-type]
+    assert given == {
+        "batch_size": None, "sampler": [7, 9], "num_workers": workers, "prefetch_factor": ahead,
+        "multiprocessing_context": start,
+    }  # fmt: skip
+    assert [batch["name"] for batch in batches] == ["batch 7", "batch 9"]
+
+
+def test_batches_go_to_the_device_and_what_is_no_tensor_stays(tmp_path: Path) -> None:
+    """The meta device is as far from the CPU as an accelerator."""
+    accelerator = SimpleNamespace(num_processes=1, process_index=0, device=torch.device("meta"))
+    (batch,) = loop.micro_batches(Scale(), config(tmp_path, steps=1), 0, accelerator)  # type: ignore[arg-type]
+    assert batch["x"].device.type == "meta" and batch["name"] == "batch 0"
+
+
 # The log
 
 
@@ -242,6 +270,13 @@ def test_measuring_asks_every_validator_and_keeps_the_mode(tmp_path: Path, mode:
     task = Scale().train(mode)
     figures = measured(task, [task.validate, lambda folder, step: {"folder": len(folder.parts), "at": step}], tmp_path, 5)
     assert figures == {"weight": 0.0, "folder": len(tmp_path.parts), "at": 5} and task.training == mode
+
+
+def test_a_task_need_not_validate_and_learns_alone_unless_told_otherwise(tmp_path: Path) -> None:
+    class Silent(Scale):
+        validate = Task.validate
+
+    assert measured(Silent(), [Silent().validate], tmp_path, 0) == {} and Silent().processes == 1
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(0, [0, 2, 4]), (1, [1, 3])])

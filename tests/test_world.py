@@ -26,7 +26,7 @@ def many(count: int = 300, split: str = "judge") -> list[Scene]:
     return [scene_at(k, split) for k in range(count)]
 
 
-def test_the_same_scene_gives_the_same_picture_and_two_seeds_differ() -> None:
+def test_the_same_scene_gives_the_same_image_and_two_seeds_differ() -> None:
     scene = scene_at(3)
     assert np.array_equal(render(scene).image, render(scene).image)
     assert not np.array_equal(render(scene).image, render(replace(scene, seed=scene.seed + 1)).image)
@@ -68,7 +68,7 @@ def test_every_kind_is_visible_in_every_setting_in_every_colour(kind: str, setti
         assert (difference > 25).sum() > 0.25 * inside.sum()
 
 
-def test_all_sizes_show_the_same_picture() -> None:
+def test_all_sizes_show_the_same_image() -> None:
     from PIL import Image
 
     for scene in many(12):

@@ -1,77 +1,130 @@
-"""A row of the zoo that draws, as the parts that `TextToImage` joins.
-
-Three designs are shipped: a DiT or a U-Net that reads captions and draws latents, and a U-Net that is told a kind of thing
-and draws pixels. What it is not: the reading and checking of the files, which is `zoo`, or of other people's models
-(`folders.py`).
-"""
+"""Models by name: from the zoo (zoo_rows.py), from folders of diffusers and from the hub (diffusers_folder.py)."""
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from PIL import Image
 
-from minidiff.data.world.prompt_expansion import expand_prompt
-from minidiff.models.clip import TextConfig, TextEncoder
-from minidiff.models.dit import DiT, DiTConfig
-from minidiff.models.unet import UNet, UNetConfig
-from minidiff.models.vae import VAE, VAEConfig
-from minidiff.pipelines.class_to_image import KindNames, LabelUNet, OneHot, Pixels
+from minidiff.pipelines.diffusers_folder import read_pipeline
+from minidiff.pipelines.request import OUR_CHARACTERS, Request, check_length
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pipelines.zoo_rows import read_row
 from minidiff.pretrained import zoo
-from minidiff.pretrained.state_dicts import State, load_strict
-from minidiff.text.tokenizer import Tokenizer
+from minidiff.utils.devices import check_device, fastest_dtype
 
-NETWORKS: dict[str, tuple[type[nn.Module], Any]] = {"dit": (DiT, DiTConfig), "unet": (UNet, UNetConfig)}
-
-
-def drawing_models(root: Path | str | None = None) -> list[str]:
-    """The names of the rows that draw."""
-    return [name for name, row in zoo.manifest(root).items() if row["config"].keys() & NETWORKS.keys()]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def read_row(name: str, root: Path | str | None = None) -> dict[str, Any]:
-    """The arguments of `TextToImage` that a row of the zoo stands for. Raises ValueError when the row does not draw, does
-    not exist, or its files are damaged."""
-    config, state = zoo.load(name, root)
-    part = next((part for part in NETWORKS if part in config), None)
-    if part is None:
-        raise ValueError(f"{name!r} holds no network that draws; those that do are {', '.join(drawing_models(root))}.")
-    network_class, config_class = NETWORKS[part]
-    network = network_class(config_class(**config[part]))
-    load_strict(network, under(part, state), name)
-    return {
-        **(label_parts(config, network) if "labels" in config else caption_parts(config, network, state, name, root)),
-        "schedule": config["schedule"], "prediction_type": config["prediction_type"], "guidance_scale": config.get("guidance", 5.0),
-        "model": name, "model_hash": zoo.entry(name, root)["sha256"],
+def load_pipeline(
+    name: Path | str = "world-dit",
+    device: str | None = None,
+    dtype: str | None = None,
+    root: Path | str | None = None,
+    batch: int | None = None,
+    allow_pickle: bool = False,
+) -> TextToImage:
+    """A model that makes images. Every call returns new modules: change them, and nobody else's images change.
+
+    Args:
+        name: a row of the zoo that holds a network; a diffusers folder with Stable Diffusion 1.x or PixArt-alpha; or such
+            a repository on the Hugging Face hub, as "owner/name".
+        device: "cpu", "cuda", "mps"; None: the best there is.
+        dtype: "float32" or "bfloat16"; None: the fastest on the device.
+        root: a zoo directory; None: MINIDIFF_ZOO, or the shipped one.
+        batch: images per call of the network, see TextToImage.
+        allow_pickle: read weights from a pickle where a folder has no safetensors (weights, and nothing else).
+
+    Raises:
+        ValueError: there is no such model, device or dtype, its design is not supported, or its files are incomplete or
+            damaged.
+    """
+    where = check_device(device)
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"There is no dtype {dtype!r}: choose one of {', '.join(DTYPES)}, or none for the fastest.")
+    number = DTYPES[dtype] if dtype else fastest_dtype(where)
+    folder = zoo.zoo_root(root)
+    found, in_zoo = find_model(name, folder)
+    parts = read_row(found, folder) if in_zoo else read_pipeline(found, number, allow_pickle)
+    text_dtype = parts.pop("text_dtype", torch.float32)
+    parts["text_encoder"] = ready(parts["text_encoder"], where, text_dtype)
+    parts["network"] = ready(parts["network"], where, torch.float32 if where == "cpu" else number)
+    parts["vae"] = ready(parts["vae"], where).to(memory_format=torch.channels_last)
+    return TextToImage(**parts, dtype=number, batch=batch)
+
+
+def ready(module: Any, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Any:
+    """The module itself, moved, in `eval` mode and without gradients. Copy one that is in training first."""
+    return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def find_model(name: Path | str, root: Path | str | None = None) -> tuple[str, bool]:
+    """(the name, or a folder's whole path; whether it is the zoo's). The zoo comes first, then a folder, then the hub."""
+    path = Path(name).expanduser()
+    if str(name) in zoo.manifest(root):
+        return str(name), True
+    if str(name) and path.is_dir():
+        return str(path.resolve()), False
+    return str(name), path.name == str(name)  # one word can only be meant for the zoo, which will list its names
+
+
+def checked_request(model: Path | str, prompt: str, settings: dict[str, Any], root: Path | str | None = None) -> Request:
+    """What can be checked before the model is loaded. Raises RequestError."""
+    request = Request(prompt, **settings)
+    check_length(request, OUR_CHARACTERS if find_model(model, root)[1] else None)
+    return request
+
+
+@lru_cache(maxsize=1)
+def _kept(
+    name: str, device: str | None, dtype: str | None, root: Path, allow_pickle: bool, stamps: tuple[int, int]
+) -> TextToImage:
+    """The pipeline of `generate_image`, which no caller gets hold of. stamps: when the files behind it last changed."""
+    return load_pipeline(name, device, dtype, root, allow_pickle=allow_pickle)
+
+
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def generate_image(
+    prompt: str,
+    negative_prompt: str = "",
+    sampler: str | None = None,
+    steps: int = 20,
+    guidance_scale: float | None = None,
+    seed: int = 42,
+    num_images: int = 1,
+    device: str | None = None,
+    *,
+    eta: float | None = None,
+    expand_prompt: bool = True,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
+    guidance_rescale: float = 0.0,
+    model: Path | str = "world-dit",
+    dtype: str | None = None,
+    progress: bool | None = False,
+    allow_pickle: bool = False,
+) -> list[Image.Image]:
+    """Images of a sentence in English or Vietnamese. The same seed gives the same image, whatever the batch.
+
+    The arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; image i starts from seed + i. None
+    means the model's own sampler and guidance scale (DPM++ 2M and 3 for world-dit). The last model used stays in memory.
+
+    Raises:
+        ValueError: says what was given and what is allowed.
+    """
+    settings: dict[str, Any] = {
+        "negative_prompt": negative_prompt, "sampler": sampler, "steps": steps, "guidance_scale": guidance_scale,
+        "seed": seed, "num_images": num_images, "eta": eta, "expand_prompt": expand_prompt,
+        "guidance_interval": guidance_interval, "guidance_rescale": guidance_rescale,
     }  # fmt: skip
-
-
-def under(part: str, state: State) -> State:
-    """The weights whose names begin with `part`, without it."""
-    return {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}
-
-
-def caption_parts(
-    config: dict[str, Any], network: nn.Module, state: State, name: str, root: Path | str | None
-) -> dict[str, Any]:
-    """For a network that reads captions and draws latents."""
-    zoo.check_dependencies(name, root)
-    vae_config, vae_state = zoo.load(config["vae"], root)
-    text, vae = TextEncoder(TextConfig(**config["text"])), VAE(VAEConfig(**vae_config["vae"]))
-    load_strict(text, under("text", state), name)
-    load_strict(vae, vae_state, config["vae"])
-    return {
-        "tokenizer": Tokenizer.load(zoo.path(config["tokenizer"], root)), "text_encoder": text, "network": network,
-        "vae": vae, "latent_mean": vae_config["latent_mean"], "latent_std": vae_config["latent_std"],
-        "prompt_expander": partial(expand_prompt, spots=config.get("spots", False)),
-    }  # fmt: skip
-
-
-def label_parts(config: dict[str, Any], network: Any) -> dict[str, Any]:
-    """For a network that is told a kind of thing and draws pixels."""
-    return {
-        "tokenizer": KindNames(config["labels"]), "text_encoder": OneHot(config["unet"]["classes"]),
-        "network": LabelUNet(network), "vae": Pixels(),
-    }  # fmt: skip
+    settings = {name: value for name, value in settings.items() if value is not None}
+    checked_request(model, prompt, settings)
+    root = zoo.zoo_root()
+    stamps = _stamp(root / zoo.MANIFEST), _stamp(Path(model).expanduser())
+    pipeline = _kept(str(model), device, dtype, root, allow_pickle, stamps)
+    return pipeline(pipeline.request(prompt, **settings), progress)

@@ -1,6 +1,6 @@
 """The sentences that refuse a request, in English and in Vietnamese.
 
-What it is not: the labels of the web page, which are in `studio/labels.py`.
+The labels of the web page are in `studio/labels.py`.
 """
 
 from __future__ import annotations
@@ -52,9 +52,25 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "Eta must be a number from {least} to {most}, not {given}.",
         "vi": "Eta phải là số từ {least} đến {most}, không phải {given}.",
     },
-    "upsample": {
-        "en": "Upsample is yes or no, true or false, not {given}.",
+    "eta_sampler": {
+        "en": "The sampler {given} adds no noise: leave eta out, or set it to 0.",
+        "vi": "Bộ lấy mẫu {given} không thêm nhiễu: hãy bỏ eta, hoặc đặt eta bằng 0.",
+    },
+    "expand_prompt": {
+        "en": "Expanding the prompt is true or false, not {given}.",
         "vi": "Bổ sung vị trí chỉ có thể bật hoặc tắt (true hoặc false), không phải {given}.",
+    },
+    "guidance_interval": {
+        "en": "The guidance interval must be two numbers from 0 to 1, the lower one first, not {given}.",
+        "vi": "Khoảng dẫn hướng phải là hai số từ 0 đến 1, số nhỏ trước, không phải {given}.",
+    },
+    "guidance_rescale": {
+        "en": "The guidance rescale must be a number from {least} to {most} (0 turns it off), not {given}.",
+        "vi": "Mức cân lại dẫn hướng phải là số từ {least} đến {most} (0 là tắt), không phải {given}.",
+    },
+    "prompt_cut": {
+        "en": "This model reads the first {most} tokens of a text: the end of it was left out, {given}.",
+        "vi": "Mô hình này chỉ đọc {most} token đầu của văn bản: phần cuối bị bỏ qua, {given}.",
     },
     "kind": {
         "en": "This model draws one kind of thing at a time, and {given} names none: choose one of {allowed}.",
@@ -64,14 +80,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "There is no model {given} here: choose one of {allowed}.",
         "vi": "Không có mô hình {given} ở đây: hãy chọn một trong {allowed}.",
     },
-    "eta_sampler": {
-        "en": "Eta is used by the sampler ddim only: leave it at 0 with {given}.",
-        "vi": "Chỉ bộ lấy mẫu ddim dùng eta: hãy để eta bằng 0 khi dùng {given}.",
-    },
 }
 
 
 def say(key: str, lang: str, **values: object) -> str:
-    """The sentence `key` in `lang` ("en" or "vi"; any other is taken for English), with its blanks filled."""
+    """The sentence `key` with its blanks filled. lang: "en" or "vi"; any other means English."""
     texts = MESSAGES[key]
     return texts.get(lang, texts["en"]).format(**values)

@@ -1,7 +1,7 @@
-"""Pictures that say how they were made: writing and reading the text inside a PNG.
+"""The text inside a PNG that says how the image was made: writing and reading it.
 
-Two texts are written: `parameters`, in the form that other image programs read (A1111's), and `minidiff`, JSON that
-brings every control of the studio back. What it is not: a decoder; reading looks at the header, never at pixels.
+Two texts are written: `parameters`, in the form that other image programs read (A1111's), and `minidiff`, JSON with every
+setting. Reading looks at the header, never at pixels.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ from minidiff.diffusion.samplers import get_sampler
 from minidiff.pipelines.request import Request
 from minidiff.utils.files import whole_file
 
-MAX_SIDE = 2048  # pixels; nothing of ours is larger
+MAX_SIDE = 2048  # pixels
+OLD_NAMES = {"upsample": "expand_prompt", "drawn_as": "expanded_prompt", "grid": "spacing"}  # in files of older versions
 
 
 def png_info(
     request: Request, model: str = "", model_hash: str = "", size: tuple[int, int] | None = None, expanded_prompt: str = ""
 ) -> PngImagePlugin.PngInfo:
-    """The two texts for one picture. `size` is (width, height); `expanded_prompt` what the prompt was upsampled to."""
-    sampler = get_sampler(request.sampler)
+    """The two texts for one image. size: (width, height). expanded_prompt: what the prompt was expanded to."""
+    sampler, interval = get_sampler(request.sampler), request.guidance_interval
+    expanded = json.dumps(expanded_prompt, ensure_ascii=False) if expanded_prompt not in ("", request.prompt) else ""
     facts = {
         "Steps": request.steps,
         "Sampler": sampler.label,
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": request.seed,
         **({"Size": f"{size[0]}x{size[1]}"} if size else {}),
-        **({"Eta": f"{request.eta:g}"} if request.eta else {}),
-        **({"Drawn as": json.dumps(expanded_prompt, ensure_ascii=False)} if expanded_prompt not in ("", request.prompt) else {}),
+        **({"Eta": f"{request.eta:g}"} if request.eta not in (None, sampler.eta) else {}),
+        **({"Guidance interval": f"{interval[0]:g}-{interval[1]:g}"} if interval != (0, 1) else {}),
+        **({"Guidance rescale": f"{request.guidance_rescale:g}"} if request.guidance_rescale else {}),
+        **({"Expanded prompt": expanded} if expanded else {}),
         **({"Model hash": model_hash[:10]} if model_hash else {}),
         **({"Model": model} if model else {}),
         "Version": f"minidiff {__version__}",
@@ -45,8 +49,9 @@ def png_info(
         lines.append(f"Negative prompt: {request.negative_prompt}")
     lines.append(", ".join(f"{name}: {value}" for name, value in facts.items()))
     chunk = asdict(request) | {
-        "grid": sampler.spacing, "model": model, "model_hash": model_hash, "version": __version__, "expanded_prompt": expanded_prompt,
-    }
+        "spacing": sampler.spacing, "model": model, "model_hash": model_hash, "version": __version__,
+        "expanded_prompt": expanded_prompt,
+    }  # fmt: skip
     info = PngImagePlugin.PngInfo()
     info.add_itxt("parameters", "\n".join(lines), lang="", tkey="")  # iTXt is UTF-8, tEXt could not hold Vietnamese
     info.add_itxt("minidiff", json.dumps(chunk, ensure_ascii=False), lang="", tkey="")
@@ -54,10 +59,10 @@ def png_info(
 
 
 def read_png(file: str | Path | IO[bytes]) -> dict[str, Any]:
-    """What the `minidiff` text of a PNG holds: the fields of a Request, model, model_hash, version, grid, expanded_prompt.
+    """The `minidiff` text of a PNG: the fields of a Request, model, model_hash, version, spacing, expanded_prompt.
 
     Raises:
-        ValueError: not a PNG, larger than 2048 pixels a side, or without that text. Pixels are never decoded.
+        ValueError: not a PNG, larger than 2048 pixels a side, or without that text.
     """
     try:
         with warnings.catch_warnings():
@@ -65,20 +70,27 @@ def read_png(file: str | Path | IO[bytes]) -> dict[str, Any]:
             with Image.open(file, formats=["PNG"]) as image:
                 info, size = dict(image.info), image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError("This is not a PNG picture that can be read.") from None
+        raise ValueError("This is not a PNG image that can be read.") from None
     if max(size) > MAX_SIDE:
-        raise ValueError(f"The picture is {size[0]} x {size[1]} pixels; at most {MAX_SIDE} a side are allowed.")
+        raise ValueError(f"The image is {size[0]} x {size[1]} pixels; at most {MAX_SIDE} a side are allowed.")
     try:
         values = json.loads(str(info["minidiff"]))
     except (KeyError, ValueError, RecursionError):
-        raise ValueError("The picture does not say how it was made: choose a PNG that minidiff saved.") from None
+        raise ValueError("The image does not say how it was made: choose a PNG that minidiff saved.") from None
     if not isinstance(values, dict):
-        raise ValueError("The picture does not say how it was made: choose a PNG that minidiff saved.")
-    return values
+        raise ValueError("The image does not say how it was made: choose a PNG that minidiff saved.")
+    return _renamed(values)
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values under today's names. In older files an eta of 0 meant the sampler's own."""
+    if OLD_NAMES.keys() & values.keys() and not values.get("eta"):
+        values = {**values, "eta": None}
+    return {OLD_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def each(request: Request) -> list[Request]:
-    """One request per picture: the one that draws exactly that picture by itself."""
+    """One request per image, which makes exactly that image by itself."""
     return [replace(request, seed=seed, num_images=1) for seed in request.seeds]
 
 
@@ -86,14 +98,18 @@ def save_images(
     images: Sequence[Image.Image], out: Path | str, request: Request, model: str = "", model_hash: str = "",
     expanded_prompt: Sequence[str] = (),
 ) -> list[Path]:
-    """Saves star.png, or star-1.png, star-2.png, ... for several. A file appears whole or not at all. `expanded_prompt`: what the
-    prompt was upsampled to for each picture."""
-    out = Path(out)
-    numbers = [""] if len(images) == 1 else [f"-{i}" for i in range(1, len(images) + 1)]
-    saved = []
-    for image, number, one, text in zip(images, numbers, each(request), expanded_prompt or [""] * len(images), strict=True):
-        path = out.with_name(f"{out.stem}{number}{out.suffix}")
+    """Saves star.png, or star-1.png, star-2.png, ... for several, whole or not at all. Returns the paths.
+
+    expanded_prompt: what the prompt was expanded to for each image.
+    """
+    paths, prompts = image_paths(out, len(images)), expanded_prompt or [""] * len(images)
+    for image, path, one, prompt in zip(images, paths, each(request), prompts, strict=True):
         with whole_file(path) as file:
-            image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, text))
-        saved.append(path)
-    return saved
+            image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, prompt))
+    return paths
+
+
+def image_paths(out: Path | str, count: int) -> list[Path]:
+    """The files of `save_images`."""
+    out = Path(out)
+    return [out] if count == 1 else [out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(1, count + 1)]

@@ -1,18 +1,17 @@
-"""What somebody asks the model to draw, checked at the door.
-
-What it is not: the drawing, which is `pipeline.py`. A `Request` that exists is valid: nothing behind it checks again.
-"""
+"""What to sample: a `Request` holds every setting, and is checked when it is made."""
 
 from __future__ import annotations
 
 import numbers
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minidiff.diffusion.samplers import ALIASES, SAMPLERS
 from minidiff.pipelines.messages import say
 
-MAX_CHARACTERS = 200
+MAX_CHARACTERS = 2000  # of any prompt; a model may take fewer
+OUR_CHARACTERS = 200  # what our own models were trained to read; see `check_length`
 MAX_STEPS = 100
 MAX_GUIDANCE = 15.0
 MAX_SEED = 2**31 - 1
@@ -33,18 +32,20 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that decides a picture, besides the weights.
+    """Everything that decides an image, besides the weights.
 
     Args:
-        prompt: 1 to 200 characters, in English or Vietnamese; kept in Unicode NFC with single spaces.
-        negative_prompt: what to keep away from, 0 to 200 characters.
-        sampler: a name in `samplers.SAMPLERS` or an alias of it ("dpmpp"); the canonical name is kept.
+        prompt: 1 to 2000 characters (200 for our models), kept in Unicode NFC with single spaces.
+        negative_prompt: what to keep away from; as long as the prompt, or empty.
+        sampler: a name in `samplers.SAMPLERS` or an alias ("dpmpp"); the name is kept.
         steps: 1 to 100.
         guidance_scale: 0 to 15; 1 turns guidance off (Ho & Salimans 2022).
-        seed: 0 to 2**31 - 1; picture i is drawn from seed + i.
+        seed: 0 to 2**31 - 1; image i starts from seed + i.
         num_images: 1 to 9.
-        eta: 0 to 1, fresh noise in each step; sampler "ddim" only (Song et al. 2021, eq. 16).
-        upsample: whether a model that can (ours) may say what the prompt leaves open, see `data/upsampling.py`.
+        eta: 0 to 1, the share of fresh noise in each step (Song et al. 2021, eq. 16): 0 is none, None the sampler's own.
+        expand_prompt: whether a model that can (ours) adds the places that the prompt leaves open.
+        guidance_interval: the times, 0 (clean) to 1 (noise), between which to guide (Kynkäänniemi et al. 2024).
+        guidance_rescale: 0 to 1, how far to undo the overexposure of strong guidance (Lin et al. 2024).
 
     Raises:
         RequestError (a ValueError): says what was given and what is allowed.
@@ -57,8 +58,10 @@ class Request:
     guidance_scale: float = 5.0
     seed: int = 42
     num_images: int = 1
-    eta: float = 0.0
-    upsample: bool = True
+    eta: float | None = None
+    expand_prompt: bool = True
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
 
     def __post_init__(self) -> None:
         checked = {
@@ -69,27 +72,36 @@ class Request:
             "guidance_scale": _number(self.guidance_scale, "guidance_scale", 0, MAX_GUIDANCE),
             "seed": _whole(self.seed, "seed", 0, MAX_SEED),
             "num_images": _whole(self.num_images, "num_images", 1, MAX_IMAGES),
-            "eta": _number(self.eta, "eta", 0, 1),
-            "upsample": _flag(self.upsample, "upsample"),
+            "eta": None if self.eta is None else _number(self.eta, "eta", 0, 1),
+            "expand_prompt": _flag(self.expand_prompt, "expand_prompt"),
+            "guidance_interval": _interval(self.guidance_interval, "guidance_interval"),
+            "guidance_rescale": _number(self.guidance_rescale, "guidance_rescale", 0, 1),
         }
         if not checked["prompt"]:
-            raise RequestError("prompt_empty", most=MAX_CHARACTERS)
-        if checked["eta"] and checked["sampler"] != "ddim":
+            raise RequestError("prompt_empty", most=OUR_CHARACTERS)
+        if checked["eta"] and SAMPLERS[checked["sampler"]].method == "heun":
             raise RequestError("eta_sampler", given=checked["sampler"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     @property
     def seeds(self) -> list[int]:
-        """One seed per picture, wrapped so that each of them is a seed that can be asked for by itself."""
+        """One seed per image, wrapped to stay within the allowed range."""
         return [(self.seed + i) % (MAX_SEED + 1) for i in range(self.num_images)]
 
 
+def check_length(request: Request, most: int | None) -> None:
+    """Raises RequestError when a text has more characters than a model takes; None means any number."""
+    for name, text in (("prompt", request.prompt), ("negative", request.negative_prompt)):
+        if most is not None and len(text) > most:
+            raise RequestError(f"{name}_long", given=len(text), most=most)
+
+
 def _text(value: object, name: str) -> str:
-    """NFC, no control characters, single spaces; at most 200 characters of it."""
+    """NFC, no control characters, single spaces, not too long."""
     if not isinstance(value, str):
         raise RequestError(f"{name}_type", given=_show(value))
-    if len(value) > 10 * MAX_CHARACTERS:  # far too long: do not spend time on tidying it
+    if len(value) > 10 * MAX_CHARACTERS:  # far too long: don't spend time on tidying it
         raise RequestError(f"{name}_long", given=len(value), most=MAX_CHARACTERS)
     text = unicodedata.normalize("NFC", value)
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
@@ -119,6 +131,14 @@ def _number(value: object, key: str, least: float, most: float) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def _interval(value: object, key: str) -> tuple[float, float]:
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2 else ()
+    real = [isinstance(v, numbers.Real) and not isinstance(v, bool) for v in pair]
+    if not pair or not all(real) or not 0 <= pair[0] <= pair[1] <= 1:
+        raise RequestError(key, given=_show(value))
+    return float(pair[0]), float(pair[1])
+
+
 def _flag(value: object, key: str) -> bool:
     if not isinstance(value, bool):
         raise RequestError(key, given=_show(value))
@@ -126,6 +146,6 @@ def _flag(value: object, key: str) -> bool:
 
 
 def _show(value: object) -> str:
-    """The value as it was given, cut short: an error message is no place for ten thousand characters."""
+    """The value as it was given, cut to 40 characters."""
     shown = repr(value)
     return shown if len(shown) <= 40 else shown[:37] + "..."

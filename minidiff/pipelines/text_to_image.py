@@ -1,18 +1,15 @@
-"""From a sentence to pictures: text to vectors, noise to latent along a sampler's grid, latent to pixels.
+"""Text to image: words to vectors, noise to a latent along a sampler's timesteps, the latent to pixels.
 
-Which models do it is open: `TextToImage` joins any tokenizer, tower, network and VAE that keep to a small contract. Ours
-are read by `loading.py`, published ones by `from_diffusers.py`. What it is not: training, or editing of a given picture.
-The step itself is in `samplers.py`, the checking of what is asked in `request.py`, the text inside the PNG in
-`png.py`.
+`TextToImage` joins any tokenizer, text encoder, network and VAE that keep to a small contract. They are loaded in
+`loading.py`; the step is in `diffusion/samplers.py`, the settings are in `request.py`.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path as FilePath
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,22 +21,24 @@ from minidiff.diffusion import guidance, samplers
 from minidiff.diffusion.prediction import Denoiser, denoiser
 from minidiff.diffusion.schedules import get_schedule
 from minidiff.diffusion.timesteps import uniform
-from minidiff.pipelines import loading
-from minidiff.pipelines.request import Request
-from minidiff.pretrained import from_diffusers, zoo
+from minidiff.inference import prepare
+from minidiff.inference.fused_sampling import Network, run_fused
+from minidiff.inference.latent_preview import LatentPreview
+from minidiff.pipelines.messages import say
+from minidiff.pipelines.request import Request, check_length
 from minidiff.pretrained.scheduler_config import SchedulerConfig
 from minidiff.text.encoders import AnyTokenizer, WordEncoder
-from minidiff.utils.devices import check_device, fastest_dtype
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+ALWAYS = (0.0, 1.0)  # guide at all times
+Guided = tuple[Sequence[str], Sequence[str], float, tuple[float, float], float]  # the arguments of `TextToImage.denoiser`
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A moment of the drawing.
+    """The state after a step.
 
     index: steps done, 1..n. latents: x_t after that step, (B, C, h, w). x0: the prediction it used, same shape.
-    images: None, except in the last one.
+    images: None, except after the last step.
     """
 
     index: int
@@ -50,23 +49,26 @@ class Preview:
 
 
 class TextToImage:
-    """The models and what connects them.
+    """The models, and how one feeds the next.
+
+    The modules are used as they are: never moved, cast, frozen or switched to another mode, so the caller puts them on one
+    device and calls `eval()`. Whatever is changed in them later, weights or whole layers, holds from the next image on.
 
     Args:
         tokenizer: cuts texts into ids; see `encoders.AnyTokenizer`.
-        text_encoder: makes vectors of ids: (ids, mask) -> TowerOutput.
-        network: a DiT or a U-Net; anything with their `config`, `prepare_context`, `packed` and forward(x, timestep, context).
-        vae: decodes latents; anything with the `encode` and `decode` of models/vae.py.
-            Modules are moved to `device` and put in `eval` mode.
-        path, kind: how the network was trained, names of `SCHEDULES` and `PREDICTION_TYPES`.
-        scheduler: how a published network is sampled, instead of the two.
-        latent_mean, latent_std: one number per latent channel; the network works on (latent - mean) / std.
-        dtype: of the network's matrix products; latents between steps are float32 always.
-        text_dtype: of the text encoder.
-        batch: pictures per call of the network. 1 makes a picture the same to the last bit whatever else is drawn with it,
-            since a matrix product may round otherwise when it has more rows. None: 1 on a CPU, all at once elsewhere.
-        guidance_scale: what this model is best asked with.
-        prompt_expander: (prompt, seed) -> the prompt with more of the picture said, see `data/upsampling.py`; or none.
+        text_encoder: module (ids, mask) -> TowerOutput.
+        network: a DiT, a UNet, or any module with their `config` and forward(x, timestep, context, mask).
+        vae: anything with the `encode` and `decode` of `models/vae.py`.
+        schedule, prediction_type: how the network was trained; names of `SCHEDULES` and `PREDICTION_TYPES`.
+        scheduler: how a published network is sampled, in place of these two.
+        latent_mean, latent_std: one number per latent channel; the network sees (latent - mean) / std.
+        dtype: what the network's matrix products compute in on a CPU, where its weights are float32; None: float32.
+            Elsewhere they compute in the type of its weights. Latents between steps are always float32.
+        batch: images per call of the network; None: 1 on a CPU, all at once elsewhere. With 1, an image is the same to
+            the last bit whatever else is sampled with it: a matrix product may round otherwise when it has more rows.
+        guidance_scale: the best one for this model.
+        prompt_expander: (prompt, seed) -> a prompt that says more, see `data/world/prompt_expansion.py`.
+        max_characters: longer prompts are refused; None: only the tokenizer limits them.
         model, model_hash: name and hash of the weights, for the PNG's text.
     """
 
@@ -82,25 +84,24 @@ class TextToImage:
         scheduler: SchedulerConfig | None = None,
         latent_mean: Sequence[float] = (0.0,),
         latent_std: Sequence[float] = (1.0,),
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        text_dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         batch: int | None = None,
         guidance_scale: float = 5.0,
         prompt_expander: Callable[[str, int], str] | None = None,
+        max_characters: int | None = None,
         model: str = "unnamed",
         model_hash: str = "",
     ) -> None:
-        self.device, self.dtype = torch.device(device), dtype
-        self.words = WordEncoder(tokenizer, _ready(text_encoder, self.device, text_dtype))
-        on_cpu = self.device.type == "cpu"  # there `packed` computes in dtype; elsewhere the weights themselves are in it
-        self.network = _ready(network, self.device, torch.float32 if on_cpu else dtype)
-        self.vae = _ready(vae, self.device, torch.float32).to(memory_format=torch.channels_last)
+        weight = next(network.parameters())
+        self.device = weight.device
+        self.dtype = (dtype or torch.float32) if self.device.type == "cpu" else weight.dtype
+        self.words, self.network, self.vae = WordEncoder(tokenizer, text_encoder), network, vae
+        self.fast_network = prepare(network, self.dtype)  # the same predictions, sooner
         self.scheduler = scheduler or SchedulerConfig(get_schedule(schedule), prediction_type, "dpmpp_2m", uniform)
         self.latent_mean = torch.tensor(latent_mean, device=self.device).view(1, -1, 1, 1)
         self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
-        self.batch = batch or (1 if on_cpu else None)
-        self.guidance_scale, self.prompt_expander = guidance_scale, prompt_expander
+        self.batch = batch or (1 if self.device.type == "cpu" else None)
+        self.guidance_scale, self.prompt_expander, self.max_characters = guidance_scale, prompt_expander, max_characters
         self.model, self.model_hash = model, model_hash
 
     @property
@@ -112,50 +113,62 @@ class TextToImage:
         """What the network predicts, a name in `PREDICTION_TYPES`."""
         return self.scheduler.prediction_type
 
-    @cached_property
-    def fast_network(self) -> Any:
-        """The network that samples: on a CPU a copy whose weights are laid out for it (nn/packed.py), else itself."""
-        return self.network.packed(self.dtype) if self.device.type == "cpu" else self.network
-
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, h, w) of one latent."""
         config = self.network.config
         return config.in_channels, config.sample_size, config.sample_size
 
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Prompts to the network's context: vectors (B, L, D) and mask (B, L), True where a token is."""
-        return self.words.encode(prompts)
+    # ---------------------------------------------------------------------------------------------------- from a request
 
-    def request(self, prompt: str, **asked: Any) -> Request:
-        """A request with this model's own sampler and guidance scale, unless others are asked for."""
+    def request(self, prompt: str, **settings: Any) -> Request:
+        """A request with this model's own sampler and guidance scale, unless `settings` name others."""
         own = {"sampler": self.scheduler.sampler, "guidance_scale": self.guidance_scale}
-        return Request(prompt, **{**own, **asked})
+        request = Request(prompt, **{**own, **settings})
+        check_length(request, self.max_characters)
+        return request
 
-    def expanded_prompt(self, request: Request) -> list[str]:
-        """What each picture of a request is drawn from: its prompt, upsampled for the picture's own seed if the request
-        allows it and this model has an prompt_expander."""
-        prompt_expander = self.prompt_expander if request.upsample else None
-        return [prompt_expander(request.prompt, seed) if prompt_expander else request.prompt for seed in request.seeds]
+    def expanded_prompts(self, request: Request) -> list[str]:
+        """The prompt of each image: the request's, expanded by the image's own seed where request and model allow it."""
+        expand = self.prompt_expander if request.expand_prompt else None
+        return [expand(request.prompt, seed) if expand else request.prompt for seed in request.seeds]
+
+    def cut(self, request: Request, lang: str = "en") -> str:
+        """A sentence, if the text encoder has no room for the end of a prompt or of the negative prompt; else empty."""
+        texts = [*self.expanded_prompts(request), request.negative_prompt]
+        rest = next((rest for text in texts if (rest := self.tokenizer.unread(text))), "")
+        return say("prompt_cut", lang, given=repr(rest), most=self.tokenizer.max_tokens) if rest else ""
 
     @torch.inference_mode()
     def stream(self, request: Request) -> Iterator[Preview]:
-        """Draws, and yields a Preview after every step; the last one holds the pictures."""
-        prompts = self.expanded_prompt(request)
+        """Samples, and yields a Preview after every step; the last one holds the images."""
+        check_length(request, self.max_characters)
+        prompts = self.expanded_prompts(request)
         states = self.sample(
             prompts, request.seeds, [request.negative_prompt] * len(prompts), request.sampler, request.steps,
-            request.guidance_scale, request.eta,
-        )
+            request.guidance_scale, request.eta, request.guidance_interval, request.guidance_rescale,
+        )  # fmt: skip
         for index, (n, x, x0) in enumerate(states, start=1):
             yield Preview(index, n, x, x0, self.decode(x) if index == n else None)
 
     def __call__(self, request: Request, progress: bool | None = False) -> list[Image.Image]:
-        """Draws to the end. `progress` True shows a bar on stderr, None only if that is a terminal."""
+        """Samples to the end. Warns when a prompt is too long to be read whole, see `cut`.
+
+        progress: True shows a bar on stderr, None only if that is a terminal.
+        """
+        if sentence := self.cut(request):
+            warnings.warn(sentence, stacklevel=2)
         images: list[Image.Image] = []
         hidden = None if progress is None else not progress
         for preview in tqdm(self.stream(request), total=request.steps, unit="step", disable=hidden, leave=False):
             images = preview.images or []
         return images
+
+    # ---------------------------------------------------------------------------------------------------------- sampling
+
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Prompts to the network's context: vectors (B, L, D) and mask (B, L), True where a token is."""
+        return self.words.encode(prompts)
 
     @torch.inference_mode()
     def sample(
@@ -166,180 +179,116 @@ class TextToImage:
         sampler: str = "dpmpp_2m",
         steps: int = 20,
         guidance_scale: float = 5.0,
-        eta: float = 0.0,
+        eta: float | None = None,
+        guidance_interval: tuple[float, float] = ALWAYS,
+        guidance_rescale: float = 0.0,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Latents of many prompts at once, each from its own seed. Yields (n, x, x0) after every step, x and x0
-        (B, C, h, w), normalised as the DiT sees them."""
+        """Latents of many prompts at once, each from its own seed. Settings as in `Request`.
+
+        Yields (n, x, x0) after each of n steps: x and x0 are (B, C, h, w), normalised as the network sees them.
+        """
         size = self.batch or len(prompts)
         groups = [slice(i, i + size) for i in range(0, len(prompts), size)]
-        runs = [
-            self._run(prompts[g], seeds[g], negative_prompts[g], sampler, steps, guidance_scale, eta) for g in groups
-        ]
-        for states in zip(*runs, strict=True):  # all groups advance together, so that previews show every picture
+        runs = []
+        for g in groups:
+            guided = (prompts[g], negative_prompts[g], guidance_scale, guidance_interval, guidance_rescale)
+            runs.append(self._run(guided, seeds[g], sampler, steps, eta))
+        for states in zip(*runs, strict=True):  # all groups advance together, so that previews show every image
             yield states[0].n, torch.cat([s.x for s in states]), torch.cat([s.x0 for s in states])
 
     def _run(
-        self, prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str], sampler: str, steps: int,
-        scale: float, eta: float,
+        self, guided: Guided, seeds: Sequence[int], sampler: str, steps: int, eta: float | None
     ) -> Iterator[samplers.State]:
-        """The sampler's own generator for one group of pictures."""
+        """The states of one group of images. The noise is made on the CPU: no device or batch changes an image."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
         def noise(_: int = 0) -> Tensor:
             return torch.stack([torch.randn(self.latent_shape, generator=g) for g in generators]).to(self.device)
 
-        denoiser, schedule = self.denoiser(prompts, negative, scale), self.scheduler.schedule
+        schedule = self.scheduler.schedule
         timesteps = self.scheduler.timesteps(schedule, steps)
         x = self.scheduler.start(noise(), timesteps)
-        return samplers.run(sampler, denoiser, x, schedule, steps, noise=noise, eta=eta or None, timesteps=timesteps)
+        prompts, negative_prompts, scale, interval, rescale = guided
+        if self.scheduler.clip is None and interval == ALWAYS and not rescale:  # then a step needs no x0 before it is made
+            network, kind = self._guided_network(prompts, negative_prompts, scale), self.prediction_type
+            return run_fused(sampler, network, x, schedule, kind, steps, noise=noise, eta=eta, timesteps=timesteps)
+        return samplers.run(sampler, self.denoiser(*guided), x, schedule, steps, noise=noise, eta=eta, timesteps=timesteps)
 
-    def denoiser(self, prompts: Sequence[str], negative: Sequence[str], scale: float) -> Denoiser:
-        """What the sampler asks: (x, t) -> (x0, eps), guided, for B prompts and their B negative ones. What depends on the
-        text alone is computed here, once for all steps."""
-        schedule, prediction_type, clip = self.scheduler.schedule, self.scheduler.prediction_type, self.scheduler.clip
-        vectors, mask = self.encode([*prompts, *negative] if scale != 1 else list(prompts))
-        fast = self.fast_network
-        dtype = next(fast.parameters()).dtype
-        context = fast.prepare_context(vectors.to(dtype), mask)
-
-        def network(x: Tensor, timestep: Tensor) -> Tensor:
-            # guidance asks about each picture twice, and all pictures share one time: what is equal is worked out once
-            prediction = fast(x[: len(prompts)].to(dtype), timestep[:1], context).float()
-            return prediction[: len(x), : x.shape[1]]  # behind it published DiTs predict the variance, which no sampler wants
-
-        guided = guidance.cfg(denoiser(network, schedule, prediction_type), scale)
+    def denoiser(
+        self,
+        prompts: Sequence[str],
+        negative_prompts: Sequence[str],
+        scale: float,
+        interval: tuple[float, float] = ALWAYS,
+        rescale: float = 0.0,
+    ) -> Denoiser:
+        """(x, t) -> (x0, eps), guided, for B prompts and their B negative ones. The text is encoded here, once."""
+        schedule, clip = self.scheduler.schedule, self.scheduler.clip
+        model = denoiser(self._network(prompts, negative_prompts, scale, interval), schedule, self.prediction_type)
+        guided = guidance.cfg(model, scale, interval=interval, rescale=rescale, schedule=schedule)
         return guided if clip is None else guidance.clip_x0(guided, schedule, clip)
 
-    @torch.inference_mode()
-    def decode(self, latents: Tensor) -> list[Image.Image]:
-        """Normalised latents (B, C, h, w) to pictures, one by one for the same reason as `batch`."""
-        return [picture(self.pixels(latent[None])[0]) for latent in latents]
+    def _guided_network(self, prompts: Sequence[str], negative_prompts: Sequence[str], scale: float) -> Network:
+        """(x (B, ...), timestep) -> the guided prediction. Every type of prediction is combined as x0 and eps are."""
+        network = self._network(prompts, negative_prompts, scale)
+        if scale == 1:
+            return network
+
+        def guided(x: Tensor, timestep: Tensor) -> Tensor:
+            conditional, unconditional = network(torch.cat([x, x]), timestep).chunk(2)
+            return guidance.combine(conditional, unconditional, scale)
+
+        return guided
+
+    def _network(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], scale: float, interval: tuple[float, float] = ALWAYS
+    ) -> Network:
+        """(x, timestep) -> prediction, for x (2 B, ...) with the negative prompts behind the prompts, or without them."""
+        vectors, mask = self.encode([*prompts, *negative_prompts] if scale != 1 else list(prompts))
+        fast, count = self.fast_network, len(prompts)
+        contexts = {len(vectors): fast.prepare_context(vectors, mask)}
+        if scale != 1 and interval != ALWAYS:  # outside of the interval only the prompts count
+            contexts[count] = fast.prepare_context(vectors[:count], mask[:count])
+
+        def network(x: Tensor, timestep: Tensor) -> Tensor:
+            # `cfg` gives each latent twice; the network takes it once, with two captions
+            prediction = fast(x[:count], timestep[:1], contexts[len(x)])
+            return prediction[:, : x.shape[1]]  # published DiTs also predict the variance, which no sampler wants
+
+        return network
+
+    # ---------------------------------------------------------------------------------------------------------- decoding
 
     @torch.inference_mode()
     def pixels(self, latents: Tensor) -> Tensor:
         """Normalised latents (B, C, h, w) to pixels (B, 3, H, W), about -1..1."""
-        return self._decode(self.vae, latents, torch.float32)
+        z = latents * self.latent_std + self.latent_mean
+        return self.vae.decode(z.contiguous(memory_format=torch.channels_last)).float()
 
-    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> list[Image.Image]:
+        """Normalised latents (B, C, h, w) to images, one by one for the same reason as `batch`.
+
+        Raises ValueError when the pixels are not finite, as damaged weights can make them.
+        """
+        images = [self.pixels(latent[None])[0] for latent in latents]
+        if not all(bool(image.isfinite().all()) for image in images):
+            raise ValueError(f"The weights of {self.model!r} gave numbers that are not finite: fetch or train them again.")
+        return [to_pil(image) for image in images]
+
+    @cached_property
+    def _preview(self) -> LatentPreview:
+        return LatentPreview(self.pixels, self.latent_shape, self.device, self.dtype)
+
     def decode_fast(self, latents: Tensor) -> list[Image.Image]:
-        """Like `decode`, in the networks' dtype: faster, and a shade or two less exact. For watching, not for keeping."""
-        return [picture(self._decode(self._quick_vae, latent[None], self.dtype)[0]) for latent in latents]
+        """Like `decode`, in the network's dtype: sooner, and a shade less exact. To watch, not to keep."""
+        return [to_pil(self._preview.decode(latent[None])[0]) for latent in latents]
 
-    def _decode(self, vae: Any, latents: Tensor, dtype: torch.dtype) -> Tensor:
-        z = (latents * self.latent_std + self.latent_mean).to(dtype)
-        return vae.decode(z.contiguous(memory_format=torch.channels_last)).float()
-
-    @cached_property
-    def _quick_vae(self) -> Any:
-        return self.vae if self.dtype == torch.float32 else deepcopy(self.vae).to(self.dtype)
-
-    @torch.inference_mode()
     def preview(self, latents: Tensor) -> list[Image.Image]:
-        """Normalised latents (B, C, h, w) as pictures of h x w rough colours, in no time: noise stays visible as noise."""
-        colours = torch.einsum("bchw,cr->brhw", latents.float(), self.colours[:-1]) + self.colours[-1].view(1, 3, 1, 1)
-        return [picture(one) for one in colours]
-
-    @cached_property
-    def colours(self) -> Tensor:
-        """(C + 1, 3): the linear map from a latent (and a constant 1) to red, green and blue that comes nearest, in least
-        squares, to what the VAE makes of random patches."""
-        channels, height, width = self.latent_shape
-        generator = torch.Generator().manual_seed(0)
-        patches = torch.randn(16, channels, height // 2, width // 2, generator=generator).to(self.device)
-        z = nn.functional.interpolate(patches, scale_factor=2)
-        pixels = nn.functional.adaptive_avg_pool2d(self.pixels(z).float().clamp(-1, 1), (height // 2 * 2, width // 2 * 2))
-        features = nn.functional.pad(z.movedim(1, -1).flatten(0, 2), (0, 1), value=1.0)         # (n, C + 1)
-        answer = torch.linalg.lstsq(features.cpu(), pixels.movedim(1, -1).flatten(0, 2).cpu()).solution
-        return answer.to(self.device)
+        """Normalised latents (B, C, h, w) as images of h x w rough colours, at once: noise stays visible as noise."""
+        return [to_pil(one) for one in self._preview.rough(latents)]
 
 
-def picture(pixels: Tensor) -> Image.Image:
-    """(3, H, W) in -1..1 to a PIL image."""
+def to_pil(pixels: Tensor) -> Image.Image:
+    """(3, H, W) in -1..1 to an image."""
     array = (pixels.float().clamp(-1, 1) * 127.5 + 127.5).round().byte().permute(1, 2, 0).cpu().contiguous()
     return Image.fromarray(array.numpy())
-
-
-def _ready(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
-
-
-def load_pipeline(
-    name: FilePath | str = "world-dit",
-    device: str | None = None,
-    dtype: str | None = None,
-    root: FilePath | str | None = None,
-    batch: int | None = None,
-    allow_pickle: bool = False,
-) -> TextToImage:
-    """A model that draws, kept in memory for the next call with the same arguments.
-
-    Args:
-        name: a row of the zoo that holds a network; or a folder of diffusers with Stable Diffusion 1.x or PixArt-alpha; or
-            such a repository on the Hugging Face hub, as "owner/name".
-        device: "cpu", "cuda", "mps"; None: the best there is.
-        dtype: "float32" or "bfloat16"; None: the fastest on the device.
-        root: a zoo directory; None: MINIDIFF_ZOO, or the shipped one.
-        batch: pictures per call of the network, see TextToImage.
-        allow_pickle: read weights from a pickle where a folder has no safetensors (weights, and nothing else).
-
-    Raises:
-        ValueError: there is no such model, device or dtype, it is of a design that is not supported, or its files are
-            incomplete or damaged.
-    """
-    where = check_device(device)
-    if dtype is not None and dtype not in DTYPES:
-        raise ValueError(f"There is no dtype {dtype!r}: choose one of {', '.join(DTYPES)}, or none for the fastest.")
-    number = DTYPES[dtype] if dtype else fastest_dtype(where)
-    zoo_folder = zoo.zoo_root(root)
-    return _load(*find_model(name, zoo_folder), where, number, zoo_folder, batch, allow_pickle)
-
-
-def find_model(name: FilePath | str, root: FilePath) -> tuple[str, bool]:
-    """(the name, or a folder's whole path; whether it is the zoo's). The zoo comes first, then a folder, then the hub."""
-    path = FilePath(name).expanduser()
-    if str(name) in zoo.manifest(root):
-        return str(name), True
-    if path.is_dir():
-        return str(path.resolve()), False
-    return str(name), path.name == str(name)  # one word can only be meant for the zoo, which will say what it has
-
-
-@lru_cache(maxsize=4)
-def _load(
-    name: str, ours: bool, device: str, dtype: torch.dtype, root: FilePath, batch: int | None, allow_pickle: bool
-) -> TextToImage:
-    parts = loading.read_row(name, root) if ours else from_diffusers.read_pipeline(name, dtype, allow_pickle)
-    return TextToImage(**parts, device=device, dtype=dtype, batch=batch)
-
-
-def generate_image(
-    prompt: str,
-    negative_prompt: str = "",
-    sampler: str | None = None,
-    steps: int = 20,
-    guidance_scale: float | None = None,
-    seed: int = 42,
-    num_images: int = 1,
-    device: str | None = None,
-    *,
-    eta: float = 0.0,
-    upsample: bool = True,
-    model: FilePath | str = "world-dit",
-    dtype: str | None = None,
-    progress: bool | None = False,
-    allow_pickle: bool = False,
-) -> list[Image.Image]:
-    """Draws a sentence in English or Vietnamese. The same seed gives the same picture, whatever the batch.
-
-    Arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; picture i is drawn from seed + i, and
-    sampler and guidance scale are the model's own (DPM++ 2M and 3 for world-dit) when they are not given.
-    Raises ValueError that says what is allowed.
-    """
-    asked: dict[str, Any] = {
-        "negative_prompt": negative_prompt, "sampler": sampler, "steps": steps, "guidance_scale": guidance_scale,
-        "seed": seed, "num_images": num_images, "eta": eta, "upsample": upsample,
-    }  # fmt: skip
-    asked = {name: value for name, value in asked.items() if value is not None}
-    Request(prompt, **asked)  # what is not allowed is refused before a model is loaded
-    pipeline = load_pipeline(model, device, dtype, allow_pickle=allow_pickle)
-    return pipeline(pipeline.request(prompt, **asked), progress)

@@ -1,4 +1,4 @@
-"""`world-vae`, `world-clip`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
+"""`world-clip`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from minidiff.pipelines.loading import ready
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 from minidiff.recipes.world import world_tokenizer
-from minidiff.recipes.world_vae import train_vae as train_vae
 from minidiff.train import clip, detector, pixels
 from minidiff.train.loop import Validator
 from minidiff.utils.devices import fastest_dtype

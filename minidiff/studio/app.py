@@ -1,13 +1,10 @@
-"""The page, its one public function for programs, and the server that shows it.
-
-What it is not: a tab; each has a file of its own.
-"""
+"""The page, its one public function for programs, and the server that shows it. Each tab has a file in `tabs/`."""
 
 from __future__ import annotations
 
 import os
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: nothing is reported to anybody
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported, or it would report to its makers
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,13 +13,15 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from minidiff.pipelines.loading import drawing_models
+from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.request import Request, RequestError
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
-from minidiff.studio import callbacks, create, html, security
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pipelines.zoo_rows import sampling_models
+from minidiff.studio import callbacks, html, restore, security
 from minidiff.studio.labels import label
 from minidiff.studio.models import Models, warm
+from minidiff.studio.tabs import create
 from minidiff.studio.theme import css, head, theme
 
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
@@ -75,22 +74,22 @@ def _wire_load(
 ) -> None:
     """When the page opens: the settings that its link carries, the language, and the note under the prompt."""
 
-    def restore(request: gr.Request, prompt: str) -> list[Any]:
+    def open_page(request: gr.Request, prompt: str) -> list[Any]:
         query = dict(request.query_params)
-        asked, model, notice = callbacks.restore(query, models)
-        spoken = callbacks.link_language(query, lang)
-        values = create.control_values(asked)
-        if asked is None and spoken != lang:
-            values[0] = create.first_example(spoken)
-        note = callbacks.describe(models.get(model), asked.prompt if asked else prompt)
-        return [*values, model, notice, note, spoken]
+        settings, model, notice = restore.restore(query, models)
+        shown = restore.link_language(query, lang)
+        values = create.control_values(settings)
+        if settings is None and shown != lang:
+            values[0] = create.first_example(shown)
+        note = callbacks.describe(models.get(model), settings.prompt if settings else prompt)
+        return [*values, model, notice, note, shown]
 
     outputs = [*controls.values, controls.model, controls.notice, controls.note, language]
-    blocks.load(restore, controls.prompt, outputs, queue=False, **create.QUIET)
+    blocks.load(open_page, controls.prompt, outputs, queue=False, **create.QUIET)
 
 
 def _public_function(models: Models, bucket: security.TokenBucket) -> None:
-    """`/generate`, the one thing a program may call: pictures as data URIs of PNG files."""
+    """`/generate`, the one thing a program may call: images as data URIs of PNG files."""
 
     def generate(
         prompt: str,
@@ -100,23 +99,30 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
         guidance_scale: float | None = None,
         seed: int = 42,
         num_images: int = 1,
-        eta: float = 0.0,
+        eta: float | None = None,
         model: str = models.first.model,
-        upsample: bool = True,
+        expand_prompt: bool = True,
+        guidance_interval: list[float] | None = None,
+        guidance_rescale: float = 0.0,
         request: gr.Request | None = None,
     ) -> list[str]:
         client = request.client.host if request is not None and request.client else ""
         try:
             models.check(model)
             scale = models.first.guidance_scale if guidance_scale is None else guidance_scale
-            asked = Request(prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, upsample)
+            interval: Any = (0.0, 1.0) if guidance_interval is None else guidance_interval
+            settings = Request(
+                prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, expand_prompt, interval,
+                guidance_rescale,
+            )  # fmt: skip
             seconds = bucket.wait(client)
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
             pipeline = models.get(model)
             if guidance_scale is None:
-                asked = replace(asked, guidance_scale=pipeline.guidance_scale)
-            return [html.data_uri(png) for png in callbacks.pngs(pipeline, asked, callbacks.finish(pipeline, asked))]
+                settings = replace(settings, guidance_scale=pipeline.guidance_scale)
+            images = callbacks.finish(pipeline, settings)
+            return [html.data_uri(png) for png in callbacks.pngs(pipeline, settings, images)]
         except (RequestError, TimeoutError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -124,7 +130,7 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
 
 
 def launch(blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = True) -> str:
-    """Starts the server with every door closed that can be; returns the address. `block` False returns at once."""
+    """Starts the server with all that it doesn't need turned off; returns the address. block False returns at once."""
     security.harden_pillow()
     _, address, _ = blocks.launch(
         server_name=host,
@@ -161,4 +167,4 @@ def serve(
     Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
     """
     pipeline = warm(load_pipeline(model, allow_pickle=allow_pickle))
-    launch(build(pipeline, lang, drawing_models()), host, port, lang)
+    launch(build(pipeline, lang, sampling_models()), host, port, lang)

@@ -1,8 +1,7 @@
-"""The parts of the page that we draw ourselves, as HTML.
+"""The parts of the page that are not gradio's, as HTML.
 
-Words are written in both languages, each in an element with its `lang`, and the style sheet shows those of the page's
-language: switching then needs no redrawing. Whatever a visitor wrote goes through `escape`.
-What it is not: the controls, which are gradio's (`create.py`).
+All words are there in both languages, each in an element with its `lang`, and the style sheet shows those of the page's
+language. Whatever a visitor wrote goes through `escape`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
 from collections.abc import Sequence
 
 from PIL import Image
@@ -18,8 +16,6 @@ from PIL import Image
 from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.request import RequestError
 from minidiff.studio.labels import label
-
-SHOWN = 384  # CSS pixels that a picture is at least drawn at; small previews are enlarged before they are sent
 
 
 def escape(text: object) -> str:
@@ -31,7 +27,7 @@ def escape(text: object) -> str:
 
 
 def both(key: str, **values: object) -> str:
-    """The words `key` in each language; one of them is visible."""
+    """The words `key` in each language, of which one is visible."""
     return "".join(f'<span lang="{lang}">{escape(label(key, lang, **values))}</span>' for lang in LANGS)
 
 
@@ -50,10 +46,12 @@ def header() -> str:
     return f'<div class="masthead"><h1>{both("title")}</h1><p>{both("tagline")}</p></div>'
 
 
-def note(tokens: int, unseen: Sequence[str]) -> str:
-    """What the tokenizer makes of the prompt: how many tokens, and which words it never met."""
+def note(tokens: int, unseen: Sequence[str], too_many: str = "") -> str:
+    """What the tokenizer makes of the prompt: how many tokens, and which words it never met. too_many: HTML."""
     count = both("one_token") if tokens == 1 else both("tokens", count=tokens)
     parts = [f'<span class="tokens">{count}</span>']
+    if too_many:
+        parts.append(f'<span class="too-many">{too_many}</span>')
     if unseen:
         words = " ".join(f"<mark>{escape(word)}</mark>" for word in unseen)
         parts.append(f'<span class="unseen">{both("unseen")} {words}</span>')
@@ -69,19 +67,6 @@ def encode(image: Image.Image, level: int = 1) -> bytes:
     file = io.BytesIO()
     image.save(file, format="PNG", compress_level=level)
     return file.getvalue()
-
-
-def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
-    """Up to nine pictures of one size as one, in the squarest grid that holds them, on a transparent ground."""
-    columns = math.ceil(math.sqrt(len(images)))
-    rows = math.ceil(len(images) / columns)
-    width, height = images[0].size
-    gap = max(1, width // 32) if len(images) > 1 else 0
-    size = (columns * (width + gap) - gap, rows * (height + gap) - gap)
-    sheet = Image.new("RGBA" if len(images) > 1 else "RGB", size)
-    for i, image in enumerate(images):
-        sheet.paste(image, (i % columns * (width + gap), i // columns * (height + gap)))
-    return sheet
 
 
 def _pane(key: str, symbol: str, image: Image.Image | None, pixelated: bool) -> str:
@@ -100,7 +85,7 @@ def stage(
     n: int = 0,
     words: str = "idle",
 ) -> str:
-    """x_t and the predicted x0 side by side, and how far the drawing is. `words` is what stands there before step 1."""
+    """x_t and the predicted x0 side by side, and how far the sampling is. words: what stands there before step 1."""
     state = both("step", index=index, n=n) if n else both(words)
     share = 100 * index / n if n else 0
     panes = _pane("noisy", "x<sub>t</sub>", noisy, True) + _pane("predicted", "x̂<sub>0</sub>", predicted, False)
@@ -113,16 +98,18 @@ def stage(
     )
 
 
-def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], expanded_prompt: Sequence[str]) -> str:
-    """The finished pictures; each can be saved with the text that says how it was made. expanded_prompt: what the prompt was
-    upsampled to for each of them, shown where it says more."""
+def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], expanded_prompts: Sequence[str]) -> str:
+    """The finished images, to be saved as PNG. An expanded prompt is shown where it says more than the prompt."""
     if not pngs:
         return ""
-    more = [f'<p class="drawn-as">{both("expanded_prompt", text=text)}</p>' if text != prompt else "" for text in expanded_prompt]
+    more = [
+        f'<p class="expanded-prompt">{both("expanded_prompt", text=text)}</p>' if text != prompt else ""
+        for text in expanded_prompts
+    ]
     cards = "".join(
-        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">{said}'
+        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">{expanded}'
         f'<figcaption><span>#{seed}</span>'
         f'<a download="minidiff-{seed}.png" href="{data_uri(png)}">{both("download")}</a></figcaption></figure>'
-        for png, seed, said in zip(pngs, seeds, more, strict=True)
+        for png, seed, expanded in zip(pngs, seeds, more, strict=True)
     )
     return f'<section class="results n{len(pngs)}"><h2>{both("results")}</h2><div class="cards">{cards}</div></section>'

@@ -1,6 +1,6 @@
 """Every word that the page shows, in English and in Vietnamese.
 
-What it is not: the sentences that refuse a request, which the command line needs as well (`minidiff/messages.py`).
+The sentences that refuse a request are in `pipelines/messages.py`: the command line needs them as well.
 """
 
 from __future__ import annotations
@@ -43,10 +43,20 @@ LABELS: dict[str, dict[str, str]] = {
     "randomise": {"en": "A new seed each time", "vi": "Mỗi lần một seed mới"},
     "images": {"en": "Images", "vi": "Số ảnh"},
     "eta": {"en": "Eta", "vi": "Eta"},
-    "eta_info": {"en": "Fresh noise in each step, for DDIM.", "vi": "Nhiễu mới ở mỗi bước, dành cho DDIM."},
-    "upsample": {"en": "Say where things stand", "vi": "Nói rõ vị trí"},
-    "upsample_info": {
-        "en": "If the prompt leaves it open, places are added by lot: the model then draws better.",
+    "eta_info": {"en": "Fresh noise in each step; 0 adds none.", "vi": "Nhiễu mới ở mỗi bước; 0 là không thêm."},
+    "advanced": {"en": "Advanced", "vi": "Nâng cao"},
+    "start": {"en": "Guide from time", "vi": "Dẫn hướng từ thời điểm"},
+    "start_info": {"en": "0 is the clean image, 1 is noise.", "vi": "0 là ảnh sạch, 1 là nhiễu."},
+    "end": {"en": "Guide up to time", "vi": "Dẫn hướng đến thời điểm"},
+    "end_info": {"en": "Outside these times guidance is off.", "vi": "Ngoài khoảng này thì không dẫn hướng."},
+    "rescale": {"en": "Guidance rescale", "vi": "Cân lại dẫn hướng"},
+    "rescale_info": {
+        "en": "Undoes the glaring colours of strong guidance; 0 is off.",
+        "vi": "Làm dịu màu gắt do dẫn hướng mạnh; 0 là tắt.",
+    },
+    "expand_prompt": {"en": "Say where things stand", "vi": "Nói rõ vị trí"},
+    "expand_prompt_info": {
+        "en": "If the prompt leaves it open, places are added at random: the model then draws better.",
         "vi": "Nếu mô tả để ngỏ, vị trí được thêm vào ngẫu nhiên: mô hình sẽ vẽ đúng hơn.",
     },
     "load_image": {"en": "Load from image", "vi": "Nạp thiết lập từ ảnh"},
@@ -80,10 +90,14 @@ LABELS: dict[str, dict[str, str]] = {
         "vi": "Không nạp được mô hình {model}; hãy chọn mô hình khác.",
     },
     "results": {"en": "Pictures", "vi": "Tranh"},
-    "expanded_prompt": {"en": "Drawn as: {text}", "vi": "Đã vẽ theo: {text}"},
+    "expanded_prompt": {"en": "Expanded to: {text}", "vi": "Đã vẽ theo: {text}"},
     "download": {"en": "Download PNG", "vi": "Tải ảnh PNG"},
     "one_token": {"en": "1 token", "vi": "1 token"},
     "tokens": {"en": "{count} tokens", "vi": "{count} token"},
+    "too_many_tokens": {
+        "en": "The model reads only the first {most}.",
+        "vi": "Mô hình chỉ đọc {most} token đầu.",
+    },
     "unseen": {"en": "Never seen in training:", "vi": "Chưa gặp khi huấn luyện:"},
     "link_copied": {"en": "The link is on the clipboard.", "vi": "Đã chép liên kết."},
     "restored": {"en": "The settings of that picture are back.", "vi": "Đã lấy lại thiết lập của bức tranh."},

@@ -1,7 +1,6 @@
-"""Which models a visitor may draw with: the one that the studio was started with, and the zoo's others. A model is loaded
-when it is first chosen, and stays.
+"""The models that a visitor may choose: the one that the studio was started with, and the zoo's others.
 
-What it is not: the list on the page (`create.py`), or the loading itself (`pipeline.py`).
+A model is loaded when it is first chosen, and stays. Visitors share it; no one else has it.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.request import RequestError
-from minidiff.pipelines.text_to_image import TextToImage, load_pipeline
+from minidiff.pipelines.text_to_image import TextToImage
 
 
 class Models:
@@ -35,7 +35,7 @@ class Models:
             raise RequestError("model", given=repr(name)[:60], allowed=", ".join(self.names))
 
     def get(self, name: Any) -> TextToImage:
-        """The model of that name, ready to draw. Raises RequestError as `check`."""
+        """The model of that name. Raises RequestError as `check`."""
         self.check(name)
         with self._lock:  # two visitors who choose it at once must not load it twice
             if name not in self._loaded:
@@ -44,7 +44,7 @@ class Models:
 
 
 def warm(pipeline: TextToImage) -> TextToImage:
-    """Draws once, in two steps: the first drawing plans its kernels, and not while somebody waits."""
+    """Samples once, in two steps: the kernels of the first image are planned before somebody waits for it."""
     *_, (_, latents, _) = pipeline.sample([""], [0], [""], steps=2)
     pipeline.decode(latents)
     return pipeline

@@ -1,7 +1,8 @@
 /* The page's language, the link that brings all settings back, and nothing else. */
 (() => {
   const studio = window.minidiff;
-  const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "upsample", "model"];
+  const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "expand", "start", "end",
+    "rescale", "model"];
 
   studio.speak = (lang) => {
     studio.lang = lang;

@@ -31,10 +31,6 @@ from minidiff.utils.files import write_whole
 
 VERSION = 1  # of what is drawn; raise it when the same options would give other images
 SPLITS = ("train", "test")
-EXAMPLES = (
-    "  minidiff prepare emoji --out data/emoji\n"
-    "  minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages"
-)
 
 
 @dataclass

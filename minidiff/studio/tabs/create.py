@@ -1,6 +1,6 @@
-"""The tab Create: a sentence in, pictures out, and every step of the way between.
+"""The tab Create: a sentence in, images out, and every step on the way.
 
-What it is not: what the buttons do (`callbacks.py`) or how results look (`html.py`).
+What the buttons do is in `callbacks.py`, how results look in `html.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 
 import gradio as gr
 
+from minidiff.diffusion.samplers import SAMPLERS
 from minidiff.pipelines.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
-from minidiff.studio import callbacks, html
+from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.studio import callbacks, html, restore
 from minidiff.studio.callbacks import View
 from minidiff.studio.labels import EXAMPLES, SAMPLER_LABELS, label
 from minidiff.studio.models import Models
@@ -23,7 +25,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 @dataclass
 class Controls:
-    """The parts of the tab, by name, so that wiring and relabelling can find them."""
+    """The parts of the tab by name, for wiring and relabelling."""
 
     prompt: gr.Textbox
     note: gr.HTML
@@ -42,7 +44,11 @@ class Controls:
     randomise: gr.Checkbox
     images: gr.Slider
     eta: gr.Slider
-    upsample: gr.Checkbox
+    expand_prompt: gr.Checkbox
+    advanced: gr.Accordion
+    start: gr.Slider
+    end: gr.Slider
+    rescale: gr.Slider
     load_image: gr.UploadButton
     copy_link: gr.Button
     examples: list[gr.Button]
@@ -55,8 +61,8 @@ class Controls:
         """The inputs in the order in which `callbacks.make_request` takes them."""
         return [
             self.prompt, self.negative, self.sampler, self.steps, self.guidance, self.seed, self.images, self.eta,
-            self.upsample,
-        ]
+            self.expand_prompt, self.start, self.end, self.rescale,
+        ]  # fmt: skip
 
 
 def build(models: Models, lang: str) -> Controls:
@@ -64,7 +70,7 @@ def build(models: Models, lang: str) -> Controls:
     parts: dict[str, Any] = {"used_seed": gr.State(42)}
     with gr.Row(elem_id="layout"):  # the style sheet places these three; on a phone they follow one another
         with gr.Column(elem_id="ask", min_width=280):
-            parts |= _request(lang)
+            parts |= _request(models.first, lang)
         with gr.Column(elem_id="see", min_width=280):
             parts["stage"] = gr.HTML(html.stage(), elem_id="stage", apply_default_css=False)
             parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
@@ -74,7 +80,7 @@ def build(models: Models, lang: str) -> Controls:
                 models.names, value=models.first.model, label=label("model", lang), info=label("model_info", lang),
                 filterable=False, visible=len(models.names) > 1, elem_id="model",
             )  # fmt: skip
-            parts |= _settings(lang, models.first.guidance_scale)
+            parts |= _settings(models.first, lang)
     return Controls(**parts)
 
 
@@ -83,14 +89,18 @@ def first_example(lang: str) -> str:
     return EXAMPLES[1 if lang == "vi" else 0]
 
 
-def _request(lang: str) -> dict[str, Any]:
+def most_characters(pipeline: TextToImage) -> int:
+    return pipeline.max_characters or MAX_CHARACTERS
+
+
+def _request(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     prompt = gr.Textbox(
         value=first_example(lang),
         label=label("prompt", lang),
         placeholder=label("prompt_hint", lang),
         lines=1,
         max_lines=4,
-        max_length=MAX_CHARACTERS,
+        max_length=most_characters(pipeline),
         elem_id="prompt",
         autofocus=True,
     )
@@ -108,12 +118,12 @@ def _examples() -> dict[str, Any]:
         return {"examples": [gr.Button(text, size="sm", min_width=0) for text in EXAMPLES]}
 
 
-def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
+def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Accordion(label("settings", lang), open=False, elem_id="settings") as parts["settings"]:
         parts["negative"] = gr.Textbox(
-            label=label("negative", lang), placeholder=label("negative_hint", lang), max_length=MAX_CHARACTERS,
-            lines=1, max_lines=3, elem_id="negative",
+            label=label("negative", lang), placeholder=label("negative_hint", lang),
+            max_length=most_characters(pipeline), lines=1, max_lines=3, elem_id="negative",
         )
         parts["sampler"] = gr.Dropdown(
             [(shown, name) for name, shown in SAMPLER_LABELS.items()], value="dpmpp_2m", label=label("sampler", lang),
@@ -124,17 +134,14 @@ def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
             elem_id="steps",
         )
         parts["guidance"] = gr.Slider(
-            0, MAX_GUIDANCE, guidance_scale, step=0.1, label=label("guidance", lang),
+            0, MAX_GUIDANCE, pipeline.guidance_scale, step=0.1, label=label("guidance", lang),
             info=label("guidance_info", lang), elem_id="guidance",
         )
         parts["images"] = gr.Slider(
             1, MAX_IMAGES, 1, step=1, precision=0, label=label("images", lang), elem_id="images"
         )
-        parts["eta"] = gr.Slider(
-            0, 1, 0, step=0.05, label=label("eta", lang), info=label("eta_info", lang), visible=False, elem_id="eta"
-        )
-        parts["upsample"] = gr.Checkbox(
-            True, label=label("upsample", lang), info=label("upsample_info", lang), elem_id="upsample"
+        parts["expand_prompt"] = gr.Checkbox(
+            True, label=label("expand_prompt", lang), info=label("expand_prompt_info", lang), elem_id="expand-prompt"
         )
         parts["seed"] = gr.Number(
             42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
@@ -144,6 +151,11 @@ def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
             parts["dice"] = gr.Button(label("dice", lang), size="sm", min_width=100, elem_id="dice")
             parts["recycle"] = gr.Button(label("recycle", lang), size="sm", min_width=100, elem_id="recycle")
         parts["randomise"] = gr.Checkbox(False, label=label("randomise", lang), elem_id="randomise")
+        with gr.Accordion(label("advanced", lang), open=False, elem_id="advanced") as parts["advanced"]:
+            for name, value in (("eta", 0), ("start", 0), ("end", 1), ("rescale", 0)):
+                parts[name] = gr.Slider(
+                    0, 1, value, step=0.05, label=label(name, lang), info=label(f"{name}_info", lang), elem_id=name
+                )
     with gr.Row(elem_id="tools"):
         parts["load_image"] = gr.UploadButton(
             label("load_image", lang), size="sm", file_types=[".png"], elem_id="load-image", min_width=100
@@ -154,10 +166,13 @@ def _settings(lang: str, guidance_scale: float) -> dict[str, Any]:
 
 def wire(controls: Controls, models: Models, bucket: TokenBucket) -> None:
     """Connects what can be pressed with what it does."""
-    _wire_drawing(controls, models, bucket)
+    _wire_generation(controls, models, bucket)
     _wire_model(controls, models)
     c = controls
-    c.sampler.change(lambda name: gr.update(visible=name == "ddim"), c.sampler, c.eta, queue=False, **QUIET)
+    c.sampler.input(own_eta, c.sampler, c.eta, queue=False, **QUIET)
+    c.sampler.change(
+        lambda name: gr.update(interactive=callbacks.takes_eta(name)), c.sampler, c.eta, queue=False, **QUIET
+    )
     c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
     c.recycle.click(lambda seed: (seed, False), c.used_seed, [c.seed, c.randomise], queue=False, **QUIET)
     c.load_image.upload(
@@ -169,44 +184,53 @@ def wire(controls: Controls, models: Models, bucket: TokenBucket) -> None:
     )
 
 
+def own_eta(sampler: str) -> float:
+    """The eta that a sampler has unless another is chosen."""
+    return SAMPLERS[sampler].eta if sampler in SAMPLERS else 0.0
+
+
 def _wire_model(c: Controls, models: Models) -> None:
-    """Choosing a model loads it, and brings its guidance scale; the note is about what it can read."""
+    """Choosing a model loads it and brings its guidance scale; the note is about what it can read."""
 
     def choose(name: str) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
-        return [gr.skip() if pipeline is None else pipeline.guidance_scale, notice]
+        if pipeline is None:
+            return [gr.skip(), gr.skip(), gr.skip(), notice]
+        length = gr.update(max_length=most_characters(pipeline))
+        return [length, length, pipeline.guidance_scale, notice]
 
     def describe(name: str, prompt: str) -> str:
         pipeline, _ = callbacks.find(models, name)
         return html.note(0, []) if pipeline is None else callbacks.describe(pipeline, prompt)
 
-    chosen = c.model.input(choose, c.model, [c.guidance, c.notice], concurrency_limit=1, concurrency_id="model", **QUIET)
+    changed = [c.prompt, c.negative, c.guidance, c.notice]
+    chosen = c.model.input(choose, c.model, changed, concurrency_limit=1, concurrency_id="model", **QUIET)
     chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
     c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
 
 
-def _wire_drawing(c: Controls, models: Models, bucket: TokenBucket) -> None:
+def _wire_generation(c: Controls, models: Models, bucket: TokenBucket) -> None:
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
         *asked, model, randomise = values
-        for view in callbacks.draw_with(models, model, tuple(asked), bool(randomise), client, bucket):
+        for view in callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket):
             yield updates(view)
 
     outputs = [c.stage, c.results, c.notice, c.seed, c.used_seed, c.stop]
     triggers = [c.draw.click, c.prompt.submit]
-    drawing = [
+    running = [
         gr.on(
             triggers, run, [*c.values, c.model, c.randomise], outputs, concurrency_limit=1, concurrency_id="model",
             trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
-    drawing[0].then(None, js="() => window.minidiff.answered()", **QUIET)  # a refusal leaves the stage as it was
+    running[0].then(None, js="() => window.minidiff.answered()", **QUIET)  # a refusal leaves the stage as it was
     for button in c.examples:
         # the button's own words, not those of the page's language
         button.click(lambda text: text, button, c.prompt, queue=False, **QUIET)
     c.stop.click(
         lambda: (gr.update(interactive=False), html.notice(html.both("stopped"))), None, [c.stop, c.notice],
-        cancels=drawing, queue=False, **QUIET,
+        cancels=running, queue=False, **QUIET,
     )
 
 
@@ -223,16 +247,17 @@ def updates(view: View) -> tuple[Any, ...]:
 def control_values(request: Request | None) -> list[Any]:
     """Updates of `Controls.values`, in their order; none when there is no request."""
     if request is None:
-        return [gr.skip()] * 9
+        return [gr.skip()] * 12
+    eta = own_eta(request.sampler) if request.eta is None else request.eta
     return [
         request.prompt, request.negative_prompt, request.sampler, request.steps, request.guidance_scale, request.seed,
-        request.num_images, request.eta, request.upsample,
-    ]
+        request.num_images, eta, request.expand_prompt, *request.guidance_interval, request.guidance_rescale,
+    ]  # fmt: skip
 
 
 def _load_image(path: str | None, models: Models) -> list[Any]:
-    request, notice = callbacks.from_image(path)
-    model = None if request is None else callbacks.image_model(path, models)
+    request, notice = restore.from_image(path)
+    model = None if request is None else restore.image_model(path, models)
     return [*control_values(request), model or gr.skip(), gr.skip() if request is None else False, notice]
 
 
@@ -243,10 +268,11 @@ def relabel(lang: str) -> dict[str, Any]:
         "prompt": {"label": label("prompt", lang), "placeholder": label("prompt_hint", lang)},
         "negative": {"label": label("negative", lang), "placeholder": label("negative_hint", lang)},
         "settings": {"label": label("settings", lang)},
+        "advanced": {"label": label("advanced", lang)},
     }
     for name in ("sampler", "images", "randomise"):
         named[name] = {"label": label(name, lang)}
-    for name in ("model", "steps", "guidance", "seed", "eta", "upsample"):
+    for name in ("model", "steps", "guidance", "seed", "eta", "expand_prompt", "start", "end", "rescale"):
         named[name] = {"label": label(name, lang), "info": label(f"{name}_info", lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}

@@ -1,0 +1,101 @@
+"""Settings that come back: from the text inside a PNG, or from the page's address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from minidiff.pipelines.messages import LANGS
+from minidiff.pipelines.png_metadata import read_png
+from minidiff.pipelines.request import Request, RequestError
+from minidiff.studio import html
+from minidiff.studio.callbacks import find, takes_eta
+from minidiff.studio.labels import label
+from minidiff.studio.models import Models
+
+
+def from_image(path: str | None) -> tuple[Request | None, str]:
+    """(the request that made a PNG, a notice); None when the file does not hold a valid one."""
+    if not path:
+        return None, html.notice()
+    try:
+        values = read_png(path)
+        request = Request(**{f.name: values[f.name] for f in fields(Request) if f.name in values})
+    except (TypeError, ValueError):  # RequestError is a ValueError
+        return None, html.notice(html.both("not_ours"), "bad")
+    return request, html.notice(html.both("restored"), "good")
+
+
+def image_model(path: str | None, models: Models) -> str | None:
+    """The model that made a PNG, if it is one of these."""
+    try:
+        name = read_png(path).get("model") if path else None
+    except ValueError:
+        return None
+    return name if name in models.names else None
+
+
+def _yes(word: str) -> bool:
+    """A checkbox in a link. Raises ValueError unless it is "true" or "false"."""
+    if word not in ("true", "false"):
+        raise ValueError(word)
+    return word == "true"
+
+
+QUERY: dict[str, tuple[str, Callable[[str], Any]]] = {  # name in a link -> (field, type)
+    "prompt": ("prompt", str),
+    "negative": ("negative_prompt", str),
+    "sampler": ("sampler", str),
+    "steps": ("steps", int),
+    "guidance": ("guidance_scale", float),
+    "seed": ("seed", int),
+    "images": ("num_images", int),
+    "eta": ("eta", float),
+    "upsample": ("expand_prompt", _yes),  # in links of older versions
+    "expand": ("expand_prompt", _yes),
+    "rescale": ("guidance_rescale", float),
+}
+
+
+def from_link(query: Mapping[str, str], guidance: float) -> tuple[Request | None, str]:
+    """(the request a link carries, a notice); None when it carries none, or one that is not allowed."""
+    if not query.get("prompt"):
+        return None, html.notice()
+    try:
+        settings = {field: kind(query[name]) for name, (field, kind) in QUERY.items() if query.get(name)}
+        if not takes_eta(settings.get("sampler", "dpmpp_2m")):
+            settings.pop("eta", None)
+        interval = float(query.get("start", 0)), float(query.get("end", 1))
+        return Request(**{"guidance_scale": guidance, "guidance_interval": interval, **settings}), html.notice()
+    except RequestError as error:
+        words = _bad_link(error)
+    except ValueError:
+        words = html.both("bad_link", reason="")
+    return None, html.notice(words, "bad")
+
+
+def _bad_link(error: RequestError) -> str:
+    return "".join(
+        f'<span lang="{lang}">{html.escape(label("bad_link", lang, reason=error.text(lang)))}</span>' for lang in LANGS
+    )
+
+
+def link_language(query: Mapping[str, str], default: str) -> str:
+    """The language a link names, if it is one of ours."""
+    lang = query.get("lang", "")
+    return lang if lang in LANGS else default
+
+
+def restore(query: Mapping[str, str], models: Models) -> tuple[Request | None, str, str]:
+    """(the request a link carries, its model, a notice); None and the first model when anything is not allowed."""
+    model = query.get("model") or models.first.model
+    try:
+        models.check(model)
+    except RequestError as error:
+        return None, models.first.model, html.notice(_bad_link(error), "bad")
+    pipeline, notice = find(models, model)
+    if pipeline is None:
+        return None, models.first.model, notice
+    request, notice = from_link(query, pipeline.guidance_scale)
+    return request, model, notice
