@@ -23,7 +23,7 @@ from minidiff.train.optim import build_optimizers
 from minidiff.train.patch_discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from minidiff.train.perceptual import ImageTower
 from minidiff.train.vae import VAERun, VAETask, crop_round_a_thing
-from minidiff.train.vae_losses import pixel_weights, reconstruction_loss, shrink_alike, sobel
+from minidiff.train.vae_losses import details, normalised, pixel_weights, reconstruction_loss, shrink_alike, sobel
 
 # --- losses ---------------------------------------------------------------------------------------------------------
 
@@ -39,6 +39,29 @@ def test_every_image_counts_alike() -> None:
     things = torch.zeros(3, 16, 16)
     things[1, :8], things[2] = 1, 1
     torch.testing.assert_close(pixel_weights(things).mean(dim=(1, 2, 3)), torch.ones(3))
+
+
+def test_details_are_where_things_differ_inside_not_at_their_edges() -> None:
+    image, things = torch.full((1, 3, 32, 32), -1.0), torch.zeros(1, 32, 32)
+    image[..., 4:28, 4:28], things[:, 4:28, 4:28] = 1, 1                                    # a bright thing
+    image[..., 15:17, 15:17] = -1                                                           # with a dark eye
+    found = details(image, things, reach=2)[0, 0]
+    assert (found[14:18, 14:18] == 1).all() and found[8:13, 8:24].max() < 0.2
+    assert (found[:6] == 0).all() and (found[:, 26:] == 0).all()
+    assert details(torch.ones(1, 3, 32, 32), things).max() == 0
+
+
+def test_weights_keep_a_mean_of_one() -> None:
+    torch.testing.assert_close(normalised(torch.rand(3, 1, 8, 8) + 1).mean(dim=(1, 2, 3)), torch.ones(3))
+
+
+def test_details_count_only_when_images_are_whole(cache: Path) -> None:
+    losses = {}
+    for weight in (0.0, 20.0):
+        task = VAETask(tiny(cache, whole=0.25, details=weight))
+        batch = task.make_batch(7, 4, 0)
+        losses[weight] = [float(task(batch, Step(k, torch.Generator().manual_seed(0)))[0].detach()) for k in (5, 6)]
+    assert losses[0.0][0] == losses[0.0][1] == losses[20.0][0] != losses[20.0][1]
 
 
 def test_sobel_is_scipys_and_a_step_counts_as_one() -> None:

@@ -31,7 +31,7 @@ from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingE
 from minidiff.train.patch_discriminator import PatchDiscriminator, adaptive_weight, discriminator_loss, generator_loss
 from minidiff.train.perceptual import ImageTower
 from minidiff.train.publish import keep
-from minidiff.train.vae_losses import pixel_weights, reconstruction_loss, shrink_alike
+from minidiff.train.vae_losses import details, normalised, pixel_weights, reconstruction_loss, shrink_alike
 from minidiff.utils.images import to_images, to_tensor
 from minidiff.utils.validation import Between
 
@@ -58,6 +58,8 @@ class VAERun(LoopConfig):
     """Weight of the KL divergence (nats per latent number)."""
     things: Weight = 4.0
     """How much more pixels on things and at their edges count than the backdrop."""
+    details: Weight = 20.0
+    """How much more the details of things count, where they differ most from their surroundings, when images are whole."""
     edges: Weight = 0.5
     """Weight of the error's differences (Sobel)."""
     equivariance: Share = 0.0
@@ -155,7 +157,10 @@ class VAETask(Task):
         latent = VAE.sample(mean, log_variance, step.generator)
         latent, images, things = shrink_alike(latent, images, batch["things"], rng, config.equivariance)
         output = self.vae.decode(latent).float()
-        error = reconstruction_loss(output, images, pixel_weights(things, config.things), config.edges)
+        weights = pixel_weights(things, config.things)
+        if config.details and step.index >= self.begins(config.whole):
+            weights = normalised(weights + config.details * details(images, things))
+        error = reconstruction_loss(output, images, weights, config.edges)
         kl = VAE.kl(mean, log_variance)
         figures = {"mse": (output - images).square().mean(), "kl": kl}
         loss = error + config.kl * kl
