@@ -1,4 +1,4 @@
-"""A fresh process that loads a model, draws one picture and says how much memory it took at most:
+"""A fresh process that loads a model, makes one image and says how much memory it took at most:
 `python -m benchmarks.first_picture ours|theirs FOLDER`. Started by `against_diffusers`, which takes the time.
 
 Nothing is imported that the one or the other does not need."""
@@ -40,7 +40,7 @@ def theirs(folder: Path) -> None:
     dit = PixArtTransformer2DModel.from_pretrained(folder / "dit")
     vae = AutoencoderKL.from_pretrained(folder / "vae").eval()
     saved = torch.load(folder / "text.pt")
-    Peer(dit, vae, saved["kind"], saved["scale"])(saved["vectors"], saved["mask"], saved["mean"], saved["std"])
+    Peer(dit, vae, saved["prediction_type"], saved["scale"])(saved["vectors"], saved["mask"], saved["mean"], saved["std"])
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def random_zoo(folder: Path, dit: DiTConfig | None = None) -> Path:
     parts = {"dit": randomised(DiT(shape)), "text": randomised(TextEncoder(text))}
     state = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
     config = {"dit": asdict(shape), "text": asdict(text), "vae": "world-vae", "tokenizer": "tokenizer",
-              "path": "cosine", "kind": "v", "guidance": 5.0}  # fmt: skip
+              "schedule": "cosine", "prediction_type": "v", "guidance": 5.0}  # fmt: skip
     zoo.add("world-dit", state, config, root=folder)
     return folder
 
@@ -87,12 +87,12 @@ class Peer:
     """diffusers' models and scheduler in the loop of its PixArt pipeline: guidance by a doubled batch, 20 steps of
     DPM-Solver++ 2M, decode."""
 
-    def __init__(self, dit: Any, vae: Any, kind: str = "v", scale: float = 5.0, steps: int = 20) -> None:
+    def __init__(self, dit: Any, vae: Any, prediction_type: str = "v", scale: float = 5.0, steps: int = 20) -> None:
         self.dit, self.vae, self.scale, self.steps = dit.eval().requires_grad_(False), vae, scale, steps
         names = {"v": "v_prediction", "eps": "epsilon", "x0": "sample", "flow": "flow_prediction"}
         self.scheduler = diffusers().DPMSolverMultistepScheduler(
-            prediction_type=names[kind], use_flow_sigmas=kind == "flow", beta_schedule="squaredcos_cap_v2",
-            final_sigmas_type="zero",
+            prediction_type=names[prediction_type], use_flow_sigmas=prediction_type == "flow",
+            beta_schedule="squaredcos_cap_v2", final_sigmas_type="zero",
         )  # fmt: skip
 
     @torch.inference_mode()

@@ -139,7 +139,7 @@ def test_a_flow_s_folder_draws_nearly_what_the_zoo_s_model_draws(straight: Path,
     drawn = drawn_by_us(straight, 20)
     monkeypatch.setenv("MINIDIFF_ZOO", str(straight.parent / "zoo"))
     difference = float((drawn - drawn_by_us("world-flow", 20)).abs().mean())
-    assert difference < 0.1 * float(drawn.std())
+    assert difference < 0.2 * float(drawn.std())
     scheduler = diffusers.DPMSolverMultistepScheduler.from_pretrained(straight / "scheduler")
     scheduler.set_timesteps(20)
     assert scheduler.timesteps[0] == 999 and scheduler.config.prediction_type == "flow_prediction"

@@ -681,10 +681,17 @@ noise_32 = torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed
 model = pipe.denoiser(labels, [""] * count, 1.0)                # guidance off
 calls = [4, 8, 16]
 fd, sheets = {}, []
+
+
+def fresh(_):
+    return torch.randn(noise_32.shape).to(pipe.device)
+
+
 for name, label in families.items():
     for n in calls:
         torch.manual_seed(1)
-        *_, last = run(name, model, noise_32, schedule, n // 2 + 1 if name == "heun" else n)
+        steps = n // 2 + 1 if name == "heun" else n             # 2 calls a step, but 1 into clean data and out of noise
+        *_, last = run(name, model, noise_32, schedule, steps, noise=fresh)
         fd.setdefault(label, []).append(frechet_distance(real, features(last.x.cpu()) / scale))
         sheets.append(last.x.cpu()[3])
 
@@ -704,16 +711,16 @@ show(sheets, titles=[f"{label}, {n}" for label in families.values() for n in cal
 
 # %% [markdown] lang="en"
 # The curves fall, and order pays where it is free: DPM++ 2M stays below DDIM, call for call, while Heun, which pays for its
-# order in calls, is last at 4 and at 8. At 16 all are near the floor: from there a better network would help, not a better
+# order in calls, is behind both at 4 and at 8. At 16 all are near the floor: from there a better network would help, not a better
 # sampler. And look at the pictures: without fresh noise more steps refine one picture; with it every number of steps draws
 # another one.
 #
 # Read the numbers with care. On a CPU these are 54 pictures, fewer than the 120 features, so every value is too large by
 # about the floor, and with other noise close neighbours change places; whether fresh noise helps can't be told from them.
 # Lesson 14 is about that.
-# %% [markdown] lang="vi" of="a320ceec"
+# %% [markdown] lang="vi" of="44460492"
 # Các đường đi xuống, và bậc cao có ích khi không phải trả thêm: với cùng số lần gọi, DPM++ 2M luôn thấp hơn DDIM, còn Heun phải
-# trả cho bậc hai bằng số lần gọi nên đứng chót ở 4 và 8. Ở 16, tất cả đều gần mức sàn: từ đó trở đi cần mạng tốt hơn, không
+# trả cho bậc hai bằng số lần gọi nên đứng sau cả hai ở 4 và 8. Ở 16, tất cả đều gần mức sàn: từ đó trở đi cần mạng tốt hơn, không
 # phải bộ lấy mẫu tốt hơn. Và hãy nhìn ảnh: không thêm nhiễu thì nhiều bước hơn chỉ làm nét cùng một bức; có thêm nhiễu thì mỗi
 # số bước vẽ ra một bức khác.
 #

@@ -100,6 +100,7 @@ def payoff(draw: Callable[[Any], Tensor], mine: Any, reference: Any, tolerance: 
 
 def source(thing: Any) -> None:
     """Show the library's source of a function or class, and the file it is in."""
+    thing = inspect.unwrap(thing)  # a decorator may be from elsewhere, such as torch.no_grad
     code = inspect.getsource(thing).rstrip()
     where = Path(inspect.getsourcefile(thing) or "").relative_to(Path(minidiff.__file__).parents[1]).as_posix()
     if not _in_notebook():

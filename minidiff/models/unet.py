@@ -155,7 +155,7 @@ class DownBlock(UNetBlock):
 class MidBlock(UNetBlock):
     """Residual layer, attention, residual layer at the deepest level."""
 
-    def forward(self, x: Tensor, time: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to the same."""
         for k in range(len(self.resnets)):
             x = self.layer(k, x, time, context, mask)

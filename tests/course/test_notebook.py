@@ -15,6 +15,7 @@ from PIL import Image
 from minidiff.course import notebook
 from minidiff.course.notebook import CheckFailed, check, language, payoff, source
 from minidiff.diffusion import losses
+from minidiff.train.ema import EMA
 from minidiff.utils import plots
 
 
@@ -93,6 +94,8 @@ def test_source_shows_file_and_code(capsys: pytest.CaptureFixture[str]) -> None:
     source(losses.sample_times)
     said = capsys.readouterr().out
     assert said.startswith("# minidiff/diffusion/losses.py\ndef sample_times(") and "logit_normal" in said
+    source(EMA.update)  # under torch.no_grad(), whose wrapper is in a file of torch
+    assert capsys.readouterr().out.startswith("# minidiff/train/ema.py\n    @torch.no_grad()")
 
 
 def test_pictures_become_pixels() -> None:

@@ -31,7 +31,7 @@ def down_path(unet: UNet, x: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]
     h = unet.conv_in(x)
     skips = [h]
     for block in unet.down_blocks:
-        h, made = block(h, time)
+        h, made = block(h, time, None, None)                # no captions here
         skips += made
     return h, skips
 
