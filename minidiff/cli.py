@@ -195,12 +195,20 @@ minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler e
 minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5""")
 
 
+def prepare_commands() -> dict[str, Command]:
+    from minidiff.data.emoji import prepare
+
+    return {"emoji": Command(prepare.PrepareEmoji, prepare.prepare, """\
+minidiff prepare emoji --out data/emoji
+minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages""")}
+
+
 def train_commands() -> dict[str, Command]:
-    from minidiff.recipes import world, world_parts
+    from minidiff.recipes import world, world_parts, world_vae
     from minidiff.train import clip, detector, pixels, vae
 
     return {
-        "world-vae": Command(vae.VAERun, world_parts.train_vae, "minidiff train world-vae --steps 100 --out runs/try"),
+        "world-vae": Command(vae.VAERun, world_vae.train_vae, "minidiff train world-vae --steps 100 --out runs/try"),
         "world-clip": Command(clip.CLIPRun, world_parts.train_clip, "minidiff train world-clip"),
         "world-dit": Command(world.WorldDiTRun, world.train_dit, """\
 minidiff train world-dit
@@ -263,6 +271,7 @@ def app_command() -> Command:
 Loader = Callable[[], Command | dict[str, Command]]
 COMMANDS: dict[str, tuple[str, Loader]] = {
     "sample": ("make images of a sentence", sample_command),
+    "prepare": ("fetch and caption images to train on", prepare_commands),
     "train": ("train a model, or go on after a stop", train_commands),
     "evaluate": ("measure a model", evaluate_commands),
     "export": ("write a model for other programs", export_commands),

@@ -22,7 +22,7 @@ from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.request import Request
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
-from minidiff.recipes import world, world_parts
+from minidiff.recipes import world, world_parts, world_vae
 from minidiff.recipes.recipe import CaptionMix, Recipe, RecipeRun, Stage, run_recipe
 from minidiff.train import clip, detector, pixels, vae, world_losses
 from minidiff.train.options import TrainingError
@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untype
         patch.setattr(world, "SHEET", world.SHEET[:2])
         patch.chdir(root)
         settings: dict[str, Any] = {"steps": 2, "warmup": 1, "workers": 0, "validate_every": 100, "publish": True}
-        world_parts.train_vae(vae.VAERun(batch=4, channels=(8, 8, 8, 16), held=32, **settings))
+        world_vae.train_vae(vae.VAERun(batch=4, channels=(8, 8, 8, 16), held=32, scenes=64, emoji=None, **settings))
         world_parts.train_clip(clip.CLIPRun(batch=8, width=64, layers=1, vision_width=64, vision_layers=1, **settings))
         run_recipe(TINY_DIT, RecipeRun(out=Path("runs/world-dit"), workers=0, publish=True))
         yield root
@@ -64,18 +64,10 @@ def test_each_trainer_leaves_weights_figures_and_images(trained: Path) -> None:
 
 def test_training_leaves_the_zoo_alone_unless_it_is_told_to_publish(trained: Path, tmp_path: Path) -> None:
     before = zoo.manifest()
-    run = vae.VAERun(batch=4, channels=(8, 8, 8, 16), held=32, steps=2, workers=0, out=tmp_path / "run")
-    world_parts.train_vae(run)
+    small = {"batch": 4, "channels": (8, 8, 8, 16), "held": 32, "scenes": 64, "emoji": None}
+    world_vae.train_vae(vae.VAERun(**small, steps=2, workers=0, out=tmp_path / "run"))
     assert zoo.manifest() == before
     assert zoo.entry("world-vae", tmp_path / "run")["recipe"].startswith("minidiff train world-vae")
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_the_vae_sees_whole_images_in_the_last_quarter_of_the_steps(processes: int) -> None:
-    task = vae.VAETask(vae.VAERun(steps=8, batch=4, channels=(8, 8, 8, 16)), world_parts.reconstruction_figures)
-    task.processes = processes  # batches are numbered through all of them
-    sizes = [task.make_batch(index, 4, 0)["images"].shape[-1] for index in range(8 * processes)]
-    assert sizes == [64] * 6 * processes + [128] * 2 * processes
 
 
 def test_the_trained_pipeline_samples_and_unknown_words_are_known(trained: Path) -> None:

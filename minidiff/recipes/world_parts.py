@@ -1,18 +1,16 @@
-"""`world-vae`, `world-clip`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
+"""`world-clip`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from minidiff.data.world.corruptions import corrupt
 from minidiff.data.world.scenes import SHAPES
 from minidiff.evaluate.judge import load_judge
-from minidiff.evaluate.metrics import psnr, ssim
 from minidiff.evaluate.portraits import recognised
 from minidiff.evaluate.reliability import confirms, looked_at, reliability, test_scenes
 from minidiff.evaluate.report import reliability_table
@@ -23,20 +21,10 @@ from minidiff.pipelines.loading import ready
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 from minidiff.recipes.world import world_tokenizer
-from minidiff.train import clip, detector, pixels, vae
+from minidiff.train import clip, detector, pixels
 from minidiff.train.loop import Validator
 from minidiff.utils.devices import fastest_dtype
-from minidiff.utils.images import contact_sheet, to_images, to_tensor
-
-
-def reconstruction_figures(images: np.ndarray, output: np.ndarray) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM over images (N, H, W, 3) uint8."""
-    real, made = (to_tensor(x) / 2 + 0.5 for x in (images, output))
-    return {"psnr": float(psnr(made, real).mean()), "ssim": float(ssim(made, real).mean())}
-
-
-def train_vae(config: vae.VAERun) -> None:
-    vae.train(config, reconstruction_figures)
+from minidiff.utils.images import contact_sheet, to_images
 
 
 def train_clip(config: clip.CLIPRun) -> None:

@@ -80,7 +80,7 @@ def is_matrix(name: str, weight: nn.Parameter) -> bool:
     """Whether Muon trains it: matrices and kernels, except embeddings, tables and the first and last layers by their names.
     (The DiT's patch kernel and the U-Net's last kernel count as inner ones; the shipped weights were trained so.)"""
     ends = ("embedding", "table", "proj_out", "logit", "conv_in", "decoder.conv_out", "questions", "quant_conv")
-    return weight.ndim in (2, 4) and not any(word in name for word in ends)
+    return weight.ndim in (2, 4) and not any(word in name for word in (*ends, "discriminator"))
 
 
 def build_optimizers(

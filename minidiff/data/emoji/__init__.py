@@ -1,0 +1,1 @@
+"""Emoji in four styles with names in English and Vietnamese: real images that packages ship."""
