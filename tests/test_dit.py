@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.nn.attention import attend
 from minidiff.nn.cpu_attention import AttendByProducts
-from minidiff.nn.embeddings import position_table, timestep_embedding
+from minidiff.nn.embeddings import PatchProjection, position_table, timestep_embedding
 
 CONFIG = DiTConfig(sample_size=8, patch_size=2, in_channels=4, hidden_size=32, depth=3, heads=4, caption_channels=12)
 
@@ -219,6 +219,14 @@ def test_embeddings_are_diffusers() -> None:
                      get_timestep_embedding(time, 32, flip_sin_to_cos=True, downscale_freq_shift=shift))
     expected = get_2d_sincos_pos_embed(24, (3, 5), base_size=4, interpolation_scale=2.0, output_type="pt")
     assert_close(position_table(24, 3, 5, base_size=4, interpolation_scale=2.0), expected.float())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_patch_projection_is_a_convolution_and_leaves_out_narrow_borders(bias: bool) -> None:
+    layer, x = PatchProjection(3, 8, 2, bias=bias), torch.randn(2, 3, 7, 9)
+    expected = torch.nn.functional.conv2d(x, layer.weight, layer.bias, stride=2)
+    assert expected.shape == (2, 8, 3, 4)
+    assert_close(layer(x), expected.flatten(2).transpose(1, 2))
 
 
 def test_what_does_not_fit_is_said_at_the_door() -> None:
