@@ -114,7 +114,7 @@ def test_it_tells_what_is_tested_from_what_is_not_and_leaves_the_files_alone(tmp
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     command = [
         sys.executable, "-m", "benchmarks.mutants", "--root", str(tmp_path), "--file", "package/code.py", "--tests",
-        "tests/test_code.py", "--json", str(tmp_path / "out.json"), "--patience", "3",
+        "tests/test_code.py", "--json", str(tmp_path / "out.json"), "--patience", "8",
     ]  # fmt: skip
     said = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     found = json.loads((tmp_path / "out.json").read_text())["package/code.py"]["mutants"]
