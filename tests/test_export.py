@@ -82,7 +82,7 @@ def test_the_readme_s_code_draws_what_minidiff_draws(
     monkeypatch.chdir(tmp_path)
     [code] = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
-    drawn = np.asarray(Image.open(tmp_path / "picture.png")).astype(int)
+    drawn = np.asarray(Image.open(tmp_path / "image.png")).astype(int)
     pipeline = load_pipeline(folder, device="cpu", dtype="float32")
     request = pipeline.request("a big red star left of a small blue house at night", steps=20, seed=42)
     expected = np.asarray(pipeline(request)[0]).astype(int)

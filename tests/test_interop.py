@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minidiff.pretrained.assemble import load_strict
+from minidiff.pretrained.assemble import assemble, load_strict
 from minidiff.pretrained.state_dicts import (
     OLD_VAE,
     OPEN_CLIP,
@@ -137,6 +137,40 @@ class TestLoadStrict:
         layer = torch.nn.Linear(4, 4)
         load_strict(layer, {name: tensor.half() for name, tensor in self.state.items()}, "file")
         assert layer.weight.dtype == torch.float32 and same(dict(layer.state_dict()), self.state)
+
+
+class TestAssemble:
+    """A file is only read, and memory only taken, when its header says that it fits."""
+
+    def test_what_does_not_fit_is_never_read(self) -> None:
+        def read() -> State:
+            raise AssertionError("It was read.")
+
+        outline = {name: tensor.to("meta") for name, tensor in torch.nn.Linear(4, 4).state_dict().items()}
+        for make in (lambda: torch.nn.Linear(4, 5), lambda: torch.nn.Linear(2**20, 2**20)):
+            with pytest.raises(ValueError, match="does not fit Linear"):
+                assemble(make, outline, "file", read)
+        with pytest.raises(ValueError, match="file describes a model that cannot be built: .*divisible"):
+            assemble(lambda: torch.nn.GroupNorm(3, 4), outline, "file", read)
+
+    @pytest.mark.parametrize("half", [True, False])
+    def test_what_fits_is_the_module_s_own_and_in_its_dtype(self, half: bool) -> None:
+        state = {"weight": torch.randn(3, 4).half().float(), "bias": torch.randn(3).half().float()}
+        given = {name: tensor.half() if half else tensor for name, tensor in state.items()}
+        layer = assemble(lambda: torch.nn.Linear(4, 3), given, "file")
+        assert same(dict(layer.state_dict()), state) and layer.weight.dtype == torch.float32 and layer.weight.requires_grad
+        with torch.no_grad():
+            layer.weight.zero_()
+        assert float(given["weight"].abs().max()) > 0
+
+    def test_tables_that_are_no_weights_are_computed(self) -> None:
+        class Table(torch.nn.Linear):
+            def __init__(self) -> None:
+                super().__init__(2, 2)
+                self.register_buffer("table", torch.arange(3.0), persistent=False)
+
+        made: Any = assemble(Table, dict(torch.nn.Linear(2, 2).state_dict()), "file")
+        assert made.table.tolist() == [0, 1, 2]
 
 
 class TestReadWeights:

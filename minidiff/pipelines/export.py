@@ -54,7 +54,7 @@ images = pipeline(
     use_resolution_binning=False,
     generator=torch.Generator().manual_seed(42),
 ).images
-images[0].save("picture.png")
+images[0].save("image.png")
 ```
 
 `minidiff sample "..." --model {folder}` reads this folder, too, and from the same noise makes the same image. The

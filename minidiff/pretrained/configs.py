@@ -51,7 +51,7 @@ CONFIGS: dict[type[nn.Module], type] = {
 
 def build_config(cls: type, settings: object, source: str) -> Any:
     """A configuration of a model of ours from its table. Raises ValueError as `validation.build`, and for one with which
-    the model could not draw."""
+    the model could not sample."""
     config: Any = build(cls, settings, source, BOUNDS[cls])
     check_design(config, source)
     return config
@@ -84,7 +84,7 @@ def check_blocks(blocks: int, weights: Mapping[str, Any], source: str) -> None:
 
 
 def check_design(config: Any, source: str) -> None:
-    """Raises ValueError for a configuration that fits its weights and draws nothing, or for hours."""
+    """Raises ValueError for a configuration that fits its weights, but samples nothing, or for hours."""
     if isinstance(config, DiTConfig):
         check_tokens((config.sample_size // config.patch_size) ** 2, source)
         if (config.out_channels or config.in_channels) < config.in_channels:
@@ -109,7 +109,7 @@ def check_tokens(tokens: int, source: str) -> None:
 
 
 def check_latents(sample_size: int, in_channels: int, vae: VAEConfig, source: str) -> None:
-    """Raises ValueError unless the VAE decodes what the network draws, into an image of at most 1024 pixels a side."""
+    """Raises ValueError unless the VAE decodes the network's latents, into an image of at most 1024 pixels a side."""
     if vae.latent_channels != in_channels:
         raise ValueError(f"{source}: the network's latents have {in_channels} channels, and the VAE's {vae.latent_channels}.")
     side = sample_size << (len(vae.channels) - 1)

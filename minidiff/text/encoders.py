@@ -76,8 +76,8 @@ class WordEncoder:
 
     @torch.inference_mode()
     def pooled(self, prompts: Sequence[str]) -> Tensor:
-        """One vector for each prompt, (B, D): where the tower has a common space with pictures, the prompt's place in it,
-        not yet of length 1."""
+        """One vector for each prompt, (B, D): where the tower shares a space with images, the prompt's place in it, not
+        yet of length 1."""
         pooled = self.read(prompts)[0].pooled
         return self.tower.text_projection(pooled) if isinstance(self.tower, TextEncoder) else pooled
 
