@@ -92,9 +92,24 @@ def test_what_is_made_by_hand_is_checked_too() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_nothing_but_a_value_error_ever_comes_out(value: Any) -> None:
-    for annotation in (int, float, str, tuple[int, ...], dict[str, float], Inner, Literal["a"], int | None, list[tuple[str, str] | str]):
+    for annotation in (
+        int,
+        float,
+        str,
+        tuple[int, ...],
+        dict[str, float],
+        Inner,
+        Literal["a"],
+        int | None,
+        list[tuple[str, str] | str],
+    ):
         try:
             convert(value, annotation, "it")
         except ValueError as error:
