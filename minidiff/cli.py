@@ -242,8 +242,8 @@ def course_commands() -> dict[str, Command]:
     from minidiff.course import build, slides, table
 
     return {
-        "build": Command(build.BuildRun, build.command, "minidiff course build 02"),
-        "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept 02"),
+        "build": Command(build.BuildRun, build.command, "minidiff course build --only 02"),
+        "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept lessons/source/02_ddpm.py"),
         "slides": Command(slides.SlidesRun, slides.command, "minidiff course slides"),
         "table": Command(table.TableRun, table.command, "minidiff course table"),
     }
