@@ -321,8 +321,9 @@ def initialise(model: TextEncoder | CLIP) -> None:
     for module in model.modules():
         if isinstance(module, TextTransformer | VisionTransformer):
             _initialise_tower(module)
-    for projection in model.children():
-        if isinstance(projection, nn.Linear):       # to the common space
+    for name in ("text_projection", "visual_projection"):
+        if hasattr(model, name):
+            projection = getattr(model, name)
             nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
 
 
