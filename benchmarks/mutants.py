@@ -73,6 +73,8 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("grade.py", "near = difflib.get_close_matches(name, sorted(found.names - others), cutoff=0.6)", "only the first is used"),
     ("grade.py", "near = difflib.get_close_matches(name, sorted(found.names - others), n=1)", "0.6 is the default"),
     ("grade.py", "path.write_text(content)", "where the tests run, text is UTF-8 by default"),
+    ("text_to_image.py", "for states in zip(*runs):", "all groups of images take as many steps"),
+    ("text_to_image.py", "def noise(_: int = 1) -> Tensor:", "the number of the step is not used"),
     ("loop.py", "no join()", "`fit` has joined the processes already"),
     ("loop.py", "NOISE = 0", "any number sets noise apart from batches, whose seeds are not mixed with one"),
     ("loop.py", "LOCK_WAIT = 11.0", "how long to wait is a matter of judgement"),

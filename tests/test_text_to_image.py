@@ -254,7 +254,19 @@ def test_guidance_goes_from_the_negative_prompt_beyond_the_prompt() -> None:
     assert_close((x0, eps), denoiser(lambda x, t: factor * x, schedule, "v")(x, t))
 
 
+def test_outside_its_interval_guidance_leaves_the_prompts_alone() -> None:
+    schedule, x, t = get_schedule("cosine"), noise_of(0, 1)[0], torch.tensor(0.5)
+    plain = denoiser(lambda x, t: ord("s") / 100 * x, schedule, "v")(x, t)
+    assert_close(made().denoiser(["s"], ["n"], 3.0, (0.0, 0.4))(x, t), plain)
+
+
 # Images
+
+
+def test_a_fast_decoding_in_float32_is_the_exact_one() -> None:
+    z = torch.cat(noise_of(0, 2))
+    assert [im.tobytes() for im in made().decode_fast(z)] == [im.tobytes() for im in made().decode(z)]
+
 
 
 def test_pixels_are_decoded_from_latents_that_are_no_longer_normalised() -> None:
