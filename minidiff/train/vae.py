@@ -124,8 +124,8 @@ class VAETask(Task):
         self.vae = VAE(VAEConfig(config.channels, 4, config.layers, config.groups)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator().requires_grad_(config.adversarial > 0)
         self.tower = ImageTower.load() if config.adversarial and config.perceptual else None
-        self.world = kept_world(config.cache, config.scenes, config.size)
         self.emoji = kept_emoji(config.emoji, config.cache, "train", config.size) if config.emoji else None
+        self.world = kept_world(config.cache, config.scenes, config.size)
 
     def begins(self, share: float) -> int:
         """The step at which the last `share` of the run begins."""
