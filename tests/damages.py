@@ -86,7 +86,7 @@ def problem(name: Path | str, root: Path | None = None, prompt: str = "a red sta
 
 def try_all(damages: dict[str, Damage], copy: Callable[[], Path], judge: Callable[[Path], str | None]) -> None:
     """Each damage done to a fresh copy, and the copy judged. Fails with all that went wrong, or if there was nothing to try."""
-    assert len(damages) >= 10
+    assert damages
     found = {}
     for case, damage in damages.items():
         folder = copy()

@@ -44,7 +44,8 @@ class PublishedTokenizer:
 
     def unread(self, text: str, /) -> str:
         rest = self.pieces(text)[self.max_tokens :]
-        return self.decode(rest).strip() if rest else ""
+        words = self.decode(rest).replace("▁", " ") if rest else ""  # some tokenizers leave SentencePiece's mark of a space
+        return " ".join(words.split())
 
 
 def transformers_tokenizer(
