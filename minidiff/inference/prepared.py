@@ -132,10 +132,12 @@ class Prepared:
         """Weights in the form in which they are used."""
 
     def _cached(self, context: Tensor, mask: Tensor | None) -> tuple[KeysValues | FusedCrossAttention, ...]:
-        raise NotImplementedError
+        """What is cached of the captions (k B, L, D) for each cross-attention: here nothing."""
+        return ()
 
     def _predict(self, x: Tensor, timestep: Tensor, context: Context, copies: int) -> Tensor:
-        raise NotImplementedError
+        """The prediction by shortcuts: here there are none."""
+        return self._predict_plainly(x, timestep, context, copies)
 
 
 class PreparedDiT(Prepared):
