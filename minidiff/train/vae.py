@@ -209,6 +209,7 @@ def train(config: VAERun, validators: Callable[[VAETask, str, int], Sequence[Val
     """Train, then keep the averaged weights together with their latent statistics and held-out figures.
 
     validators: of a task, on a split ("validation" while it trains, "test" afterwards) and so many images."""
+    config.out.mkdir(parents=True, exist_ok=True)  # a folder that can't be is refused before images are drawn
     task = VAETask(config)
     training = fit(task, config, validators(task, "validation", max(8, config.held // 8)))
     if not training.finished(config):
