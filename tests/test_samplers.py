@@ -232,7 +232,7 @@ def follow(
     return [scale(s) * x for s, x in zip(timesteps[1:], states, strict=True)]
 
 
-@pytest.mark.parity("sampler, {title}", "diffusers, every schedule, timesteps and prediction_type, 1 to 20 steps")
+@pytest.mark.parity("sampler, {title}", "diffusers, every schedule, spacing and prediction type, 1 to 20 steps")
 @pytest.mark.parametrize(("title", "name", "spacing"), possible())
 def test_each_state_is_that_of_diffusers(
     title: str, name: str, spacing: str, monkeypatch: pytest.MonkeyPatch, agree: Agree
