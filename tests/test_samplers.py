@@ -562,6 +562,14 @@ def test_only_orders_1_and_2() -> None:
         last(sample(model_of(schedule), start(), schedule, uniform(schedule, 3), order=3))
 
 
+def test_heun_says_where_each_step_begins_and_ends() -> None:
+    schedule = get_schedule("cosine")
+    states = list(heun(model_of(schedule), start(), schedule, uniform(schedule, 4)))
+    assert [(state.index, state.n, state.t, state.s) for state in states] == [
+        (0, 4, 1.0, 0.75), (1, 4, 0.75, 0.5), (2, 4, 0.5, 0.25), (3, 4, 0.25, 0.0)
+    ]  # fmt: skip
+
+
 def test_heun_can_be_called_directly() -> None:
     schedule, timesteps = get_schedule("cosine"), karras(get_schedule("cosine"), 5)
     assert_close(
