@@ -34,7 +34,7 @@ TESTS = {
     "minidiff/diffusion/guidance.py": "test_guidance",
     "minidiff/diffusion/losses.py": "test_losses",
     "minidiff/train/loop.py": "test_train_loop test_training",
-    "minidiff/train/checkpoint.py": "test_train_loop test_training",
+    "minidiff/train/checkpoint.py": "test_checkpoint test_train_loop test_training",
     "minidiff/pipelines/text_to_image.py": "test_text_to_image test_pipeline",
     "minidiff/course/grade.py": "course/test_grade",
 }

@@ -153,9 +153,10 @@ class Training:
         if not changed:
             return
         advice = ""
-        batch, parts = int(saved["config"].get("batch", 0)) * before, int(saved["config"].get("accumulate", 0)) * before
-        if before != self.processes and batch % self.processes == parts % self.processes == 0:
-            advice = f" --batch {batch // self.processes} --accumulate {parts // self.processes} goes on with it exactly."
+        if before != self.processes:
+            batch, parts = (int(saved["config"][name]) * before for name in ("batch", "accumulate"))
+            if batch % self.processes == parts % self.processes == 0:
+                advice = f" --batch {batch // self.processes} --accumulate {parts // self.processes} goes on with it exactly."
         raise TrainingError(
             f"{path} belongs to another run ({'; '.join(changed)}): pass another --out, or --fresh to begin anew there.{advice}"
         )
