@@ -246,6 +246,14 @@ def test_a_claim_cannot_be_drawn_before_it_is_completed() -> None:
     render(full)
 
 
+def test_a_completed_claim_is_a_scene_that_the_world_could_have_made() -> None:
+    """Three things on one side of another are small, or they would overlap; the first of three things may be big."""
+    crowded = Scene(None, (Group("circle", count=3), Group("square")), "left")
+    three = Scene(None, (Group("cat"), Group("car"), Group("star")), "between")
+    sizes = [tuple(g.size for g in complete(claim, random.Random(k)).groups) for k in range(40) for claim in (crowded, three)]
+    assert set(sizes) == {("small", "small"), ("small", "big"), ("big", "small", "small"), ("small", "small", "small")}
+
+
 # --- captions -------------------------------------------------------------------------------------------------------
 
 

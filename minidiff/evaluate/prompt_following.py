@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from minidiff.evaluate.judge import Seen, load_judge, look, to_batch
 from minidiff.evaluate.metrics import bootstrap_interval
 from minidiff.evaluate.reliability import reliability, rendered
 from minidiff.evaluate.report import check_run, percent, reliability_table, save_json, table
-from minidiff.evaluate.suites import CATEGORIES, LANGS, PER_CATEGORY, Prompt, suite
+from minidiff.evaluate.suites import CATEGORIES, LANGS, PER_CATEGORY, WRITTEN_LANGS, Prompt, suite, written_suite
 from minidiff.evaluate.verdict import Verdict
 from minidiff.evaluate.verdict import judge as give_verdict
 from minidiff.models.detector import Detector
@@ -48,9 +48,10 @@ class PromptsRun:
     """Where the figures go; a sheet of images is saved beside it as PNG."""
     model: str = "world-dit"
     per_category: Annotated[int, Between(1, 1000)] = PER_CATEGORY
-    """Prompts in each of the six categories."""
-    suite: Annotated[int, Between(0)] = 0
-    """0: the prompts whose figures are published. Any other number: prompts to choose by while a model is made."""
+    """Prompts in each of the six categories of a numbered suite."""
+    suite: Literal["people", "people-choice"] | Annotated[int, Between(0)] = 0
+    """0: the prompts whose figures are published. Any other number: prompts to choose by while a model is made. people: 200
+    prompts in English and 200 in Vietnamese, written by hand as people type them; people-choice: others to choose by."""
     sampler: str = "dpmpp"
     steps: int = 20
     guidance_scale: float | None = None
@@ -71,6 +72,8 @@ class PromptsRun:
 
     def __post_init__(self) -> None:
         check_run(self, "minidiff evaluate prompts")
+        if self.seen and isinstance(self.suite, str):
+            raise ValueError(f"--seen is for numbered suites: the prompts of {self.suite!r} are what people wrote.")
 
 
 @dataclass
@@ -87,8 +90,8 @@ class Results:
         (images of one prompt aren't independent); and for each attribute, of the prompts that mention it."""
         right: dict[str, list[float]] = defaultdict(list)
         attributes: dict[str, list[float]] = defaultdict(list)
-        for (category, _), values in self.by_prompt().items():
-            for name in ("overall", category):
+        for key, values in self.by_prompt().items():
+            for name in ("overall", str(key[0])):
                 right[name].append(sum(values) / len(values))
         for verdict in self.verdicts:
             for name, value in verdict.attributes.items():
@@ -98,11 +101,11 @@ class Results:
         shares["attributes"] = {name: sum(values) / len(values) for name, values in attributes.items()}
         return shares
 
-    def by_prompt(self) -> dict[tuple[str, Scene], list[bool]]:
-        """By category and claim: whether everything is right in each image."""
-        found: dict[tuple[str, Scene], list[bool]] = defaultdict(list)
+    def by_prompt(self) -> dict[tuple[object, ...], list[bool]]:
+        """By a prompt's key: whether everything is right in each image."""
+        found: dict[tuple[object, ...], list[bool]] = defaultdict(list)
         for prompt, verdict in zip(self.prompts, self.verdicts, strict=True):
-            found[prompt.category, prompt.claim].append(verdict.right)
+            found[prompt.key].append(verdict.right)
         return found
 
     def extend(self, other: Results) -> None:
@@ -124,9 +127,15 @@ def assess(
 
 def _judged(prompts: Sequence[Prompt], images: Tensor, judge: Detector) -> Results:
     seen = look(judge, images)
-    verdicts = [give_verdict(prompt.claim, s) for prompt, s in zip(prompts, seen, strict=True)]
+    verdicts = [best_verdict(prompt, s) for prompt, s in zip(prompts, seen, strict=True)]
     arrays = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return Results(list(prompts), verdicts, seen, list(arrays))
+
+
+def best_verdict(prompt: Prompt, seen: Seen) -> Verdict:
+    """By the reading of the prompt that the image fulfils best."""
+    verdicts = [give_verdict(claim, seen) for claim in (prompt.claim, *prompt.others)]
+    return max(verdicts, key=lambda verdict: verdict.right)
 
 
 def accuracy(
@@ -181,7 +190,7 @@ def shuffled(results: Results) -> Results:
         others = [p for p in results.prompts if p.category == prompt.category and p.claim != prompt.claim] or [prompt]
         other = others[(k * 7 + 3) % len(others)]
         prompts.append(other)
-        verdicts.append(give_verdict(other.claim, results.seen[k]))
+        verdicts.append(best_verdict(other, results.seen[k]))
     return Results(prompts, verdicts, results.seen, results.images)
 
 
@@ -211,28 +220,25 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
 
     pipeline = load_pipeline(run.model, run.device, run.dtype, batch=run.batch)
     judge = load_judge()
-    prompts = suite(run.per_category, seed=run.suite)
+    asked = prompts_of(run)
     began = time.perf_counter()
-    by_lang = {lang: _over_seeds(pipeline, run, prompts, judge, lang) for lang in LANGS}
+    by_lang = {lang: _over_seeds(pipeline, run, prompts, judge, lang) for lang, prompts in asked.items()}
     seconds = time.perf_counter() - began
     figures: dict[str, Any] = {lang: results.figures() for lang, results in by_lang.items()}
     figures["gap"] = abs(figures["en"]["overall"] - figures["vi"]["overall"])
     if run.seen:
         figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, False, run.suite), judge, "en").figures()
+    real = asked["en"]
     figures["controls"] = {
-        "real renders": real_images(prompts, judge).figures(),
-        "real, through the VAE": real_images(prompts, judge, change=lambda x: through_vae(pipeline, x)).figures(),
+        "real renders": real_images(real, judge).figures(),
+        "real, through the VAE": real_images(real, judge, change=lambda x: through_vae(pipeline, x)).figures(),
         "shuffled prompts": shuffled(by_lang["en"]).figures(),
     }
     trust = reliability(judge, run.judged, quiet=False)
-    figures |= {"judge": trust["real"], "judge_details": trust, "n": len(prompts)}
-    figures["run"] = _about(run, pipeline, seconds)
-    right = {lang: results.by_prompt() for lang, results in by_lang.items()}
-    figures["prompts"] = [
-        {"category": p.category, **p.texts, "right": {lang: right[lang][p.category, p.claim] for lang in LANGS}}
-        for p in prompts
-    ]
-    _print(figures, run.judged)
+    figures |= {"judge": trust["real"], "judge_details": trust, "n": len(real)}
+    figures["run"] = _about(run, pipeline, seconds, sum(len(results.images) for results in by_lang.values()))
+    figures["prompts"] = _right_by_prompt(by_lang)
+    _print(figures, run)
     save_json(figures, run.json)
     sheet = run.json.with_suffix(".png")
     failures_and_successes(by_lang).save(sheet)
@@ -248,36 +254,61 @@ def _over_seeds(pipeline: TextToImage, run: PromptsRun, prompts: Sequence[Prompt
     return results
 
 
-def _about(run: PromptsRun, pipeline: TextToImage, seconds: float) -> dict[str, Any]:
+def prompts_of(run: PromptsRun) -> dict[str, list[Prompt]]:
+    """The prompts of each language: the same ones where a number names the suite."""
+    if isinstance(run.suite, str):
+        return written_suite(run.suite)
+    return dict.fromkeys(LANGS, suite(run.per_category, seed=run.suite))
+
+
+def _right_by_prompt(by_lang: dict[str, Results]) -> list[dict[str, Any]]:
+    """Each prompt's texts, and for each language whether its images were right."""
+    rows: dict[tuple[object, ...], dict[str, Any]] = {}
+    for lang, results in by_lang.items():
+        right = results.by_prompt()
+        for prompt in results.prompts:
+            row = rows.setdefault(prompt.key, {"category": prompt.category, **prompt.texts, "right": {}})
+            row["right"][lang] = right[prompt.key]
+    return list(rows.values())
+
+
+def _about(run: PromptsRun, pipeline: TextToImage, seconds: float, images: int) -> dict[str, Any]:
     return {
         "model": pipeline.model, "sha256": pipeline.model_hash, "world_version": WORLD_VERSION,
         "suite": run.suite, "sampler": run.sampler, "steps": run.steps, "seed": run.seed, "seeds": run.seeds,
         "expanded": run.expand and pipeline.prompt_expander is not None,
         "guidance_scale": pipeline.guidance_scale if run.guidance_scale is None else run.guidance_scale,
         "dtype": str(pipeline.dtype).removeprefix("torch."), "device": str(pipeline.device),
-        "images": 3 * run.seeds * run.per_category * len(CATEGORIES), "seconds": round(seconds, 1),
+        "images": images, "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
-def _print(figures: dict[str, Any], judged: int) -> None:
-    named = {lang: figures[lang] for lang in LANGS}
+def _print(figures: dict[str, Any], run: PromptsRun) -> None:
+    written = isinstance(run.suite, str)
+    langs = WRITTEN_LANGS if written else LANGS
+    named = {lang: figures[lang] for lang in langs}
     named |= {"en, seen compositions": figures["seen_en"]} if "seen_en" in figures else {}
+    columns = [] if written else list(CATEGORIES)
     rows = []
     for name, row in (named | figures["controls"]).items():
         low, high = row["intervals"]["overall"]
-        rows.append([name, percent(row["overall"]), f"{100 * low:.1f} to {100 * high:.1f}",
-                     *(percent(row.get(c)) for c in CATEGORIES)])  # fmt: skip
-    print(f"\nEverything right, {figures['n']} prompts per language, all on held-out compositions")
-    print(table(["", "overall", "95 % interval", *CATEGORIES], rows))
+        shares = [percent(row.get(c)) for c in columns]
+        rows.append([name, percent(row["overall"]), f"{100 * low:.1f} to {100 * high:.1f}", *shares])
+    what = "as people type them" if written else "all on held-out compositions"
+    print(f"\nEverything right, {figures['n']} prompts per language, {what}")
+    print(table(["", "overall", "95 % interval", *columns], rows))
     print(f"gap between English and Vietnamese: {figures['gap']:.3f}\n")
-    print(reliability_table(figures["judge_details"], judged))
+    if written:
+        forms = list(dict.fromkeys(row["category"] for row in figures["prompts"]))
+        print(table(["form", *langs], [[form, *(percent(figures[lang].get(form)) for lang in langs)] for form in forms]) + "\n")
+    print(reliability_table(figures["judge_details"], run.judged))
 
 
 def failures_and_successes(by_lang: dict[str, Results], each: int = 3) -> Any:
     """A sheet with a row per category: `each` failures, then as many successes, spread over prompts and languages."""
     chosen: list[tuple[np.ndarray, str, bool | None]] = []
     blank = np.full((128, 128, 3), 255, np.uint8)
-    for category in CATEGORIES:
+    for category in dict.fromkeys(prompt.category for results in by_lang.values() for prompt in results.prompts):
         for right in (False, True):
             found = [
                 (results.images[k], f"{prompt.texts[lang]} | {results.seen[k].words() if not right else ''}", right)

@@ -1,6 +1,8 @@
-"""The prompt suite: claims about the drawn world in six categories, each in English, Vietnamese and Vietnamese without
-accents. Every claim has a composition that training never shows. Nothing is stored: the suite is a function of its seed.
+"""Prompts with the claims that their images must fulfil.
 
+`suite`: claims about the drawn world in six categories, each in English, Vietnamese and Vietnamese without accents, put into
+words by the grammar of the captions. Every claim has a composition that training never shows. Nothing is stored: the suite is
+a function of its seed. `written_suite`: prompts written by hand as people type them, by somebody who didn't know that grammar.
 What it is not: PartiPrompts or DrawBench, which are about the real world and not shipped.
 """
 
@@ -9,15 +11,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from minidiff.data.world import captions
 from minidiff.data.world.compositions import is_held_out, is_unseen
 from minidiff.data.world.random_scenes import sample_scene
 from minidiff.data.world.scenes import Group, Scene
+from minidiff.utils import strict_json
 
 LANGS = ("en", "vi", "vi_unaccented")
 PER_CATEGORY = 55
 PATIENCE = 50_000  # tries for one more prompt; a few hundred suffice while a category has many left
+WRITTEN = Path(__file__).parent / "prompts"
+WRITTEN_LANGS = ("en", "vi")
 LONGEST = 200  # characters of a prompt; as many as our models take
 
 Chance = Callable[[float], bool]
@@ -25,11 +32,17 @@ Chance = Callable[[float], bool]
 
 @dataclass(frozen=True)
 class Prompt:
-    """One claim, its category, and its text in each language."""
+    """One claim, its category, and its text in each language. others: claims that are as good a reading of it."""
 
     category: str
     claim: Scene
     texts: dict[str, str]
+    others: tuple[Scene, ...] = ()
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from other prompts."""
+        return self.category, self.claim, *self.texts.values()
 
 
 def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0) -> list[Prompt]:
@@ -61,6 +74,22 @@ def suite(per_category: int = PER_CATEGORY, held_out: bool = True, seed: int = 0
 def phrase(claim: Scene, seed: int) -> dict[str, str]:
     """The claim in every language; the two Vietnamese texts differ in accents only."""
     return {lang: captions.phrase(claim, lang, random.Random(seed)) for lang in LANGS}
+
+
+def written_suite(name: str) -> dict[str, list[Prompt]]:
+    """The prompts that were written by hand, by language. name: "people", whose figures are published, or "people-choice", to
+    choose by. Their categories are the ways in which people depart from the captions."""
+    found: dict[str, list[Prompt]] = {lang: [] for lang in WRITTEN_LANGS}
+    for line in (WRITTEN / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
+        row = strict_json.parse(line)
+        claim, *others = (_claim(told) for told in row["claims"])
+        found[row["lang"]].append(Prompt(row["form"], claim, {row["lang"]: row["text"]}, tuple(others)))
+    return found
+
+
+def _claim(told: dict[str, Any]) -> Scene:
+    """A claim as it is written down: only what the prompt says."""
+    return Scene(told.get("setting"), tuple(Group(**group) for group in told["groups"]), told.get("relation"))
 
 
 def claim_of(category: str, rng: random.Random) -> Scene | None:

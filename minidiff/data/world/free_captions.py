@@ -1,73 +1,101 @@
 """Captions as people type them: the content of a claim stays, everything else is free.
 
 `captions.phrase` writes one kind of sentence. People leave out articles, tell the side before the thing or the colour after
-it, ask politely, mistype. So here a claim is put into words by rules (`free_english`, `free_vietnamese`): a symbol in braces
-stands for any of its rules, chosen at random, until no symbol is left. Order, fillers, synonyms and particles come from the
-rules, typing errors and made-up words from `typing_errors`.
+it, ask politely, mistype. Here a claim is put into words by the rules in `rules/`: a symbol in braces stands for any of its
+texts, chosen at random, until no symbol is left. Order, fillers, synonyms and particles come from the rules, slips and
+made-up words from `typing_errors`.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
-from minidiff.data.world import free_english, free_vietnamese, typing_errors
 from minidiff.data.world.captions import strip_accents
 from minidiff.data.world.scenes import OPPOSITES, Group, Scene
+from minidiff.data.world.typing_errors import made_up, mistyped
 
 Rules = Mapping[str, tuple[str, ...]]
 
+LANGUAGES = {"en": "english", "vi": "vietnamese"}
 SYMBOL = re.compile(r"\{([^{}]*)\}")
-MOST = 200  # characters; longer ones are tried again
+WEIGHT = re.compile(r"(.*) \*(\d+)")
+VOWEL = re.compile(r"\ba(?= [aeio]| u[^n ])")
+MADE_UP = "made up"  # the symbol that no rule fills
+LONGEST = 200  # characters; a longer text is written again
+SIDES = {"left": ("left", "right"), "right": ("right", "left"), "above": ("top", "bottom"), "below": ("bottom", "top")}
 
 
-@dataclass(frozen=True)
-class Speech:
-    """A language. rules: symbol to its possible texts, in which further symbols stand in braces; a text that is there twice is
-    chosen twice as often. tidy: what the choice of words can't know ("a" or "an")."""
+@cache
+def rules_of(lang: str) -> Rules:
+    """Symbol to its texts, each as often as it weighs. lang: a key of LANGUAGES."""
+    found: dict[str, tuple[str, ...]] = {}
+    path = Path(__file__).parent / "rules" / f"{LANGUAGES[lang]}.txt"
+    lines = (line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
+    for rule in re.split(r"\n(?! )", "\n".join(lines)):
+        symbol, texts = rule.split(" = ", 1)
+        found[symbol] = tuple(text for part in texts.split("|") for text in _weighed(" ".join(part.split())))
+    return found
 
-    rules: Rules
-    kinds: Callable[[Group, random.Random], str]
-    tidy: Callable[[str], str]
+
+def _weighed(text: str) -> list[str]:
+    """"red *3" as three times "red"; "~" as nothing."""
+    found = WEIGHT.fullmatch(text)
+    text, times = (found[1], int(found[2])) if found else (text, 1)
+    return ["" if text == "~" else text] * times
 
 
 class Writer:
-    """One text: fills symbols from the rules and from what is bound for this claim."""
+    """Puts one claim into words: fills symbols from the rules and from what is bound for this claim."""
 
-    def __init__(self, speech: Speech, rng: random.Random) -> None:
-        self.speech, self.rng = speech, rng
+    def __init__(self, lang: str, rng: random.Random) -> None:
+        self.lang, self.rules, self.rng = lang, rules_of(lang), rng
 
     def write(self, text: str, bound: Mapping[str, str]) -> str:
         """`text` with its symbols filled. A bound symbol stands for its text, symbols in it included."""
         while found := SYMBOL.search(text):
             name = found[1]
-            filled = bound[name] if name in bound else self.rng.choice(self.speech.rules[name])
+            if name in bound:
+                filled = bound[name]
+            else:
+                filled = made_up(self.rng) if name == MADE_UP else self.rng.choice(self.rules[name])
             text = text[: found.start()] + filled + text[found.end() :]
         return text
 
+    def kind(self, group: Group) -> str:
+        """A name of the group's kind, half of the time the first; now and then in the singular for several ("2 cat")."""
+        ways = self.rules[f"kind {group.kind}"]
+        one, _, many = (ways[0] if self.rng.random() < 0.5 else self.rng.choice(ways)).partition("/")
+        return many if many and group.count > 1 and self.rng.random() < 0.96 else one
+
     def thing(self, group: Group, bare: bool = False) -> str:
-        """A group: number, size, colour and kind, in some order. bare: without its colour and size, which come later."""
-        size, colour = (None, None) if bare else (group.size, group.colour)
-        many = "many" if group.count > 1 else "one"
-        name = "thing" + (" size" if size else "") + (" colour" if colour else "")
+        """A group: number, size, colour and kind, in some order. bare: without its colour, which comes later."""
+        size, colour = group.size, None if bare else group.colour
+        symbol = "thing" + (" size" if size else "") + (" colour" if colour else "")
         bound = {
-            "kind": self.speech.kinds(group, self.rng), "number": f"{{number {group.count}}}", "size": f"{{size {size}}}",
-            "colour": f"{{colour {colour}}}", "is": f"{{is {many}}}", "all": f"{{all {group.count}}}",
+            "kind": self.kind(group), "number": f"{{number {group.count}}}", "size": f"{{size {size}}}",
+            "colour": f"{{colour {colour}}}", "is": self.verb(group), "all": f"{{all {group.count}}}",
             "doing": f"{{doing {group.kind}}}",
         }  # fmt: skip
-        return self.write(f"{{{name} {many}}}" if f"{name} {many}" in self.speech.rules else f"{{{name}}}", bound)
+        return self.write(f"{{{symbol}}}", bound)
+
+    def verb(self, group: Group) -> str:
+        """The symbol for "is" or "are"; Vietnamese has no need of it."""
+        return "{is many}" if group.count > 1 else "{is one}"
 
     def body(self, claim: Scene) -> str:
         """The things in their relation or place, without the setting."""
         groups, rng = claim.groups, self.rng
         distinct = len({group.kind for group in groups}) == len(groups)
-        later = distinct and len(groups) > 1 and all(group.colour and group.count == 1 for group in groups) and rng.random() < 0.08
+        told = all(group.colour and group.count == 1 for group in groups)
+        later = distinct and told and len(groups) > 1 and rng.random() < 0.08
         names = [self.thing(group, bare=later) for group in groups]
         bound = dict(zip("abc", names, strict=False))
         for letter, group in zip("abc", groups, strict=False):
-            bound[f"is {letter}"] = f"{{is {'many' if group.count > 1 else 'one'}}}"
+            bound[f"is {letter}"] = self.verb(group)
         if len(groups) == 1:
             place = groups[0].place
             text = self.write("{one at}" if place else "{one}", {**bound, "at": f"{{at {place}}}", "side": f"{{side {place}}}"})
@@ -85,8 +113,7 @@ class Writer:
         """Symbols of a relation: {of}, {fo} the other way round; {there}, where the first is as seen from the second; {side a},
         {side b} and their short forms."""
         other = OPPOSITES[relation]
-        sides = {"left": ("left", "right"), "right": ("right", "left"), "above": ("top", "bottom"), "below": ("bottom", "top")}
-        a, b = sides[relation]
+        a, b = SIDES[relation]
         return {
             "of": f"{{of {relation}}}", "fo": f"{{of {other}}}", "there": f"{{there {relation}}}",
             "side a": f"{{side {a}}}", "side b": f"{{side {b}}}", "short a": f"{{short {a}}}", "short b": f"{{short {b}}}",
@@ -94,11 +121,8 @@ class Writer:
 
     def _colours_later(self, groups: tuple[Group, ...]) -> str:
         """". the cat is black, the house red"."""
-        told = [
-            self.write("{later}", {"kind": self.speech.kinds(group, self.rng), "colour": f"{{colour {group.colour}}}"})
-            for group in groups
-        ]
-        return self.write("{later sep}", {}) + self.write("{later join}", {}).join(told)
+        told = [self.write("{later}", {"kind": self.kind(group), "colour": f"{{colour {group.colour}}}"}) for group in groups]
+        return self.write("{later sep}", {}) + " " + f" {self.write('{later join}', {})} ".join(told)
 
     def sentence(self, claim: Scene) -> str:
         """Everything: the things, the setting, and what people say before and after."""
@@ -110,17 +134,15 @@ class Writer:
         return self.write("{said}", {"text": text})
 
 
-def free_phrase(claim: Scene, lang: str, rng: random.Random, speeches: Mapping[str, Speech] | None = None) -> str:
+def free_phrase(claim: Scene, lang: str, rng: random.Random) -> str:
     """A claim in words as they might be typed. lang: "en", "vi" or "vi_unaccented"."""
-    speech = (speeches or SPEECHES)["en" if lang == "en" else "vi"]
     while True:
-        text = speech.tidy(Writer(speech, rng).sentence(claim))
-        text = typing_errors.mistyped(text, rng)
-        if len(text) <= MOST:
+        text = mistyped(tidy(Writer("en" if lang == "en" else "vi", rng).sentence(claim), lang), rng)
+        if len(text) <= LONGEST:
             return strip_accents(text) if lang == "vi_unaccented" else text
 
 
-SPEECHES = {
-    "en": Speech(free_english.RULES, free_english.kind_word, free_english.tidy),
-    "vi": Speech(free_vietnamese.RULES, free_vietnamese.kind_word, free_vietnamese.tidy),
-}
+def tidy(text: str, lang: str) -> str:
+    """Single spaces, none before punctuation; "an" before vowels."""
+    text = re.sub(r" (?=[,.;:!?)])", "", re.sub(r"\s+", " ", text)).strip(" ,;:-")
+    return VOWEL.sub("an", text) if lang == "en" else text

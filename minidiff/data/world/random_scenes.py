@@ -50,7 +50,7 @@ def complete(claim: Scene, rng: random.Random) -> Scene:
     total = sum(group.count for group in claim.groups)
     groups: list[Group] = []
     for k, group in enumerate(claim.groups):
-        free = len(claim.groups) == 1 or (len(claim.groups) == 2 and (total < 4 or group.count == 1)) or k == 0
+        free = {1: True, 2: total < 4 or group.count == 1, 3: k == 0}[len(claim.groups)]
         size = group.size or (rng.choice(SIZES) if free else "small")
         taken = {g.colour for g in claim.groups if g.kind == group.kind} | {g.colour for g in groups if g.kind == group.kind}
         colour = group.colour or rng.choice([c for c in COLOURS if c not in taken])
