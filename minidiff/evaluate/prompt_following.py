@@ -227,7 +227,7 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
     figures: dict[str, Any] = {lang: results.figures() for lang, results in by_lang.items()}
     figures["gap"] = abs(figures["en"]["overall"] - figures["vi"]["overall"])
     if run.seen:
-        figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, False, run.suite), judge, "en").figures()
+        figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, False, int(run.suite)), judge, "en").figures()
     real = asked["en"]
     figures["controls"] = {
         "real renders": real_images(real, judge).figures(),
