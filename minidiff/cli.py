@@ -205,7 +205,7 @@ minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packa
 
 def train_commands() -> dict[str, Command]:
     from minidiff.recipes import world, world_parts, world_vae
-    from minidiff.train import clip, detector, pixels, vae
+    from minidiff.train import clip, detector, pixels, reader, vae
 
     return {
         "world-vae": Command(vae.VAERun, world_vae.train_vae, "minidiff train world-vae --steps 100 --out runs/try"),
@@ -215,6 +215,7 @@ minidiff train world-dit
 minidiff train world-dit --scale 0.01 --out runs/try"""),
         "world-unet": Command(world.WorldUNetRun, world.train_unet, "minidiff train world-unet"),
         "world-pixels": Command(pixels.PixelsRun, world_parts.train_pixels, "minidiff train world-pixels"),
+        "world-reader": Command(reader.ReaderRun, world_parts.train_reader, "minidiff train world-reader"),
         "world-judge": Command(detector.JudgeRun, world_parts.train_judge, "minidiff train world-judge"),
     }
 

@@ -49,6 +49,7 @@ class CaptionMix:
     ambiguous: how many times as often as others, from 1, a scene is shown in which nothing says where things stand.
     places: share of the captions without places to which they are added, thing by thing.
     counts: share of images of several things that look alike, on two sides, from scenes / 8 of them.
+    free: share of the captions that are as people type them (`free_captions`).
     """
 
     dropout: Share = 0.1
@@ -56,6 +57,7 @@ class CaptionMix:
     ambiguous: Annotated[float, Between(1, 1000)] = 1.0
     places: Share = 0.0
     counts: Share = 0.0
+    free: Share = 0.0
 
 
 @dataclass(frozen=True)

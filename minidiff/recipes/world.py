@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from minidiff.data.emoji.prepare import read_prepared
 from minidiff.data.latent_cache import Encode, cached_latents
 from minidiff.data.world.captions import (
     ENGLISH,
@@ -23,9 +24,9 @@ from minidiff.data.world.captions import (
     VIETNAMESE,
     caption,
     drop_details,
-    phrase,
     strip_accents,
 )
+from minidiff.data.world.free_captions import said, words_of_rules
 from minidiff.data.world.layout import tell_places
 from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.scenes import WORLD_VERSION, is_ambiguous
@@ -93,19 +94,28 @@ def vae_encoder(name: str) -> Encode:
     return encode
 
 
-def world_tokenizer(folder: Path | None = None, vocab_size: int = 2048, captions: int = 40_000) -> Tokenizer:
-    """The zoo's tokenizer; where the zoo has none, one learnt from the world's captions and kept in `folder`."""
+def world_tokenizer(
+    folder: Path | None = None, emoji: Path | None = None, vocab_size: int = 2048, captions: int = 40_000,
+    name: str = "tokenizer",
+) -> Tokenizer:  # fmt: skip
+    """The zoo's tokenizer; where the zoo has none, one learnt from captions of the world, by grammar and free, and of emoji
+    where there is a folder of them, and kept in `folder`. Its known words are the world's."""
     for root in (None, folder):
-        if "tokenizer" in zoo.manifest(root):
-            return Tokenizer.load(zoo.path("tokenizer", root))
+        if name in zoo.manifest(root):
+            return Tokenizer.load(zoo.path(name, root))
     if folder is None:
-        raise zoo.ZooError("There is no tokenizer in the zoo; `minidiff train world-clip --publish` makes one.")
+        raise zoo.ZooError(f"There is no {name} in the zoo; `minidiff train world-clip --publish` makes one.")
     rng = random.Random(0)
+    plain = [caption(scene_at(k), rng) for k in range(captions)]
+    free = [
+        said(drop_details(scene_at(k), rng), rng.choices(LANGS, LANG_SHARES)[0], rng, free=1.0) for k in range(captions)
+    ]
+    named = [row[text] for row, _, _ in read_prepared(emoji, "train") for text in ("text", "text_vi")] if emoji else []
     spots = [f(spot) for g in (ENGLISH, VIETNAMESE) for spot in g.spots.values() for f in (str, strip_accents)]
-    tokenizer = Tokenizer.train((caption(scene_at(k), rng) for k in range(captions)), vocab_size, known=spots)
-    target = folder / "tokenizer.json"
+    tokenizer = Tokenizer.train([*plain, *free, *named], vocab_size, known=[*plain, *words_of_rules(), *spots])
+    target = folder / f"{name}.json"
     tokenizer.save(target)
-    zoo.add_file("tokenizer", target.read_bytes(), root=folder)
+    zoo.add_file(name, target.read_bytes(), root=folder)
     return tokenizer
 
 
@@ -127,7 +137,7 @@ class CaptionedWorld:
         if mix.places:
             pairs = zip(claims, scenes, strict=True)
             claims = [tell_places(claim, scene) if rng.random() < mix.places else claim for claim, scene in pairs]
-        texts = [phrase(claim, rng.choices(LANGS, LANG_SHARES)[0], rng) for claim in claims]
+        texts = [said(claim, rng.choices(LANGS, LANG_SHARES)[0], rng, mix.free) for claim in claims]
         dropped = torch.tensor([rng.random() < mix.dropout for _ in chosen])
         texts = ["" if drop else text for drop, text in zip(dropped.tolist(), texts, strict=True)]
         latents = np.stack([(self.counts if split == "counts" else self.latents)[number] for split, number in chosen])

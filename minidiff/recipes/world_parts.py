@@ -1,4 +1,4 @@
-"""`world-clip`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
+"""`world-clip`, `world-reader`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from minidiff.pipelines.loading import ready
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 from minidiff.recipes.world import world_tokenizer
-from minidiff.train import clip, detector, pixels
+from minidiff.train import clip, detector, pixels, reader
 from minidiff.train.loop import Validator
 from minidiff.utils.devices import fastest_dtype
 from minidiff.utils.images import contact_sheet, to_images
@@ -29,7 +29,13 @@ from minidiff.utils.images import contact_sheet, to_images
 
 def train_clip(config: clip.CLIPRun) -> None:
     """Also makes the tokenizer, where the zoo has none."""
-    clip.train(config, world_tokenizer(config.out), dependencies=("tokenizer",))
+    clip.train(config, world_tokenizer(config.out, config.emoji), dependencies=("tokenizer",))
+
+
+def train_reader(config: reader.ReaderRun) -> None:
+    """Also makes its tokenizer, where the zoo has none."""
+    name = "reader-tokenizer"
+    reader.train(config, world_tokenizer(config.out, name=name), name, lambda task: [])
 
 
 # --- pixels ---------------------------------------------------------------------------------------------------------

@@ -70,9 +70,9 @@ class Tokenizer:
         return self._bpe.get_vocab_size()
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int = 2048, known: Iterable[str] = ()) -> Tokenizer:
-        """Learns merges from `texts` (normalised here) and remembers their words, and those of `known`, which models will
-        read later.
+    def train(cls, texts: Iterable[str], vocab_size: int = 2048, known: Iterable[str] | None = None) -> Tokenizer:
+        """Learns merges from `texts` (normalised here), and remembers the words of `known`, texts that a person may write;
+        those of `texts` when it isn't given.
 
         `vocab_size` counts the 3 specials and the 256 bytes, so it is at least 259; fewer are made when the texts run
         out of pairs to merge. Raises ValueError when it is smaller.
@@ -87,7 +87,7 @@ class Tokenizer:
             vocab_size=vocab_size, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
         )
         bpe.train_from_iterator(clean, trainer)
-        words = {word for text in (*clean, *known) for word in words_of(text)}
+        words = {word for text in (clean if known is None else known) for word in words_of(text)}
         content = json.loads(bpe.to_str())["model"]
         return cls(_from_parts(content["vocab"], content["merges"]), words)
 

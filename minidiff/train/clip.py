@@ -1,7 +1,8 @@
 """Train `world-clip`: a text tower and a picture tower that agree on which caption belongs to which picture.
 
 Contrastive (Radford et al. 2021), in English, Vietnamese and unaccented Vietnamese, so that a sentence and its
-translation land in the same place. Its text tower is what the DiT starts from.
+translation land in the same place. It sees the drawn world, with captions by the grammar and as people type them, and emoji.
+Its text tower is what the DiT starts from.
 """
 
 from __future__ import annotations
@@ -10,23 +11,28 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from minidiff.data.world.captions import LANG_SHARES, LANGS, drop_details, phrase
+from minidiff.data.emoji.prepare import read_prepared
+from minidiff.data.world.captions import LANG_SHARES, LANGS, drop_details, phrase, strip_accents
+from minidiff.data.world.free_captions import said
 from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.rendering import render
 from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.models.clip import CLIP, TextConfig, VisionConfig, clip_loss
+from minidiff.models.prompt_reader import QuestionHead
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.loop import Batch, Step, Task, fit, mix_seed
-from minidiff.train.options import Count, LoopConfig, Positive, TrainingError, Weight, recipe_text
+from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, recipe_text
 from minidiff.train.publish import keep
-from minidiff.train.world_losses import CaptionQuestionHead, answers, question_loss
+from minidiff.train.world_losses import WORLD, answers, question_loss
 from minidiff.utils.images import to_tensor
 from minidiff.utils.validation import Between
 
@@ -56,6 +62,12 @@ class CLIPRun(LoopConfig):
     patch: Annotated[int, Between(1, 512)] = 16
     questions: Weight = 1.0
     """Weight of the loss of questions on captions, which teaches binding; 0 for contrast alone."""
+    free: Share = 0.6
+    """Share of the world's captions that are as people type them."""
+    emoji: Path | None = Path("data/emoji")
+    """Folder that `minidiff prepare emoji` wrote; None: the drawn world alone."""
+    emoji_share: Share = 0.2
+    """Share of emoji among the pictures."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,15 +94,28 @@ class CLIPTask(Task):
             projection_dim=256,
         )  # fmt: skip
         self.clip = CLIP(text, vision)
-        self.questions = CaptionQuestionHead(config.width).requires_grad_(config.questions > 0)
+        self.questions = QuestionHead(config.width, WORLD).requires_grad_(config.questions > 0)
+        self.emoji = list(read_prepared(config.emoji, "train")) if config.emoji else []
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
-        rng = random.Random(mix_seed(seed, index))
-        scenes = [scene_at(index * size + k) for k in range(size)]
-        claims = [drop_details(scene, rng) for scene in scenes]
-        ids, mask = self.tokenizer.encode([phrase(claim, rng.choices(LANGS, LANG_SHARES)[0], rng) for claim in claims])
-        images = rendered(scenes, self.config.size)
-        return {"images": images, "ids": ids, "mask": mask, **answers(claims)}
+        rng, config = random.Random(mix_seed(seed, index)), self.config
+        images, texts = [], []
+        claims: list[Scene | None] = []
+        for k in range(size):
+            lang = rng.choices(LANGS, LANG_SHARES)[0]
+            if self.emoji and rng.random() < config.emoji_share:
+                row, path, _ = rng.choice(self.emoji)
+                images.append(opened(path, config.size))
+                texts.append(emoji_caption(row, lang))
+                claims.append(None)
+            else:
+                scene = scene_at(index * size + k)
+                claim = drop_details(scene, rng)
+                images.append(render(scene, config.size).image)
+                texts.append(said(claim, lang, rng, config.free))
+                claims.append(claim)
+        ids, mask = self.tokenizer.encode(texts)
+        return {"images": to_tensor(np.stack(images)), "ids": ids, "mask": mask, **answers(claims)}
 
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         ids, mask = batch["ids"], batch["mask"]
@@ -107,6 +132,18 @@ class CLIPTask(Task):
 
     def validate(self, folder: Path, step: int) -> dict[str, float]:
         return retrieval(self.clip, self.tokenizer, "validation")
+
+
+def opened(path: Path, size: int) -> NDArray[np.uint8]:
+    """An image file as (size, size, 3) uint8."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS))
+
+
+def emoji_caption(row: dict[str, Any], lang: str) -> str:
+    """What the metadata of an emoji calls it in a language of LANGS."""
+    text = row["text" if lang == "en" else "text_vi"]
+    return strip_accents(text) if lang == "vi_unaccented" else text
 
 
 def rendered(scenes: list[Scene], size: int) -> Tensor:

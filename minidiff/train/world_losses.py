@@ -1,13 +1,16 @@
 """Two further losses for networks and text encoders that learn the drawn world, whose truth is known.
 
-`CaptionQuestionHead` answers questions from the text encoder's output: how many of each kind, in which colour, how big,
-where. A contrastive loss alone teaches which words a caption holds and little about which belong together (Yuksekgonul et al.
-2023). `TokenLabelHead` names what covers each inner token of the denoising network. It serves as representation alignment
-does (Yu et al. 2024, "REPA"), with labels in the place of a trained encoder's features. Both heads are thrown away after
-training.
+`question_loss` asks a `QuestionHead` on the text encoder's output how many of each kind a caption names, in which colour,
+how big, where. A contrastive loss alone teaches which words a caption holds and little about which belong together
+(Yuksekgonul et al. 2023). `TokenLabelHead` names what covers each inner token of the denoising network. It serves as
+representation alignment does (Yu et al. 2024, "REPA"), with labels in the place of a trained encoder's features. Both heads
+are thrown away after training.
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,17 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minidiff.data.world.layout import layout
-from minidiff.data.world.scenes import COLOURS, MAX_COUNT, PLACES, RELATIONS, SETTINGS, SHAPES, SIZES, Scene
+from minidiff.data.world.scenes import COLOURS, MAX_COUNT, OPPOSITES, PLACES, RELATIONS, SETTINGS, SHAPES, SIZES, Scene
 from minidiff.models.clip import TowerOutput
-from minidiff.nn.attention import Attention
+from minidiff.models.prompt_reader import UNSAID, QuestionHead, Vocabulary
 
 Batch = dict[str, Tensor]
 
-UNSAID = 0           # class 0 of every question but the number of things; class k + 1 is entry k of the world's list
 IGNORED = -100       # a question that this caption does not raise
 NOTHING = 0          # class of the background in token labels; class k + 1 is entry k of SHAPES or COLOURS
-QUESTIONS = {"count": MAX_COUNT + 1, "colour": len(COLOURS) + 1, "size": len(SIZES) + 1, "place": len(PLACES) + 1}
-PAIR_WIDTH = 32
+WORLD = Vocabulary(
+    kinds=SHAPES, colours=COLOURS, sizes=SIZES, places=PLACES, relations=RELATIONS, settings=SETTINGS, max_count=MAX_COUNT
+)
 
 
 def part_of(batch: Batch, prefix: str) -> Batch:
@@ -41,53 +44,38 @@ def label(names: tuple[str, ...], value: str | None) -> int:
     return UNSAID if value is None else names.index(value) + 1
 
 
-def answers(claims: list[Scene]) -> dict[str, Tensor]:
-    """The right answers. count, colour, size, place (B, kinds); relation (B, kinds, kinds): how the first is placed to the
-    second; setting (B,). IGNORED where a question makes no sense, and for captions with one kind twice."""
-    batch, kinds = len(claims), len(SHAPES)
-    found = {name: torch.full((batch, kinds), IGNORED) for name in QUESTIONS}
-    found["count"].zero_()
-    found["relation"] = torch.full((batch, kinds, kinds), IGNORED)
-    found["setting"] = torch.tensor([label(SETTINGS, claim.setting) for claim in claims])
+def question_of(claim: Scene) -> list[int]:
+    """The number of the question that asks about each group: of its kind, and of two groups of one kind the first or the second
+    by colour and number, not by the order in which a sentence happens to name them."""
+    order = sorted(range(len(claim.groups)), key=lambda k: (label(COLOURS, claim.groups[k].colour), claim.groups[k].count))
+    rank = {k: [claim.groups[i].kind for i in order[:n]].count(claim.groups[k].kind) for n, k in enumerate(order)}
+    return [SHAPES.index(group.kind) + len(SHAPES) * rank[k] for k, group in enumerate(claim.groups)]
+
+
+def answers(claims: Sequence[Scene | None]) -> dict[str, Tensor]:
+    """The right answers. count, colour, size, place (B, Q) for Q questions; relation (B, Q, Q): how the first is placed to the
+    second; setting (B,). IGNORED where a question makes no sense, and for captions that aren't of the drawn world (None)."""
+    batch, questions = len(claims), WORLD.questions
+    found = {name: torch.full((batch, questions), IGNORED) for name in WORLD.classes}
+    found["relation"] = torch.full((batch, questions, questions), IGNORED)
+    found["setting"] = torch.full((batch,), IGNORED)
     for row, claim in enumerate(claims):
-        here = [SHAPES.index(group.kind) for group in claim.groups]
-        if len(set(here)) < len(here):
-            found["count"][row] = IGNORED
+        if claim is None:
             continue
-        for kind, group in zip(here, claim.groups, strict=True):
-            found["count"][row, kind] = group.count
-            found["colour"][row, kind] = label(COLOURS, group.colour)
-            found["size"][row, kind] = label(SIZES, group.size)
-            found["place"][row, kind] = label(PLACES, group.place)
-        pairs = [(a, b) for a in here for b in here if a != b]
-        for a, b in pairs:
+        here = question_of(claim)
+        found["count"][row] = 0
+        found["setting"][row] = label(SETTINGS, claim.setting)
+        for question, group in zip(here, claim.groups, strict=True):
+            found["count"][row, question] = group.count
+            found["colour"][row, question] = label(COLOURS, group.colour)
+            found["size"][row, question] = label(SIZES, group.size)
+            found["place"][row, question] = label(PLACES, group.place)
+        for a, b in itertools.permutations(here, 2):
             found["relation"][row, a, b] = UNSAID
         for other in here[1:] if claim.relation else []:
             found["relation"][row, here[0], other] = label(RELATIONS, claim.relation)
+            found["relation"][row, other, here[0]] = label(RELATIONS, OPPOSITES.get(claim.relation or ""))
     return found
-
-
-class CaptionQuestionHead(nn.Module):
-    """One learnt query for each kind of thing attends to the sequence; linear heads answer."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.questions = nn.Parameter(torch.randn(len(SHAPES), width) * 0.5)
-        self.attention = Attention(width, heads=4, head_dim=width // 4, bias=True)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in QUESTIONS.items()})
-        self.first = nn.Linear(width, (len(RELATIONS) + 1) * PAIR_WIDTH)
-        self.second = nn.Linear(width, (len(RELATIONS) + 1) * PAIR_WIDTH)
-        self.setting = nn.Linear(width, len(SETTINGS) + 1)
-
-    def forward(self, sequence: Tensor, pooled: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """sequence (B, L, D), pooled (B, D), mask (B, L) to logits, classes last."""
-        questions = self.questions.expand(len(sequence), -1, -1).to(sequence.dtype)
-        found = self.attention(questions, sequence, mask=mask[:, None, None, :])                # (B, kinds, D)
-        logits = {name: head(found) for name, head in self.heads.items()}
-        first = self.first(found).unflatten(-1, (-1, PAIR_WIDTH))                               # (B, kinds, relations, 32)
-        second = self.second(found).unflatten(-1, (-1, PAIR_WIDTH))
-        logits["relation"] = torch.einsum("bird,bjrd->bijr", first, second) / PAIR_WIDTH**0.5
-        return {**logits, "setting": self.setting(pooled)}
 
 
 def question_loss(logits: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -100,6 +88,13 @@ def question_loss(logits: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[
             right = (value.argmax(-1) == answer) & (answer != IGNORED)
             figures[f"question_{name}"] = right.sum() / (answer != IGNORED).sum()
     return torch.stack(losses).mean(), figures
+
+
+def answered(logits: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
+    """Which captions of the batch have every answer right: (B,) bool."""
+    right = [((value.argmax(-1) == truth[name]) | (truth[name] == IGNORED)).flatten(1) for name, value in logits.items()
+             if value.ndim > 2]  # fmt: skip
+    return torch.cat([*right, (logits["setting"].argmax(-1) == truth["setting"]).unsqueeze(1)], dim=1).all(1)
 
 
 # --- labels of tokens -----------------------------------------------------------------------------------------------
@@ -149,7 +144,7 @@ class CaptionQuestionLoss(nn.Module):
 
     def __init__(self, text_width: int, token_width: int) -> None:
         super().__init__()
-        self.head = CaptionQuestionHead(text_width)
+        self.head = QuestionHead(text_width, WORLD)
 
     @classmethod
     def truth(cls, scenes: list[Scene], claims: list[Scene], dropped: Tensor) -> Batch:

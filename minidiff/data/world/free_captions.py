@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from minidiff.data.world.captions import strip_accents
+from minidiff.data.world.captions import phrase, strip_accents
 from minidiff.data.world.scenes import OPPOSITES, Group, Scene
 from minidiff.data.world.typing_errors import made_up, mistyped
 
@@ -132,6 +132,19 @@ class Writer:
             bound = {name: f"{{{name} {where}}}" for name in ("in", "clause", "short")}
             text = self.write("{with setting}", {**bound, "body": text})
         return self.write("{said}", {"text": text})
+
+
+def said(claim: Scene, lang: str, rng: random.Random, free: float) -> str:
+    """A caption for training: free with probability `free`, else by the grammar, which alone knows the spots of things."""
+    spots = any(group.spot for group in claim.groups)
+    return free_phrase(claim, lang, rng) if rng.random() < free and not spots else phrase(claim, lang, rng)
+
+
+def words_of_rules() -> list[str]:
+    """Everything that the rules can say, as texts, with and without Vietnamese accents."""
+    texts = (text for lang in LANGUAGES for ways in rules_of(lang).values() for text in ways)
+    found = [SYMBOL.sub(" ", text).replace("/", " ") for text in texts]
+    return [*found, *map(strip_accents, found)]
 
 
 def free_phrase(claim: Scene, lang: str, rng: random.Random) -> str:
