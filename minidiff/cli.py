@@ -221,10 +221,11 @@ minidiff train world-dit --scale 0.01 --out runs/try"""),
 
 
 def evaluate_commands() -> dict[str, Command]:
-    from minidiff.evaluate import prompt_following, quality
+    from minidiff.evaluate import prompt_following, quality, reading
 
     return {
         "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
+        "reading": Command(reading.ReadingRun, reading.evaluate, "minidiff evaluate reading --suite people-choice"),
         "quality": Command(quality.QualityRun, quality.evaluate, "minidiff evaluate quality --samples 500 --json out.json"),
     }
 

@@ -19,6 +19,7 @@ from minidiff.models.dit import DiT
 from minidiff.models.unet import UNet
 from minidiff.models.vae import VAE
 from minidiff.pipelines.class_to_image import LabelTokenizer, LabelUNet, OneHot, Pixels
+from minidiff.pipelines.prompt_reader import load_reader
 from minidiff.pipelines.request import OUR_CHARACTERS
 from minidiff.pretrained import zoo
 from minidiff.pretrained.configs import build_model, check_latents, check_statistics, check_training
@@ -52,13 +53,15 @@ class Trained:
 @dataclass(frozen=True, kw_only=True)
 class Captioned(Trained):
     """The configuration of a network that takes captions. vae, tokenizer: names in the zoo. made_with: the SHA-256 of what
-    it was trained with. tell_places: whether its captions said where things are."""
+    it was trained with. tell_places: whether its captions said where things are. reader: the zoo's name of the network that
+    reads its prompts, None for none."""
 
     text: dict[str, Any]
     vae: str
     tokenizer: str
     made_with: dict[str, str] = field(default_factory=dict)
     tell_places: bool = False
+    reader: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +138,11 @@ def caption_parts(config: Any, network: Any, state: State, name: str, root: Path
     vae = build_model(VAE, coder.vae, vae_state, config.vae)
     check_latents(network.config.sample_size, network.config.in_channels, vae.config, name)
     mean, std = check_statistics(coder.latent_mean, coder.latent_std, vae.config.latent_channels, config.vae)
+    expand = load_reader(config.reader, root).expand if config.reader else expand_prompt
     return {
         "tokenizer": our_tokenizer(zoo.path(config.tokenizer, root), text), "text_encoder": text, "network": network,
         "vae": vae, "latent_mean": mean, "latent_std": std,
-        "prompt_expander": partial(expand_prompt, tell_places=config.tell_places),
+        "prompt_expander": partial(expand, tell_places=config.tell_places),
     }  # fmt: skip
 
 

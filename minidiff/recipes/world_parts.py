@@ -1,4 +1,4 @@
-"""`world-clip`, `world-reader`, `world-pixels` and `world-judge`: their trainers, with the measures by which each is watched."""
+"""The trainers of `world-clip`, `world-reader`, `world-pixels` and `world-judge`, and how each is watched."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from minidiff.models.clip import TextEncoder, TowerOutput
+from minidiff.models.clip import TextEncoder, TextTransformer, TowerOutput
 from minidiff.pretrained import zoo
 from minidiff.pretrained.configs import build_model
 from minidiff.pretrained.hub import locate, outline_of, read_json, read_state, require
@@ -99,7 +99,7 @@ def ours(folder: Path | str, allow_pickle: bool = False) -> WordEncoder:
     return encoder(our_tokenizer(where / "tokenizer.json", tower), tower)
 
 
-def our_tokenizer(path: Path, tower: TextEncoder) -> Tokenizer:
+def our_tokenizer(path: Path, tower: TextEncoder | TextTransformer) -> Tokenizer:
     """The tokenizer of one of our text towers. Raises ValueError when it is another one's."""
     try:
         tokenizer = Tokenizer.load(path, tower.config.max_length)

@@ -22,6 +22,7 @@ Rules = Mapping[str, tuple[str, ...]]
 
 LANGUAGES = {"en": "english", "vi": "vietnamese"}
 SYMBOL = re.compile(r"\{([^{}]*)\}")
+WORD = re.compile(r"[^\W\d_]+")
 WEIGHT = re.compile(r"(.*) \*(\d+)")
 VOWEL = re.compile(r"\ba(?= [aeio]| u[^n ])")
 MADE_UP = "made up"  # the symbol that no rule fills
@@ -145,6 +146,19 @@ def words_of_rules() -> list[str]:
     texts = (text for lang in LANGUAGES for ways in rules_of(lang).values() for text in ways)
     found = [SYMBOL.sub(" ", text).replace("/", " ") for text in texts]
     return [*found, *map(strip_accents, found)]
+
+
+def language_of(text: str) -> str:
+    """"en" or "vi": the language whose rules hold more of the text's words, English when neither does."""
+    words = set(WORD.findall(strip_accents(text).lower()))
+    return "vi" if len(words & _words("vi")) > len(words & _words("en")) else "en"
+
+
+@cache
+def _words(lang: str) -> frozenset[str]:
+    """The words of a language's rules, without accents."""
+    texts = (SYMBOL.sub(" ", text) for ways in rules_of(lang).values() for text in ways)
+    return frozenset(word for text in texts for word in WORD.findall(strip_accents(text).lower()))
 
 
 def free_phrase(claim: Scene, lang: str, rng: random.Random) -> str:

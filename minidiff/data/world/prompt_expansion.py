@@ -99,6 +99,13 @@ def read(prompt: str) -> Sentence | None:
     return None
 
 
+def is_caption(prompt: str) -> bool:
+    """Whether the grammar of the captions could have written a prompt, places and relations included; accents, capitals and a
+    last full stop don't matter."""
+    text = strip_accents(prompt).lower().strip()
+    return any(_caption_pattern(lang).fullmatch(text) for lang in GRAMMARS)
+
+
 def _count(thing: str) -> int:
     """The number at the beginning of a thing, 1 when there is none."""
     first = thing.split()[0]
@@ -128,6 +135,19 @@ def _pattern(lang: str) -> re.Pattern[str]:
     second = f"(?:, | (?P<between>{_any(grammar.between)}) )(?P<second>{thing})"
     more = f"(?:(?:{second})?,? {strip_accents(grammar.conjunction)} (?P<third>{thing}))?"
     return re.compile(f"{before}(?P<first>{thing}){more}(?:,? {settings})?[.!]?")
+
+
+@cache
+def _caption_pattern(lang: str) -> re.Pattern[str]:
+    """`captions._sentence` without accents, whole: one to three things, each with its spot, their relation, place, setting."""
+    grammar, thing = GRAMMARS[lang], _thing_vi() if lang == "vi" else _thing_en()
+    settings = _any(words for ways in grammar.settings.values() for words in ways)
+    relations = _any([*grammar.between, *(words for ways in grammar.relations.values() for words in ways)])
+    placed = f"{thing}(?: {_any(grammar.spots.values())})?"
+    join = f"(?:, |,? {strip_accents(grammar.conjunction)} | {relations} )"
+    place = f"(?: {_any(words for ways in grammar.places.values() for words in ways)})?"
+    before = f"(?:{_any(grammar.openings)} |{settings}, )?"
+    return re.compile(f"{before}{placed}(?:{join}{placed}){{0,2}}{place}(?:,? {settings})?[.!]?")
 
 
 def _thing_en() -> str:
