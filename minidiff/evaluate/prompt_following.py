@@ -29,6 +29,7 @@ from minidiff.evaluate.report import check_run, percent, reliability_table, save
 from minidiff.evaluate.suites import CATEGORIES, LANGS, PER_CATEGORY, WRITTEN_LANGS, Prompt, suite, written_suite
 from minidiff.evaluate.verdict import Verdict
 from minidiff.evaluate.verdict import judge as give_verdict
+from minidiff.evaluate.well_formed import compared, deviations
 from minidiff.models.detector import Detector
 from minidiff.utils.images import contact_sheet
 from minidiff.utils.validation import Between
@@ -229,11 +230,13 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
     if run.seen:
         figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, False, int(run.suite)), judge, "en").figures()
     real = asked["en"]
+    decoded = real_images(real, judge, change=lambda x: through_vae(pipeline, x))
     figures["controls"] = {
         "real renders": real_images(real, judge).figures(),
-        "real, through the VAE": real_images(real, judge, change=lambda x: through_vae(pipeline, x)).figures(),
+        "real, through the VAE": decoded.figures(),
         "shuffled prompts": shuffled(by_lang["en"]).figures(),
     }
+    figures["shapes"] = shapes(by_lang, decoded)
     trust = reliability(judge, run.judged, quiet=False)
     figures |= {"judge": trust["real"], "judge_details": trust, "n": len(real)}
     figures["run"] = _about(run, pipeline, seconds, sum(len(results.images) for results in by_lang.values()))
@@ -252,6 +255,16 @@ def _over_seeds(pipeline: TextToImage, run: PromptsRun, prompts: Sequence[Prompt
         generate = pipeline_generator(pipeline, run, run.seed + k * len(prompts))
         results.extend(assess(generate, prompts, judge, lang, run.batch, quiet=False))
     return results
+
+
+def shapes(by_lang: dict[str, Results], decoded: Results) -> dict[str, dict[str, float]]:
+    """How far things are from true drawings, of each kind and all together, beside real things that went through the VAE."""
+    found: dict[str, list[float]] = defaultdict(list)
+    bar = tqdm(by_lang.items(), desc="shapes of things", unit="language", leave=False)
+    for _, results in bar:
+        for kind, values in deviations(results.images, results.seen).items():
+            found[kind] += values
+    return compared(found, deviations(decoded.images, decoded.seen))
 
 
 def prompts_of(run: PromptsRun) -> dict[str, list[Prompt]]:
@@ -301,6 +314,10 @@ def _print(figures: dict[str, Any], run: PromptsRun) -> None:
     if written:
         forms = list(dict.fromkeys(row["category"] for row in figures["prompts"]))
         print(table(["form", *langs], [[form, *(percent(figures[lang].get(form)) for lang in langs)] for form in forms]) + "\n")
+    rows = [[kind, f"{row['median']:.4f}", f"{row['real']:.4f}", f"{row['ratio']:.2f}", row["things"]]
+            for kind, row in figures["shapes"].items()]  # fmt: skip
+    header = ["", "generated", "real, through the VAE", "ratio", "things"]
+    print(f"Median deviation of things from true drawings\n{table(header, rows)}\n")
     print(reliability_table(figures["judge_details"], run.judged))
 
 

@@ -68,6 +68,7 @@ class TextToImage:
             the last bit whatever else is sampled with it: a matrix product may round otherwise when it has more rows.
         guidance_scale: the best one for this model.
         prompt_expander: (prompt, seed) -> a prompt that says more, see `data/world/prompt_expansion.py`.
+        unknown_words: a prompt's words that mean nothing to the model; by default those that its tokenizer hasn't seen.
         max_characters: longer prompts are refused; None: only the tokenizer limits them.
         model, model_hash: name and hash of the weights, for the PNG's text.
     """
@@ -88,6 +89,7 @@ class TextToImage:
         batch: int | None = None,
         guidance_scale: float = 5.0,
         prompt_expander: Callable[[str, int], str] | None = None,
+        unknown_words: Callable[[str], list[str]] | None = None,
         max_characters: int | None = None,
         model: str = "unnamed",
         model_hash: str = "",
@@ -102,6 +104,7 @@ class TextToImage:
         self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
         self.batch = batch or (1 if self.device.type == "cpu" else None)
         self.guidance_scale, self.prompt_expander, self.max_characters = guidance_scale, prompt_expander, max_characters
+        self.unknown_words = unknown_words or tokenizer.unknown_words
         self.model, self.model_hash = model, model_hash
 
     @property

@@ -54,7 +54,7 @@ class Trained:
 class Captioned(Trained):
     """The configuration of a network that takes captions. vae, tokenizer: names in the zoo. made_with: the SHA-256 of what
     it was trained with. tell_places: whether its captions said where things are. reader: the zoo's name of the network that
-    reads its prompts, None for none."""
+    reads its prompts; where the zoo has none of that name, as a run's folder, prompts are expanded by the grammar alone."""
 
     text: dict[str, Any]
     vae: str
@@ -138,11 +138,12 @@ def caption_parts(config: Any, network: Any, state: State, name: str, root: Path
     vae = build_model(VAE, coder.vae, vae_state, config.vae)
     check_latents(network.config.sample_size, network.config.in_channels, vae.config, name)
     mean, std = check_statistics(coder.latent_mean, coder.latent_std, vae.config.latent_channels, config.vae)
-    expand = load_reader(config.reader, root).expand if config.reader else expand_prompt
+    reader = load_reader(config.reader, root) if config.reader in zoo.manifest(root) else None
     return {
         "tokenizer": our_tokenizer(zoo.path(config.tokenizer, root), text), "text_encoder": text, "network": network,
         "vae": vae, "latent_mean": mean, "latent_std": std,
-        "prompt_expander": partial(expand, tell_places=config.tell_places),
+        "prompt_expander": partial(reader.expand if reader else expand_prompt, tell_places=config.tell_places),
+        "unknown_words": reader.tokenizer.unknown_words if reader else None,
     }  # fmt: skip
 
 

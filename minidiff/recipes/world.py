@@ -188,7 +188,7 @@ class WorldLatents:
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"vae": self.vae, "tokenizer": "tokenizer"}
+        return {"vae": self.vae, "tokenizer": "tokenizer", "reader": "world-reader"}
 
     def version(self) -> int:
         return WORLD_VERSION

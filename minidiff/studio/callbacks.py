@@ -50,7 +50,7 @@ def describe(pipeline: TextToImage, prompt: object) -> str:
     text, tokenizer = str(prompt or "")[:4000], pipeline.tokenizer
     count = len(tokenizer.tokens(text)) if text.strip() else 0
     too_many = html.both("too_many_tokens", most=tokenizer.max_tokens) if tokenizer.unread(text) else ""
-    return html.note(count, tokenizer.unknown_words(text[:400])[:12], too_many)
+    return html.note(count, pipeline.unknown_words(text[:400])[:12], too_many)
 
 
 def new_seed() -> int:
