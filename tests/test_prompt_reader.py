@@ -20,11 +20,11 @@ from minidiff.data.world.scenes import Group, Scene
 from minidiff.evaluate.reading import ReadingRun, evaluate, same_claim
 from minidiff.evaluate.suites import written_suite
 from minidiff.models.clip import TextConfig
-from minidiff.models.prompt_reader import PromptReader
 from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.prompt_reader import CERTAIN, Reader, Reading, drawable, load_reader, reading_of
 from minidiff.pretrained import zoo
 from minidiff.recipes.world_parts import train_reader
+from minidiff.text.prompt_reader import PromptReader
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.reader import ReaderRun, ReaderTask, claim_to_read
 from minidiff.train.world_losses import IGNORED, WORLD, answered, answers, question_of

@@ -1,6 +1,6 @@
 """Prompts as people type them to the plain captions that an image model learnt from.
 
-"pls draw me 2 kitties, black, on the lawn" is read by a small network (models/prompt_reader.py) as a claim, and the claim is
+"pls draw me 2 kitties, black, on the lawn" is read by a small network (text/prompt_reader.py) as a claim, and the claim is
 put into words by the grammar of the captions: "two black cats in a meadow". Prompt expansion then adds places where they are
 open. What the network isn't certain of is left as it was typed.
 """
@@ -33,11 +33,11 @@ from minidiff.data.world.scenes import (
     Scene,
 )
 from minidiff.models.clip import TextConfig
-from minidiff.models.prompt_reader import UNSAID, PromptReader, Vocabulary
 from minidiff.pretrained import zoo
 from minidiff.pretrained.assemble import assemble
 from minidiff.pretrained.configs import WIDTH, build_config, check_blocks
 from minidiff.text.encoders import our_tokenizer
+from minidiff.text.prompt_reader import UNSAID, PromptReader, Vocabulary
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.utils.validation import build, shown
 

@@ -27,7 +27,7 @@ from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.rendering import render
 from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.models.clip import CLIP, TextConfig, VisionConfig, clip_loss
-from minidiff.models.prompt_reader import QuestionHead
+from minidiff.text.prompt_reader import QuestionHead
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.loop import Batch, Step, Task, fit, mix_seed
 from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, recipe_text

@@ -1,6 +1,6 @@
 """Train `world-reader`: captions of random scenes, by the grammar and as people type them, and what they say. Nothing is drawn.
 
-Not here: its network (models/prompt_reader.py), and the rules by which captions are written (data/world/free_captions.py).
+Not here: its network (text/prompt_reader.py), and the rules by which captions are written (data/world/free_captions.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minidiff.data.world.free_captions import said
 from minidiff.data.world.random_scenes import sample_counts, sample_scene
 from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.models.clip import TextConfig
-from minidiff.models.prompt_reader import PromptReader
+from minidiff.text.prompt_reader import PromptReader
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.loop import Batch, Step, Task, Validator, fit, measured, mix_seed
 from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, recipe_text

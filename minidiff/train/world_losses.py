@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from minidiff.data.world.layout import layout
 from minidiff.data.world.scenes import COLOURS, MAX_COUNT, OPPOSITES, PLACES, RELATIONS, SETTINGS, SHAPES, SIZES, Scene
 from minidiff.models.clip import TowerOutput
-from minidiff.models.prompt_reader import UNSAID, QuestionHead, Vocabulary
+from minidiff.text.prompt_reader import UNSAID, QuestionHead, Vocabulary
 
 Batch = dict[str, Tensor]
 
