@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from minidiff.data import latent_cache
 from minidiff.data.latent_cache import cached_latents
@@ -75,7 +77,7 @@ def test_the_trained_pipeline_samples_and_unknown_words_are_known(trained: Path)
     pipeline = load_pipeline("world-dit", "cpu", root=trained / "zoo")
     assert isinstance(pipeline, TextToImage)
     assert pipeline(Request("một ngôi sao đỏ", steps=2))[0].size == (128, 128)
-    assert pipeline.tokenizer.unknown_words("một ngôi sao đỏ rực rỡ") == ["rực", "rỡ"]
+    assert pipeline.tokenizer.unknown_words("một ngôi sao đỏ rực rỡ") == ["rỡ"]
 
 
 def test_the_tokenizer_is_made_once(trained: Path) -> None:
@@ -162,6 +164,23 @@ def test_right_answers_have_no_loss_and_a_swapped_colour_has() -> None:
     assert loss < 1e-6 and shares["question_colour"] == 1 and shares["question_relation"] == 1
     loss, shares = world_losses.question_loss(sure, world_losses.answers(swapped))
     assert loss > 1 and shares["question_colour"] == 0
+
+
+def test_emoji_come_in_their_share_with_their_names_and_no_questions(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (128, 128), (0, 255, 0)).save(folder / "images" / "fox.png")
+    row = {"file_name": "images/fox.png", "text": "a fox, flat style", "text_vi": "hình con cáo, kiểu phẳng"}
+    (folder / "metadata.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    options: dict[str, Any] = {"batch": 8, "width": 64, "layers": 1, "vision_width": 64, "vision_layers": 1}
+    task = clip.CLIPTask(clip.CLIPRun(**options, emoji=tmp_path, emoji_share=0.5), world.world_tokenizer())
+    batch = task.make_batch(0, 64, 0)
+    green = (batch["images"] == torch.tensor([-1.0, 1.0, -1.0])[:, None, None]).flatten(1).all(1)
+    assert 20 <= green.sum() <= 44
+    texts = {task.tokenizer.decode(ids) for ids, one in zip(batch["ids"].tolist(), green.tolist(), strict=True) if one}
+    assert texts == {"a fox, flat style", "hình con cáo, kiểu phẳng", "hinh con cao, kieu phang"}
+    ignored = batch["setting"] == world_losses.IGNORED
+    assert torch.equal(ignored, green) and (batch["count"][green] == world_losses.IGNORED).all()
 
 
 def test_a_relation_belongs_to_its_subject() -> None:
