@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,7 +28,6 @@ from minidiff.train.world_losses import WORLD, answered, answers, question_loss
 from minidiff.utils.validation import Between
 
 HELD = 1 << 62  # added to the numbers of batches on which it is measured
-COUNTS = 0.05   # share of claims of several things that look alike, in two groups
 
 
 @dataclass
@@ -96,8 +95,19 @@ class ReaderTask(Task):
 
 
 def claim_to_read(rng: random.Random) -> Scene:
-    """A random claim, sometimes with few details, as prompts are."""
-    scene = sample_counts(rng) if rng.random() < COUNTS else sample_scene(rng, held_out=None)
+    """A random claim, sometimes with few details, as prompts are. What is rare in the world is read more often: several of a
+    kind, one kind in two colours, and looks that all things share."""
+    chance = rng.random()
+    if chance < 0.05:
+        return drop_details(sample_counts(rng), rng)
+    scene = sample_scene(rng, held_out=None)
+    while chance < 0.20 and all(group.count == 1 for group in scene.groups):
+        scene = sample_scene(rng, held_out=None)
+    while 0.20 < chance < 0.28 and len({group.kind for group in scene.groups}) == len(scene.groups):
+        scene = sample_scene(rng, held_out=None)
+    if 0.28 < chance < 0.40 and len({group.kind for group in scene.groups}) == len(scene.groups):
+        shared = {name: getattr(scene.groups[0], name) for name in rng.choice((("colour",), ("size",), ("size", "colour")))}
+        scene = replace(scene, groups=tuple(replace(group, **shared) for group in scene.groups))
     return drop_details(scene, rng, 0.5 if rng.random() < 0.3 else 1.0)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -72,9 +73,9 @@ class Writer:
         one, _, many = (ways[0] if self.rng.random() < 0.5 else self.rng.choice(ways)).partition("/")
         return many if many and group.count > 1 and self.rng.random() < 0.96 else one
 
-    def thing(self, group: Group, bare: bool = False) -> str:
-        """A group: number, size, colour and kind, in some order. bare: without its colour, which comes later."""
-        size, colour = group.size, None if bare else group.colour
+    def thing(self, group: Group) -> str:
+        """A group: number, size, colour and kind, in some order."""
+        size, colour = group.size, group.colour
         symbol = "thing" + (" size" if size else "") + (" colour" if colour else "")
         bound = {
             "kind": self.kind(group), "number": f"{{number {group.count}}}", "size": f"{{size {size}}}",
@@ -88,27 +89,34 @@ class Writer:
         return "{is many}" if group.count > 1 else "{is one}"
 
     def body(self, claim: Scene) -> str:
-        """The things in their relation or place, without the setting."""
+        """The things in their relation or place, without the setting; what they share or where they stand may be told apart."""
         groups, rng = claim.groups, self.rng
-        distinct = len({group.kind for group in groups}) == len(groups)
-        told = all(group.colour and group.count == 1 for group in groups)
-        later = distinct and told and len(groups) > 1 and rng.random() < 0.08
-        names = [self.thing(group, bare=later) for group in groups]
-        bound = dict(zip("abc", names, strict=False))
+        distinct = len({group.kind for group in groups}) == len(groups) > 1
+        if distinct and rng.random() < 0.5 and (shared := shared_look(groups)):
+            left = dict.fromkeys(shared)
+            bare = replace(claim, groups=tuple(replace(group, **left) for group in groups))  # type: ignore[arg-type]
+            what = " ".join(f"{{{name} {getattr(groups[0], name)}}}" for name in shared)
+            bound = {"body": self.body(bare), "look": f"{{look of {shared[-1]}}}", "what": what}
+            return self.write(f"{{together {len(groups)}}}", bound)
+        later = distinct and rng.random() < 0.16
+        if later and claim.relation in OPPOSITES:
+            return self.body(replace(claim, relation=None)) + self._relation_later(groups, claim.relation)
+        if later and all(group.colour and group.count == 1 for group in groups):
+            bare = replace(claim, groups=tuple(replace(group, colour=None) for group in groups))
+            return self.body(bare) + self._colours_later(groups)
+        bound = dict(zip("abc", map(self.thing, groups), strict=False))
         for letter, group in zip("abc", groups, strict=False):
             bound[f"is {letter}"] = self.verb(group)
         if len(groups) == 1:
             place = groups[0].place
-            text = self.write("{one at}" if place else "{one}", {**bound, "at": f"{{at {place}}}", "side": f"{{side {place}}}"})
-        elif claim.relation == "between":
-            text = self.write("{between}", bound)
-        elif len(groups) == 3:
-            text = self.write("{three}", bound)
-        elif claim.relation:
-            text = self.write("{two related}", {**bound, **self._relation(claim.relation)})
-        else:
-            text = self.write("{two}", bound)
-        return text + self._colours_later(groups) if later else text
+            return self.write("{one at}" if place else "{one}", {**bound, "at": f"{{at {place}}}", "side": f"{{side {place}}}"})
+        if claim.relation == "between":
+            return self.write("{between}", bound)
+        if len(groups) == 3:
+            return self.write("{three}", bound)
+        if claim.relation:
+            return self.write("{two related}", {**bound, **self._relation(claim.relation)})
+        return self.write("{two}", bound)
 
     def _relation(self, relation: str) -> dict[str, str]:
         """Symbols of a relation: {of}, {fo} the other way round; {there}, where the first is as seen from the second; {side a},
@@ -125,14 +133,41 @@ class Writer:
         told = [self.write("{later}", {"kind": self.kind(group), "colour": f"{{colour {group.colour}}}"}) for group in groups]
         return self.write("{later sep}", {}) + " " + f" {self.write('{later join}', {})} ".join(told)
 
+    def _relation_later(self, groups: tuple[Group, ...], relation: str) -> str:
+        """". the cat is above the house"."""
+        kinds = {f"kind {letter}": self.kind(group) for letter, group in zip("ab", groups, strict=False)}
+        bound = {**kinds, **self._relation(relation), "is a": self.verb(groups[0]), "is b": self.verb(groups[1])}
+        return self.write("{later sep}", {}) + " " + self.write("{later related}", bound)
+
+    def fragments(self, claim: Scene) -> str:
+        """A single group and all that is said of it in pieces: "cat. big. red. night"."""
+        (group,), rng = claim.groups, self.rng
+        bound = {"kind": self.kind(group), "number": f"{{number {group.count}}}", "all": f"{{all {group.count}}}"}
+        apart = group.count > 1 and rng.random() < 0.4
+        pieces = [f"{{colour {group.colour}}}"] * bool(group.colour) + [f"{{size {group.size}}}"] * bool(group.size)
+        pieces += [f"{{side {group.place}}}"] * bool(group.place) + [f"{{short {claim.setting}}}"] * bool(claim.setting)
+        pieces += [f"{{how many {group.count}}}"] * apart
+        rng.shuffle(pieces)
+        name = self.write("{kind}" if apart else "{number} {kind}", bound)
+        pieces.insert(0 if rng.random() < 0.7 else rng.randint(0, len(pieces)), name)
+        return rng.choice((", ", ", ", ". ", " ", " - ", "; ")).join(self.write(piece, {}) for piece in pieces)
+
     def sentence(self, claim: Scene) -> str:
         """Everything: the things, the setting, and what people say before and after."""
+        if len(claim.groups) == 1 and self.rng.random() < 0.12:
+            return self.write("{said}", {"text": self.fragments(claim)})
         text = self.body(claim)
         if claim.setting:
             where = claim.setting
             bound = {name: f"{{{name} {where}}}" for name in ("in", "clause", "short")}
             text = self.write("{with setting}", {**bound, "body": text})
         return self.write("{said}", {"text": text})
+
+
+def shared_look(groups: tuple[Group, ...]) -> tuple[str, ...]:
+    """What all groups have in common: of ("size", "colour") those that each says alike."""
+    names = ("size", "colour")
+    return tuple(name for name in names if getattr(groups[0], name) and len({getattr(group, name) for group in groups}) == 1)
 
 
 def said(claim: Scene, lang: str, rng: random.Random, free: float) -> str:

@@ -53,7 +53,11 @@ def mistyped(text: str, rng: random.Random) -> str:
         text = re.sub(r"[,.;:!?()]", "", text)
     elif chance < 0.13:
         text = re.sub(r"([,.;:]) ", r"\1", text)
-    elif chance < 0.16:
+    elif chance < 0.15:
+        text = re.sub(r"(\w)([,.;:]) ?", r"\1 \2", text)
+    elif chance < 0.17:
+        text = " ".join(text.split()).replace(" ", "", rng.choice((1, 1, 2))) if text.count(" ") > 3 else text
+    elif chance < 0.20:
         text = text.replace(" ", "  ", 1) + rng.choice(("!!", "..", " ,", "??", "!", " :)"))
     for _ in range(rng.choices((0, 1, 2), (0.82, 0.14, 0.04))[0]):
         text = slip(text, rng)
