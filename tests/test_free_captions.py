@@ -17,7 +17,8 @@ from minidiff.data.world.typing_errors import made_up, mistyped, slip
 
 BOUND = {  # symbols that a claim fills
     "kind", "number", "size", "colour", "is", "all", "doing", "a", "b", "c", "is a", "is b", "is c", "at", "side", "of", "fo",
-    "there", "side a", "side b", "short a", "short b", "in", "clause", "short", "body", "text", "made up", "kind a", "kind b", "look", "what",
+    "there", "side a", "side b", "short a", "short b", "in", "clause", "short", "body", "text", "made up", "kind a", "kind b",
+    "look", "what",
 }  # fmt: skip
 
 
