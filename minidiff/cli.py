@@ -221,11 +221,12 @@ minidiff train world-dit --scale 0.01 --out runs/try"""),
 
 
 def evaluate_commands() -> dict[str, Command]:
-    from minidiff.evaluate import prompt_following, quality, reading
+    from minidiff.evaluate import prompt_following, quality, reading, vae
 
     return {
         "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
         "reading": Command(reading.ReadingRun, reading.evaluate, "minidiff evaluate reading --suite people-choice"),
+        "vae": Command(vae.VAEQualityRun, vae.evaluate, "minidiff evaluate vae --json vae.json"),
         "quality": Command(quality.QualityRun, quality.evaluate, "minidiff evaluate quality --samples 500 --json out.json"),
     }
 

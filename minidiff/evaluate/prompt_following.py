@@ -24,6 +24,7 @@ from minidiff.data.world.random_scenes import complete
 from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.evaluate.judge import Seen, load_judge, look, to_batch
 from minidiff.evaluate.metrics import bootstrap_interval
+from minidiff.evaluate.reconstruction import through_vae
 from minidiff.evaluate.reliability import reliability, rendered
 from minidiff.evaluate.report import check_run, percent, reliability_table, save_json, table
 from minidiff.evaluate.suites import CATEGORIES, LANGS, PER_CATEGORY, WRITTEN_LANGS, Prompt, suite, written_suite
@@ -164,13 +165,6 @@ def accuracy(
     return figures
 
 
-@torch.inference_mode()
-def through_vae(pipeline: TextToImage, images: Tensor) -> Tensor:
-    """(B, 3, H, W) in 0..1, encoded and decoded: the best that this latent space allows."""
-    mean, _ = pipeline.vae.encode(images.to(pipeline.device) * 2 - 1)
-    return (pipeline.vae.decode(mean).float().clamp(-1, 1) + 1).cpu() / 2
-
-
 def real_images(
     prompts: Sequence[Prompt], judge: Detector, seed: int = 0, change: Callable[[Tensor], Tensor] | None = None
 ) -> Results:
@@ -230,7 +224,7 @@ def evaluate(run: PromptsRun) -> dict[str, Any]:
     if run.seen:
         figures["seen_en"] = _over_seeds(pipeline, run, suite(run.per_category, False, int(run.suite)), judge, "en").figures()
     real = asked["en"]
-    decoded = real_images(real, judge, change=lambda x: through_vae(pipeline, x))
+    decoded = real_images(real, judge, change=lambda x: through_vae(pipeline.vae, x))
     figures["controls"] = {
         "real renders": real_images(real, judge).figures(),
         "real, through the VAE": decoded.figures(),

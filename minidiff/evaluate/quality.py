@@ -24,7 +24,8 @@ from minidiff.data.world.rendering import render
 from minidiff.data.world.scenes import WORLD_VERSION
 from minidiff.evaluate.judge import features, load_judge, to_batch
 from minidiff.evaluate.metrics import frechet_distance, kid, precision_recall
-from minidiff.evaluate.prompt_following import PromptsRun, pipeline_generator, through_vae
+from minidiff.evaluate.prompt_following import PromptsRun, pipeline_generator
+from minidiff.evaluate.reconstruction import through_vae
 from minidiff.evaluate.report import check_run, save_json, table
 from minidiff.models.detector import Detector
 from minidiff.utils.images import contact_sheet, gaussian_blur
@@ -140,7 +141,7 @@ def evaluate(run: QualityRun) -> dict[str, Any]:
     rows = {"generated": compare(real, made)}
 
     def again(first: int, count: int) -> Tensor:
-        return through_vae(pipeline, to_batch(renders(run.samples + first, count, "test")))
+        return through_vae(pipeline.vae, to_batch(renders(run.samples + first, count, "test")))
 
     decoded = seen_features(judge, again, run.samples, "through the VAE")
     rows |= {"real through the VAE": compare(real, decoded)} | controls(judge, real, run.samples, run.seed)

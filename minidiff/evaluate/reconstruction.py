@@ -8,14 +8,35 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from minidiff.data.world.rendering import Render
 from minidiff.data.world.scenes import Scene
 from minidiff.evaluate.metrics import psnr, ssim
-from minidiff.utils.images import to_tensor
+from minidiff.models.vae import VAE
+from minidiff.utils.images import to_images, to_tensor
 
 DARK = 70.0  # mean grey of a thing, of 255, below which it counts as dark
 NEAR = 0.06  # widths of the image from a thing to the edge, below which it counts as being at the edge
+
+
+@torch.no_grad()
+def reconstruct(vae: VAE, images: np.ndarray, batch: int = 16) -> np.ndarray:
+    """Encode (mean of the latent) and decode images (N, H, W, 3) uint8; returns the same shape and type."""
+    device = next(vae.parameters()).device
+    outputs = []
+    for part in np.array_split(images, max(1, len(images) // batch)):
+        mean, _ = vae.encode(to_tensor(part).to(device))
+        outputs.append(to_images(vae.decode(mean)))
+    return np.concatenate(outputs)
+
+
+@torch.inference_mode()
+def through_vae(vae: VAE, images: Tensor) -> Tensor:
+    """(B, 3, H, W) in 0..1, encoded (mean of the latent) and decoded: the best that its latents allow."""
+    mean, _ = vae.encode(images.to(next(vae.parameters()).device) * 2 - 1)
+    return (vae.decode(mean).float().clamp(-1, 1) + 1).cpu() / 2
 
 
 def reconstruction_figures(images: np.ndarray, output: np.ndarray) -> dict[str, float]:

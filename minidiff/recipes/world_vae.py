@@ -8,7 +8,7 @@ import numpy as np
 
 from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.rendering import render
-from minidiff.evaluate.reconstruction import reconstruction_figures, thing_figures
+from minidiff.evaluate.reconstruction import reconstruct, reconstruction_figures, thing_figures
 from minidiff.train import vae
 from minidiff.train.loop import Validator
 from minidiff.utils.images import contact_sheet
@@ -27,7 +27,7 @@ def vae_validators(task: vae.VAETask, split: str, count: int) -> list[Validator]
         scenes = [scene_at(k, split) for k in range(count)]
         drawn = [render(scene, config.size, masks=True) for scene in scenes]
         images = np.stack([one.image for one in drawn])
-        output = vae.reconstruct(task.vae, images)
+        output = reconstruct(task.vae, images)
         sheet(folder, f"reconstructions-{step:06d}", images, output)
         return reconstruction_figures(images, output) | thing_figures(scenes, drawn, output)
 
@@ -36,7 +36,7 @@ def vae_validators(task: vae.VAETask, split: str, count: int) -> list[Validator]
             return {}
         kept = vae.kept_emoji(config.emoji, config.cache, "test", config.size)
         images = np.stack([kept[k * len(kept) // count][0] for k in range(min(count, len(kept)))])
-        output = vae.reconstruct(task.vae, images)
+        output = reconstruct(task.vae, images)
         sheet(folder, f"emoji-{step:06d}", images, output)
         return {f"{name}_emoji": value for name, value in reconstruction_figures(images, output).items()}
 

@@ -32,7 +32,7 @@ from minidiff.train.patch_discriminator import PatchDiscriminator, adaptive_weig
 from minidiff.train.perceptual import ImageTower
 from minidiff.train.publish import keep
 from minidiff.train.vae_losses import details, normalised, pixel_weights, reconstruction_loss, shrink_alike
-from minidiff.utils.images import to_images, to_tensor
+from minidiff.utils.images import to_tensor
 from minidiff.utils.validation import Between
 
 
@@ -180,17 +180,6 @@ class VAETask(Task):
         perceptual = self.tower.distance(output, images) if self.tower else torch.zeros(())
         figures = {"discriminator": own, "gan": adversarial, "gan_weight": weight, "perceptual": perceptual}
         return weight * adversarial + own + self.config.perceptual * perceptual, figures
-
-
-@torch.no_grad()
-def reconstruct(vae: VAE, images: np.ndarray, batch: int = 16) -> np.ndarray:
-    """Encode (mean of the latent) and decode images (N, H, W, 3) uint8; returns the same shape and type."""
-    device = next(vae.parameters()).device
-    outputs = []
-    for part in np.array_split(images, max(1, len(images) // batch)):
-        mean, _ = vae.encode(to_tensor(part).to(device))
-        outputs.append(to_images(vae.decode(mean)))
-    return np.concatenate(outputs)
 
 
 @torch.no_grad()
