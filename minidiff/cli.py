@@ -64,7 +64,7 @@ class SampleOptions:
     eta: Number | None = None
     """The share of fresh noise in each step, 0 (none) to 1; the sampler's own when not given."""
     expand: bool = True
-    """Add, at random, the places that the prompt leaves open; --no-expand takes the prompt as it is."""
+    """Write the prompt out plainly and add, at random, the places that it leaves open; --no-expand takes it as it is."""
     out: Path = Path("output.png")
     """Where the PNG goes; several images become output-1.png, output-2.png, ..."""
     model: str = "world-dit"

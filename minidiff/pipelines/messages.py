@@ -58,7 +58,7 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "expand_prompt": {
         "en": "Expanding the prompt is true or false, not {given}.",
-        "vi": "Bổ sung vị trí chỉ có thể bật hoặc tắt (true hoặc false), không phải {given}.",
+        "vi": "Việc viết lại mô tả chỉ có thể bật hoặc tắt (true hoặc false), không phải {given}.",
     },
     "guidance_interval": {
         "en": "The guidance interval must be two numbers from 0 to 1, the lower one first, not {given}.",

@@ -43,7 +43,7 @@ class Request:
         seed: 0 to 2**31 - 1; image i starts from seed + i.
         num_images: 1 to 9.
         eta: 0 to 1, the share of fresh noise in each step (Song et al. 2021, eq. 16): 0 is none, None the sampler's own.
-        expand_prompt: whether a model that can (ours) adds the places that the prompt leaves open.
+        expand_prompt: whether a model that can (ours) writes the prompt out plainly and adds the places that it leaves open.
         guidance_interval: the times, 0 (clean) to 1 (noise), between which to guide (Kynkäänniemi et al. 2024).
         guidance_rescale: 0 to 1, how far to undo the overexposure of strong guidance (Lin et al. 2024).
 

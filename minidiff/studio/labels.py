@@ -54,10 +54,10 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "Undoes the glaring colours of strong guidance; 0 is off.",
         "vi": "Làm dịu màu gắt do dẫn hướng mạnh; 0 là tắt.",
     },
-    "expand_prompt": {"en": "Say where things stand", "vi": "Nói rõ vị trí"},
+    "expand_prompt": {"en": "Write the prompt out", "vi": "Viết lại mô tả cho rõ"},
     "expand_prompt_info": {
-        "en": "If the prompt leaves it open, places are added at random: the model then draws better.",
-        "vi": "Nếu mô tả để ngỏ, vị trí được thêm vào ngẫu nhiên: mô hình sẽ vẽ đúng hơn.",
+        "en": "A small network reads what you typed and writes it plainly; places that are left open are added by lot.",
+        "vi": "Một mạng nhỏ đọc điều bạn gõ và viết lại cho gọn; vị trí nào chưa nói thì được chọn ngẫu nhiên.",
     },
     "load_image": {"en": "Load from image", "vi": "Nạp thiết lập từ ảnh"},
     "copy_link": {"en": "Copy link", "vi": "Sao chép liên kết"},
