@@ -116,6 +116,7 @@ class AppOptions:
 def sample(options: SampleOptions) -> None:
     from minidiff.pipelines.loading import checked_request, load_pipeline
     from minidiff.pipelines.png_metadata import image_paths, save_images
+    from minidiff.utils.validation import shown
 
     names = (
         "negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta", "guidance_interval",
@@ -132,6 +133,8 @@ def sample(options: SampleOptions) -> None:
         images, prompts = pipeline(request, progress=None), pipeline.expanded_prompts(request)
     for note in notes:
         print(f"minidiff: {note.message}", file=sys.stderr)
+    if strange := pipeline.unknown_words(request.prompt)[:12]:
+        print(f"minidiff: {pipeline.model} doesn't know these words: {', '.join(map(shown, strange))}.", file=sys.stderr)
     paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, prompts)
     for path, prompt in zip(paths, prompts, strict=True):
         print(path)

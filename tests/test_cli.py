@@ -31,6 +31,13 @@ def tiny(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+def test_words_that_mean_nothing_to_the_model_are_told(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "sample", "a big red zebra, a zebra", "--steps", "1", "--out", "a.png")
+    assert code == 0 and "world-dit doesn't know these words: 'zebra'." in err
+    code, _, err = run(capsys, "sample", "a big red star", "--steps", "1", "--out", "a.png")
+    assert code == 0 and "know" not in err
+
+
 GROUPS = {"train": "world-dit", "evaluate": "prompts", "export": "diffusers", "course": "build", "zoo": "add"}
 
 
