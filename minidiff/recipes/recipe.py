@@ -8,6 +8,7 @@ here: any data. What a recipe knows of the drawn world is in world.py.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
@@ -22,10 +23,12 @@ from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.unet import UNet, UNetConfig
 from minidiff.pretrained import zoo
 from minidiff.pretrained.configs import build_config
+from minidiff.pretrained.pieces import size_of, split
+from minidiff.recipes.budget import NOTE, lengthening, seconds_of
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.checkpoint import Training
 from minidiff.train.latent_diffusion import Examples, LatentDiffusionTask, Objective, TextTrainable, set_text_trainable
-from minidiff.train.loop import LOCK_WAIT, Validator, fit, measured
+from minidiff.train.loop import LOCK_WAIT, Task, Validator, fit, measured
 from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, checked, recipe_text
 from minidiff.train.processes import Processes
 from minidiff.train.publish import keep
@@ -152,6 +155,12 @@ class RecipeRun:
     before."""
     scale: Annotated[float, Between(0, 100, above=True)] = 1.0
     """Steps, warmup and scenes of every stage times this: 0.01 tries everything out in a minute."""
+    lengthen: Annotated[float, Between(0, 10**6, above=True)] = 1.0
+    """Steps and warmup of every stage times this, on the same scenes."""
+    budget: str = ""
+    """Time for the whole command, such as 9m: measures what a step costs and finds --lengthen by itself."""
+    shard: str = ""
+    """Leave the weights in pieces of at most this size, such as 16M; `minidiff zoo add` puts them together."""
     change: tuple[str, ...] = ()
     """Settings of all stages (`recipes.recipe.Stage`) or of the model, such as lr=0.001 captions.places=0.5 model.depth=6."""
     seed: Annotated[int, Between(0, 10**6)] = 0
@@ -179,6 +188,15 @@ class RecipeRun:
 
     def __post_init__(self) -> None:
         checked(self)
+        if self.budget:
+            seconds_of(self.budget)
+        if self.shard:
+            try:
+                size_of(self.shard)
+            except ValueError as error:
+                raise TrainingError(f"--shard: {error}") from None
+            if self.publish:
+                raise TrainingError("--shard leaves pieces and --publish needs the whole file: choose one of them.")
 
 
 # --- what a run changes of a recipe ---------------------------------------------------------------------------------
@@ -186,7 +204,7 @@ class RecipeRun:
 
 def adjusted(recipe: Recipe, run: RecipeRun) -> Recipe:
     """The recipe as the run's options have it. Raises TrainingError for changes that it has no place for."""
-    model, stages = recipe.model, [scaled(stage, run.scale, run.seed) for stage in recipe.stages]
+    model, stages = recipe.model, [scaled(stage, run) for stage in recipe.stages]
     for text in run.change:
         name, equals, value = text.partition("=")
         if not equals:
@@ -206,11 +224,12 @@ def adjusted(recipe: Recipe, run: RecipeRun) -> Recipe:
     return adjusted_recipe
 
 
-def scaled(stage: Stage, scale: float, seed: int) -> Stage:
-    steps, scenes = (max(1, round(number * scale)) for number in (stage.steps, stage.scenes))
+def scaled(stage: Stage, run: RecipeRun) -> Stage:
+    steps = max(1, round(stage.steps * run.scale * run.lengthen))
     return replace(
-        stage, steps=steps, scenes=scenes, warmup=min(round(stage.warmup * scale), steps), seed=stage.seed + 1000 * seed
-    )
+        stage, steps=steps, scenes=max(1, round(stage.scenes * run.scale)),
+        warmup=min(round(stage.warmup * run.scale * run.lengthen), steps), seed=stage.seed + 1000 * run.seed,
+    )  # fmt: skip
 
 
 def changed(settings: Any, name: str, text: str, whole: str) -> Any:
@@ -347,7 +366,8 @@ def run_recipe(recipe: Recipe, run: RecipeRun) -> None:
     Raises TrainingError for options that make no sense, damaged or foreign folders, and diverging losses; LockedError when
     another run uses the folder.
     """
-    recipe = adjusted(recipe, run)
+    began, plain = time.monotonic(), recipe
+    recipe = adjusted(plain, run)
     numbers, processes = chosen_stages(recipe, run), Processes()
     main = processes.rank == 0
     with locked(run.out / ".lock", f"The run folder {run.out}", LOCK_WAIT) if main else nullcontext():
@@ -355,7 +375,11 @@ def run_recipe(recipe: Recipe, run: RecipeRun) -> None:
             for number in numbers:
                 for name in (zoo.MANIFEST, "stage.json", "checkpoint.pt"):
                     (run.out / f"stage-{number}" / name).unlink(missing_ok=True)
+            (run.out / NOTE).unlink(missing_ok=True)
         processes.wait()
+        if run.budget:
+            run = replace(run, lengthen=run.lengthen * fitting(recipe, run, numbers, began), budget="")
+            recipe = adjusted(plain, run)
         start, left = first_weights(recipe, run, numbers[0]), run.stop_after
         for number in numbers:
             done = run_stage(recipe, run, number, start, left, processes)
@@ -368,6 +392,20 @@ def run_recipe(recipe: Recipe, run: RecipeRun) -> None:
         if main and start is not None:
             keep_result(recipe, run, start)
         processes.wait()
+
+
+def fitting(recipe: Recipe, run: RecipeRun, numbers: list[int], began: float) -> float:
+    """By how much the stages must be longer to fill the budget."""
+
+    def stages() -> list[tuple[Task, LoopConfig]]:
+        start = first_weights(recipe, run, numbers[0])
+        found: list[tuple[Task, LoopConfig]] = []
+        for number in numbers:
+            stage = recipe.stages[number - 1]
+            found.append((build_task(recipe, stage, start), loop_config(stage, run, run.out, None)))
+        return found
+
+    return lengthening(run.budget, run.out, began, stages)
 
 
 def first_weights(recipe: Recipe, run: RecipeRun, number: int) -> Weights | None:
@@ -401,12 +439,7 @@ def run_stage(
     if processes.rank == 0:
         print(f"{recipe.name}: stage {number} of {len(recipe.stages)}, {stage.steps} steps")
     task = build_task(recipe, stage, start)
-    config = LoopConfig(
-        out=folder, steps=stage.steps, batch=stage.batch, lr=stage.lr, warmup=stage.warmup, weight_decay=stage.weight_decay,
-        optimizer=stage.optimizer, ema=stage.ema, seed=stage.seed, accumulate=run.accumulate, precision=run.precision,
-        compile=run.compile, workers=run.workers, save_every=run.save_every, validate_every=run.validate_every,
-        stop_after=steps,
-    )  # fmt: skip
+    config = loop_config(stage, run, folder, steps)
     validators = recipe.data.validators(task, recipe.guidance, run.judged)
     training = fit(task, config, validators)
     if training.step < stage.steps:
@@ -420,6 +453,16 @@ def run_stage(
         keep_stage(recipe, task, training, config, start, figures)
     processes.wait()
     return training.step - training.began
+
+
+def loop_config(stage: Stage, run: RecipeRun, folder: Path, steps: int | None) -> LoopConfig:
+    """A stage's options for the training loop; steps: after how many to stop, if not at its end."""
+    return LoopConfig(
+        out=folder, steps=stage.steps, batch=stage.batch, lr=stage.lr, warmup=stage.warmup, weight_decay=stage.weight_decay,
+        optimizer=stage.optimizer, ema=stage.ema, seed=stage.seed, accumulate=run.accumulate, precision=run.precision,
+        compile=run.compile, workers=run.workers, save_every=run.save_every, validate_every=run.validate_every,
+        stop_after=steps,
+    )  # fmt: skip
 
 
 def description(recipe: Recipe, stage: Stage, start: Weights | None) -> dict[str, Any]:
@@ -497,3 +540,6 @@ def keep_result(recipe: Recipe, run: RecipeRun, last: Weights) -> None:
         world_version=recipe.data.version(),
         figures=row["figures"],
     )  # fmt: skip
+    if run.shard:
+        pieces = split(run.out / zoo.entry(recipe.name, run.out)["file"], size_of(run.shard))
+        print(f"The weights are in {len(pieces)} pieces of at most {run.shard}.")

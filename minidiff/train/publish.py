@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minidiff.pretrained import zoo
+from minidiff.pretrained.pieces import join
 from minidiff.train.options import TrainingError
 
 
@@ -54,6 +55,8 @@ def publish(run: Path, name: str | None = None, root: Path | str | None = None) 
         ZooError: its files are damaged, or the zoo's VAE or tokenizer is not the one that it was trained with.
     """
     rows = zoo.manifest(run)
+    for row in rows.values():
+        join(run / row["file"])
     dependencies = {other for row in rows.values() for other in row["config"].get("made_with", {})}
     results = [key for key in rows if key not in dependencies]
     if len(results) != 1:
