@@ -215,7 +215,8 @@ def train_commands() -> dict[str, Command]:
         "world-clip": Command(clip.CLIPRun, world_parts.train_clip, "minidiff train world-clip"),
         "world-dit": Command(world.WorldDiTRun, world.train_dit, """\
 minidiff train world-dit
-minidiff train world-dit --scale 0.01 --out runs/try"""),
+minidiff train world-dit --scale 0.01 --out runs/try
+minidiff train world-dit --budget 9m --shard 16M"""),
         "world-unet": Command(world.WorldUNetRun, world.train_unet, "minidiff train world-unet"),
         "world-pixels": Command(pixels.PixelsRun, world_parts.train_pixels, "minidiff train world-pixels"),
         "world-reader": Command(reader.ReaderRun, world_parts.train_reader, "minidiff train world-reader"),
