@@ -79,15 +79,27 @@ def answers(claims: Sequence[Scene | None]) -> dict[str, Tensor]:
 
 
 def question_loss(logits: dict[str, Tensor], truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean cross-entropy over the questions, and the share of right answers on colour (binding) and relation."""
+    """Mean cross-entropy over the questions, and the share of right answers on colour (binding) and relation.
+
+    Of the numbers, those of things that are there count as much as the many that are 0."""
     losses, figures = [], {}
     for name, value in logits.items():
         value, answer = value.float().flatten(0, -2), truth[name].flatten()
-        losses.append(F.cross_entropy(value, answer, ignore_index=IGNORED))
+        if name == "count":
+            there = [answer.masked_fill(part, IGNORED) for part in (answer > 0, answer == 0)]
+            losses.append(torch.stack([mean_error(value, part) for part in there]).mean())
+        else:
+            losses.append(mean_error(value, answer))
         if name in ("colour", "relation"):
             right = (value.argmax(-1) == answer) & (answer != IGNORED)
             figures[f"question_{name}"] = right.sum() / (answer != IGNORED).sum()
     return torch.stack(losses).mean(), figures
+
+
+def mean_error(logits: Tensor, answers: Tensor) -> Tensor:
+    """Cross-entropy of (N, C) with (N,), the mean over those that aren't IGNORED; 0 when all are."""
+    asked = (answers != IGNORED).sum().clamp(min=1)
+    return F.cross_entropy(logits, answers, ignore_index=IGNORED, reduction="sum") / asked
 
 
 def answered(logits: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
