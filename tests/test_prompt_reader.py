@@ -27,7 +27,7 @@ from minidiff.recipes.world_parts import train_reader
 from minidiff.text.prompt_reader import PromptReader
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.reader import ReaderRun, ReaderTask, claim_to_read
-from minidiff.train.world_losses import IGNORED, WORLD, answered, answers, question_of
+from minidiff.train.world_losses import IGNORED, WORLD, answered, answers, question_loss, question_of
 
 TINY = {"steps": 2, "batch": 4, "width": 64, "layers": 1, "warmup": 0, "validate_every": 2}
 
@@ -70,6 +70,20 @@ def test_answers_do_not_depend_on_the_order_of_words() -> None:
     for claim in claims(300):
         ours, others = answers([claim]), answers([turned(claim)])
         assert all(torch.equal(ours[name], others[name]) for name in ours), claim
+
+
+def test_numbers_of_things_that_are_there_count_as_much_as_the_zeros() -> None:
+    """One wrong number of one thing that is there costs as much as wrong zeros everywhere else."""
+    claim = Scene(None, (Group("cat"),))
+    truth = answers([claim])
+    there, absent = ({name: value.exp().log()[None].clone() for name, value in sure(claim).items()} for _ in range(2))
+    here = question_of(claim)[0]
+    there["count"][0, here] = there["count"][0, here].roll(1)
+    rest = [q for q in range(WORLD.questions) if q != here]
+    absent["count"][0, rest] = absent["count"][0, rest].roll(1, dims=-1)
+    first, second = (float(question_loss(logits, truth)[0]) for logits in (there, absent))
+    assert first == pytest.approx(second, rel=1e-4) and first > 0.4
+    assert float(question_loss({k: v.clone() for k, v in there.items()}, answers([None]))[0]) == 0
 
 
 def test_two_groups_of_a_kind_have_questions_of_their_own() -> None:

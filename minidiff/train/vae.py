@@ -59,7 +59,7 @@ class VAERun(LoopConfig):
     things: Weight = 4.0
     """How much more pixels on things and at their edges count than the backdrop."""
     details: Weight = 20.0
-    """How much more the details of things count, where they differ most from their surroundings, when images are whole."""
+    """How much more the details of things count, where they differ most from their surroundings."""
     edges: Weight = 0.5
     """Weight of the error's differences (Sobel)."""
     equivariance: Share = 0.0
@@ -158,7 +158,7 @@ class VAETask(Task):
         latent, images, things = shrink_alike(latent, images, batch["things"], rng, config.equivariance)
         output = self.vae.decode(latent).float()
         weights = pixel_weights(things, config.things)
-        if config.details and step.index >= self.begins(config.whole):
+        if config.details:
             weights = normalised(weights + config.details * details(images, things))
         error = reconstruction_loss(output, images, weights, config.edges)
         kl = VAE.kl(mean, log_variance)
