@@ -10,10 +10,21 @@ import pytest
 
 from minidiff.data.world import free_captions
 from minidiff.data.world.captions import LANGS, drop_details
-from minidiff.data.world.free_captions import LANGUAGES, LONGEST, SYMBOL, Writer, free_phrase, rules_of, tidy
+from minidiff.data.world.free_captions import (
+    LANGUAGES,
+    LONGEST,
+    STRANGER,
+    SYMBOL,
+    Writer,
+    free_phrase,
+    rules_of,
+    tidy,
+    words_of_rules,
+)
 from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.scenes import COLOURS, MAX_COUNT, PLACES, SETTINGS, SHAPES, SIZES, Group, Scene
 from minidiff.data.world.typing_errors import made_up, mistyped, slip
+from minidiff.text.tokenizer import words_of
 
 BOUND = {  # symbols that a claim fills
     "kind", "number", "size", "colour", "is", "all", "doing", "a", "b", "c", "is a", "is b", "is c", "at", "side", "of", "fo",
@@ -27,7 +38,7 @@ def test_every_symbol_has_a_rule_and_every_word_of_the_world_too(lang: str) -> N
     rules = rules_of(lang)
     used = {name for texts in rules.values() for text in texts for name in SYMBOL.findall(text)}
     assert used <= rules.keys() | BOUND, used - rules.keys() - BOUND
-    needed = [f"kind {k}" for k in SHAPES] + [f"doing {k}" for k in SHAPES] + [f"colour {c}" for c in COLOURS]
+    needed = [f"kind {k}" for k in (*SHAPES, STRANGER)] + [f"doing {k}" for k in SHAPES] + [f"colour {c}" for c in COLOURS]
     needed += [f"size {s}" for s in SIZES] + [f"{w} {n}" for w in ("number", "all") for n in range(1, MAX_COUNT + 1)]
     needed += [f"{w} {s}" for w in ("in", "clause", "short") for s in SETTINGS] + [f"at {p}" for p in PLACES]
     assert set(needed) <= rules.keys()
@@ -37,7 +48,8 @@ def test_every_symbol_has_a_rule_and_every_word_of_the_world_too(lang: str) -> N
 def test_no_text_names_two_kinds_or_colours_or_has_loose_marks(lang: str) -> None:
     """A synonym that belongs to two entries would teach a contradiction; "xanh" is green or blue, and people do say so."""
     rules = rules_of(lang)
-    for family, values in (("kind", SHAPES), ("colour", COLOURS), ("size", SIZES), ("in", SETTINGS), ("at", PLACES)):
+    kinds = (*SHAPES, STRANGER)
+    for family, values in (("kind", kinds), ("colour", COLOURS), ("size", SIZES), ("in", SETTINGS), ("at", PLACES)):
         owners: dict[str, set[str]] = {}
         for value in values:
             for text in rules[f"{family} {value}"]:
@@ -47,6 +59,18 @@ def test_no_text_names_two_kinds_or_colours_or_has_loose_marks(lang: str) -> Non
         assert shared <= {"xanh"}, (family, shared)
     for symbol, texts in rules.items():
         assert all(text == text.strip() and "|" not in text and "  " not in text for text in texts), symbol
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_things_that_the_world_lacks_are_named_and_stay_unknown(lang: str) -> None:
+    """A caption with a dog says everything else, and "dog" is no word that the world knows."""
+    names = {word for text in rules_of(lang)[f"kind {STRANGER}"] for word in text.split("/")}
+    rng, claim = random.Random(5), Scene("night", (Group(STRANGER, "red"), Group("car")), "left")
+    for _ in range(100):
+        text = tidy(Writer(lang, rng).sentence(claim), lang)
+        assert any(name in text for name in names), text
+    known = {word for text in words_of_rules() for word in words_of(text)}
+    assert {"en": {"dog", "horse", "rocket"}, "vi": {"chó", "ngựa", "tên"}}[lang].isdisjoint(known)
 
 
 def test_rules_are_weighed() -> None:

@@ -26,7 +26,7 @@ from minidiff.pretrained import zoo
 from minidiff.recipes.world_parts import train_reader
 from minidiff.text.prompt_reader import PromptReader
 from minidiff.text.tokenizer import Tokenizer
-from minidiff.train.reader import ReaderRun, ReaderTask, claim_to_read
+from minidiff.train.reader import ReaderRun, ReaderTask, claim_to_read, with_stranger
 from minidiff.train.world_losses import IGNORED, WORLD, answered, answers, question_loss, question_of
 
 TINY = {"steps": 2, "batch": 4, "width": 64, "layers": 1, "warmup": 0, "validate_every": 2}
@@ -93,6 +93,17 @@ def test_two_groups_of_a_kind_have_questions_of_their_own() -> None:
     few, many = Group("car", "red", count=1), Group("car", "red", count=2)
     assert question_of(Scene(None, (many, few), "above")) == [12 + 0 + 18 - 4, 12 - 4]
     assert (answers([None])["count"] == IGNORED).all()
+
+
+def test_of_what_the_world_lacks_nothing_is_read() -> None:
+    horse, car = Group("stranger", "red"), Group("car", "blue")
+    for claim in (Scene("night", (horse, car), "left"), Scene("night", (car, horse), "above")):
+        truth, alone = answers([claim]), answers([Scene("night", (car,))])
+        assert all(torch.equal(truth[name], alone[name]) for name in truth)
+    assert (answers([Scene(None, (horse,))])["count"] == 0).all()
+    rng = random.Random(0)
+    found = [with_stranger(claim, rng) for claim in claims(200)]
+    assert all(sum(group.kind == "stranger" for group in claim.groups) == 1 for claim in found)
 
 
 @pytest.mark.parametrize("changed", ["count", "colour", "relation", "setting", "kind"])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minidiff.data.world.captions import LANG_SHARES, LANGS, drop_details
-from minidiff.data.world.free_captions import said
+from minidiff.data.world.free_captions import STRANGER, said
 from minidiff.data.world.random_scenes import sample_counts, sample_scene
 from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.models.clip import TextConfig
@@ -27,6 +27,7 @@ from minidiff.train.publish import keep
 from minidiff.train.world_losses import WORLD, answered, answers, question_loss
 from minidiff.utils.validation import Between
 
+STRANGERS = 0.08  # share of the free captions that name a thing which the world lacks
 HELD = 1 << 62  # added to the numbers of batches on which it is measured
 
 
@@ -76,6 +77,10 @@ class ReaderTask(Task):
         """Any claims, held-out compositions too: to read "a red star" is not to have seen one."""
         claims = [claim_to_read(rng) for _ in range(size)]
         texts = [said(claim, rng.choices(LANGS, LANG_SHARES)[0], rng, free) for claim in claims]
+        for k in range(size):
+            if rng.random() < STRANGERS * free:  # by the grammar there are no words for such things
+                claims[k] = with_stranger(claims[k], rng)
+                texts[k] = said(claims[k], rng.choices(LANGS, LANG_SHARES)[0], rng, 1.0)
         ids, mask = self.tokenizer.encode(texts, self.config.max_length)
         return {"ids": ids, "mask": mask, **answers(claims)}
 
@@ -109,6 +114,14 @@ def claim_to_read(rng: random.Random) -> Scene:
         shared = {name: getattr(scene.groups[0], name) for name in rng.choice((("colour",), ("size",), ("size", "colour")))}
         scene = replace(scene, groups=tuple(replace(group, **shared) for group in scene.groups))
     return drop_details(scene, rng, 0.5 if rng.random() < 0.3 else 1.0)
+
+
+def with_stranger(claim: Scene, rng: random.Random) -> Scene:
+    """The claim with a thing that the world lacks in the place of one of its own: who asks for a horse must not get a house."""
+    groups = list(claim.groups)
+    chosen = rng.randrange(len(groups))
+    groups[chosen] = replace(groups[chosen], kind=STRANGER)
+    return replace(claim, groups=tuple(groups))
 
 
 def train(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ def question_of(claim: Scene) -> list[int]:
 
 def answers(claims: Sequence[Scene | None]) -> dict[str, Tensor]:
     """The right answers. count, colour, size, place (B, Q) for Q questions; relation (B, Q, Q): how the first is placed to the
-    second; setting (B,). IGNORED where a question makes no sense, and for captions that aren't of the drawn world (None)."""
+    second; setting (B,). IGNORED where a question makes no sense, and for captions that aren't of the drawn world (None). Of
+    things that the world lacks nothing is asked."""
     batch, questions = len(claims), WORLD.questions
     found = {name: torch.full((batch, questions), IGNORED) for name in WORLD.classes}
     found["relation"] = torch.full((batch, questions, questions), IGNORED)
@@ -62,6 +64,8 @@ def answers(claims: Sequence[Scene | None]) -> dict[str, Tensor]:
     for row, claim in enumerate(claims):
         if claim is None:
             continue
+        known = tuple(group for group in claim.groups if group.kind in SHAPES)
+        claim = replace(claim, groups=known, relation=claim.relation if known == claim.groups else None)
         here = question_of(claim)
         found["count"][row] = 0
         found["setting"][row] = label(SETTINGS, claim.setting)

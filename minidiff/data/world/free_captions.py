@@ -26,6 +26,7 @@ SYMBOL = re.compile(r"\{([^{}]*)\}")
 WORD = re.compile(r"[^\W\d_]+")
 WEIGHT = re.compile(r"(.*) \*(\d+)")
 VOWEL = re.compile(r"\ba(?= [aeio]| u[^n ])")
+STRANGER = "stranger"  # the kind of a thing that the world lacks, such as a dog
 MADE_UP = "made up"  # the symbol that no rule fills
 LONGEST = 200  # characters; a longer text is written again
 SIDES = {"left": ("left", "right"), "right": ("right", "left"), "above": ("top", "bottom"), "below": ("bottom", "top")}
@@ -177,8 +178,9 @@ def said(claim: Scene, lang: str, rng: random.Random, free: float) -> str:
 
 
 def words_of_rules() -> list[str]:
-    """Everything that the rules can say, as texts, with and without Vietnamese accents."""
-    texts = (text for lang in LANGUAGES for ways in rules_of(lang).values() for text in ways)
+    """Everything that the rules can say of the world, as texts, with and without Vietnamese accents."""
+    rules = (item for lang in LANGUAGES for item in rules_of(lang).items())
+    texts = (text for symbol, ways in rules if symbol != f"kind {STRANGER}" for text in ways)
     found = [SYMBOL.sub(" ", text).replace("/", " ") for text in texts]
     return [*found, *map(strip_accents, found)]
 
