@@ -65,8 +65,8 @@ class Reader:
     def read(self, prompts: list[str]) -> list[Reading]:
         """A reading of each prompt."""
         ids, mask = self.tokenizer.encode(prompts)
-        logits = {name: value.float().log_softmax(-1) for name, value in self.network(ids, mask).items()}
-        return [reading_of({name: value[row] for name, value in logits.items()}, self.network.vocabulary)
+        answers = self.network.answers(ids, mask)
+        return [reading_of({name: value[row] for name, value in answers.items()}, self.network.vocabulary)
                 for row in range(len(prompts))]  # fmt: skip
 
     def caption(self, prompt: str, seed: int) -> str:
@@ -84,7 +84,7 @@ class Reader:
 
 
 def reading_of(logits: dict[str, Tensor], words: Vocabulary) -> Reading:
-    """The most probable answers of one prompt as a claim. logits: log-probabilities, as `QuestionHead` gives them for a row."""
+    """The most probable answers of one prompt as a claim. logits: log-probabilities, a row of `PromptReader.answers`."""
     best = {name: value.max(-1) for name, value in logits.items()}
     counts = best["count"].indices.tolist()
     here = [question for question, count in enumerate(counts) if count]

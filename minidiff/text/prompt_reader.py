@@ -18,6 +18,7 @@ from minidiff.nn.attention import Attention
 
 UNSAID = 0           # class 0 of every question but the number of things; class k + 1 is entry k of the list
 PAIR_WIDTH = 32
+ABSENT = 3.0         # log of how many times as many questions are about things that aren't there as about those that are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +83,10 @@ class PromptReader(nn.Module):
         """ids (B, L) int64, mask (B, L) bool, True for tokens."""
         read = self.text(ids, mask)
         return self.head(read.sequence, read.pooled, mask)
+
+    def answers(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Log-probabilities of all answers. Training weighs the few things that are there as much as the many that aren't, which
+        makes the network see too many; what their true share is, is put back here (Menon et al. 2021, "logit adjustment")."""
+        logits = {name: value.float() for name, value in self(ids, mask).items()}
+        logits["count"] = torch.cat([logits["count"][..., :1] + ABSENT, logits["count"][..., 1:]], dim=-1)
+        return {name: value.log_softmax(-1) for name, value in logits.items()}

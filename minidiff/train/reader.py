@@ -94,8 +94,8 @@ class ReaderTask(Task):
         for name, free in (("grammar", 0.0), ("free", 1.0)):
             batch = self.batch_of(random.Random(mix_seed(self.config.seed, HELD)), 256, free)
             device = next(self.parameters()).device
-            logits = self.reader(batch["ids"].to(device), batch["mask"].to(device))
-            figures[name] = float(answered({k: v.cpu() for k, v in logits.items()}, batch).float().mean())
+            found = self.reader.answers(batch["ids"].to(device), batch["mask"].to(device))
+            figures[name] = float(answered({k: v.cpu() for k, v in found.items()}, batch).float().mean())
         return figures
 
 
