@@ -121,6 +121,15 @@ def test_one_wrong_answer_is_another_claim(changed: str) -> None:
     assert answered(logits, batch).tolist() == [True, False]
 
 
+def test_what_the_network_is_unsure_of_is_rather_not_there() -> None:
+    """Its loss weighs a thing that is there twenty times; one that it gives even chances is there once in twenty."""
+    network = Stub(Scene(None, (Group("cat"),)), 0.999)
+    network.answers_given["count"] = torch.full_like(network.answers_given["count"], 0.2).log()
+    found = network.answers(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool))["count"].exp()
+    assert found[..., 0].min() > 0.8 and torch.allclose(found.sum(-1), torch.ones(1, WORLD.questions))
+    assert torch.allclose(found[..., 1], found[..., 4])
+
+
 @pytest.mark.parametrize(
     "claim",
     [
@@ -153,11 +162,11 @@ class Stub(PromptReader):
 
     def __init__(self, claim: Scene, chance: float) -> None:
         super().__init__(TextConfig(vocab_size=300, hidden_size=64, heads=1, layers=1, intermediate=64), WORLD)
-        self.answers, self.calls = sure(claim, chance), 0
+        self.answers_given, self.calls = sure(claim, chance), 0
 
     def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
         self.calls += 1
-        return {name: value.expand(len(ids), *value.shape) for name, value in self.answers.items()}
+        return {name: value.expand(len(ids), *value.shape) for name, value in self.answers_given.items()}
 
 
 @pytest.fixture
