@@ -85,8 +85,8 @@ class PromptReader(nn.Module):
         return self.head(read.sequence, read.pooled, mask)
 
     def answers(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Log-probabilities of all answers. Training weighs the few things that are there as much as the many that aren't, which
-        makes the network see too many; their true share is put back here (logit adjustment, Menon et al. 2021)."""
+        """Log-probabilities of all answers. Training weighs the few things that are there as much as the many that are not, so
+        the network sees too many; their true share is put back here (logit adjustment, Menon et al. 2021)."""
         logits = {name: value.float() for name, value in self(ids, mask).items()}
         logits["count"] = torch.cat([logits["count"][..., :1] + ABSENT, logits["count"][..., 1:]], dim=-1)
         return {name: value.log_softmax(-1) for name, value in logits.items()}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from minidiff.utils.validation import Between, check
 
 # Options that a resumed run may change: where files lie and how the work is divided.
-RESUME_EXEMPT = ("out", "fresh", "publish", "stop_after", "workers", "save_every", "validate_every", "shard")
+RESUME_EXEMPT = ("out", "fresh", "publish", "stop_after", "workers", "save_every", "validate_every", "shard", "cache")
 
 Count = Annotated[int, Between(1)]
 Positive = Annotated[float, Between(0, above=True)]
