@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from minidiff.data.world.captions import drop_details, phrase
+from minidiff.data.world.captions import drop_details
+from minidiff.data.world.free_captions import said
 from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.scenes import Scene, is_ambiguous
 from minidiff.diffusion.losses import sample_times
@@ -131,7 +132,7 @@ def test_the_network_gets_the_captions_mask() -> None:
 @pytest.mark.parametrize("places", [0.0, 0.4, 1.0])
 def test_a_share_of_the_captions_says_where_things_stand(monkeypatch: pytest.MonkeyPatch, places: float) -> None:
     claims: list[Scene] = []
-    monkeypatch.setattr(world, "phrase", lambda claim, *rest: claims.append(claim) or phrase(claim, *rest))
+    monkeypatch.setattr(world, "said", lambda claim, *rest: claims.append(claim) or said(claim, *rest))
     shown(1500, places=places)
     open_ones = [claim for claim in claims if len(claim.groups) == 3]
     telling = sum(any(group.spot for group in claim.groups) for claim in open_ones) / len(open_ones)
@@ -142,7 +143,7 @@ def test_a_share_of_the_captions_says_where_things_stand(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("counts", [0.0, 0.3, 1.0])
 def test_a_share_of_the_images_has_several_things_alike(monkeypatch: pytest.MonkeyPatch, counts: float) -> None:
     claims: list[Scene] = []
-    monkeypatch.setattr(world, "phrase", lambda claim, *rest: claims.append(claim) or phrase(claim, *rest))
+    monkeypatch.setattr(world, "said", lambda claim, *rest: claims.append(claim) or said(claim, *rest))
     numbers = shown(600, counts=counts, detail_dropout=0.5, places=0.5)
     assert {number for number in numbers if number >= 1000} == (set(range(1000, 1008)) if counts else set())
     assert sum(number >= 1000 for number in numbers) / 600 == pytest.approx(counts, abs=0.08 if 0 < counts < 1 else 0)
