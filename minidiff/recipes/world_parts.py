@@ -35,7 +35,7 @@ def train_clip(config: clip.CLIPRun) -> None:
 def train_reader(config: reader.ReaderRun) -> None:
     """Also makes its tokenizer, where the zoo has none."""
     name = "reader-tokenizer"
-    reader.train(config, world_tokenizer(config.out, name=name), name, lambda task: [])
+    reader.train(config, world_tokenizer(config.out, name=name), name)
 
 
 # --- pixels ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ Not here: its network (text/prompt_reader.py), and the rules by which captions a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +20,7 @@ from minidiff.data.world.scenes import WORLD_VERSION, Scene
 from minidiff.models.clip import TextConfig
 from minidiff.text.prompt_reader import PromptReader
 from minidiff.text.tokenizer import Tokenizer
-from minidiff.train.loop import Batch, Step, Task, Validator, fit, measured, mix_seed
+from minidiff.train.loop import Batch, Step, Task, fit, measured, mix_seed
 from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, recipe_text
 from minidiff.train.publish import keep
 from minidiff.train.world_losses import WORLD, answered, answers, question_loss
@@ -124,16 +123,14 @@ def with_stranger(claim: Scene, rng: random.Random) -> Scene:
     return replace(claim, groups=tuple(groups))
 
 
-def train(
-    config: ReaderRun, tokenizer: Tokenizer, dependency: str, validators: Callable[[ReaderTask], Sequence[Validator]]
-) -> None:
+def train(config: ReaderRun, tokenizer: Tokenizer, dependency: str) -> None:
     """Train, then keep the averaged weights and their figures. dependency: the tokenizer's name in the zoo."""
     task = ReaderTask(config, tokenizer)
-    training = fit(task, config, validators(task))
+    training = fit(task, config)
     if not training.finished(config):
         return
     training.ema.copy_to(task)
-    figures = measured(task, [task.validate, *validators(task)], config.out, training.step)
+    figures = measured(task, [task.validate], config.out, training.step)
     print("read without a mistake:", {name: round(value, 3) for name, value in figures.items()})
     keep(
         config.out,

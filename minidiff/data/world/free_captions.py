@@ -55,7 +55,7 @@ class Writer:
     """Puts one claim into words: fills symbols from the rules and from what is bound for this claim."""
 
     def __init__(self, lang: str, rng: random.Random) -> None:
-        self.lang, self.rules, self.rng = lang, rules_of(lang), rng
+        self.rules, self.rng = rules_of(lang), rng
 
     def write(self, text: str, bound: Mapping[str, str]) -> str:
         """`text` with its symbols filled. A bound symbol stands for its text, symbols in it included."""
@@ -143,7 +143,7 @@ class Writer:
     def fragments(self, claim: Scene) -> str:
         """A single group and all that is said of it in pieces: "cat. big. red. night"."""
         (group,), rng = claim.groups, self.rng
-        bound = {"kind": self.kind(group), "number": f"{{number {group.count}}}", "all": f"{{all {group.count}}}"}
+        bound = {"kind": self.kind(group), "number": f"{{number {group.count}}}"}
         apart = group.count > 1 and rng.random() < 0.4
         pieces = [f"{{colour {group.colour}}}"] * bool(group.colour) + [f"{{size {group.size}}}"] * bool(group.size)
         pieces += [f"{{side {group.place}}}"] * bool(group.place) + [f"{{short {claim.setting}}}"] * bool(claim.setting)

@@ -14,6 +14,9 @@ WORD = re.compile(r"[^\W\d_]{4,}")
 SMALL_WORDS = re.compile(r"\b(?:a|an|the|is|are|of|there|at|in|on|to|that|which|và|là|có|ở|thì|của|một|được|nằm|màu)\b ?")
 
 
+# Each takes a word, the place of the letter that goes wrong, and a random generator.
+
+
 def swapped(word: str, k: int, rng: random.Random) -> str:
     return word[:k] + word[k + 1] + word[k] + word[k + 2 :]
 
