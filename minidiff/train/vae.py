@@ -25,6 +25,8 @@ from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.rendering import render
 from minidiff.data.world.scenes import WORLD_VERSION
 from minidiff.models.vae import VAE, VAEConfig
+from minidiff.pretrained import zoo
+from minidiff.pretrained.assemble import load_strict
 from minidiff.train.checkpoint import Training
 from minidiff.train.loop import Batch, Step, Task, Validator, fit, measured, mix_seed
 from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, Weight, recipe_text
@@ -70,6 +72,8 @@ class VAERun(LoopConfig):
     """Share of the steps, at the end, with an adversarial loss (a patch discriminator) and a perceptual one."""
     perceptual: Weight = 0.1
     """Weight of the image tower's distance there."""
+    start: str | None = None
+    """A VAE of the zoo, of the same widths, to go on from; None: from nothing."""
     size: Annotated[int, Between(32, 512)] = 128
     crop: Annotated[int, Between(8, 512)] = 64
     scenes: Count = 24_576
@@ -121,7 +125,14 @@ class VAETask(Task):
         super().__init__()
         torch.manual_seed(config.seed)
         self.config = config
-        self.vae = VAE(VAEConfig(config.channels, 4, config.layers, config.groups)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.vae = VAE(VAEConfig(config.channels, 4, config.layers, config.groups))
+        if config.start:
+            weights = zoo.load(config.start)[1]
+            try:
+                load_strict(self.vae, weights, f"--start {config.start}")
+            except ValueError as error:
+                raise TrainingError(str(error)) from None
+        self.vae = self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = PatchDiscriminator().requires_grad_(config.adversarial > 0)
         self.tower = ImageTower.load() if config.adversarial and config.perceptual else None
         self.emoji = kept_emoji(config.emoji, config.cache, "train", config.size) if config.emoji else None
