@@ -26,7 +26,7 @@ from minidiff.train.publish import keep
 from minidiff.train.world_losses import WORLD, answered, answers, question_loss
 from minidiff.utils.validation import Between
 
-STRANGERS = 0.08  # share of the free captions that name a thing which the world lacks
+STRANGERS = 0.10  # share of the free captions that name a thing which the world lacks
 HELD = 1 << 62  # added to the numbers of batches on which it is measured
 
 
@@ -107,9 +107,9 @@ def claim_to_read(rng: random.Random) -> Scene:
     scene = sample_scene(rng, held_out=None)
     while chance < 0.20 and all(group.count == 1 for group in scene.groups):
         scene = sample_scene(rng, held_out=None)
-    while 0.20 < chance < 0.28 and len({group.kind for group in scene.groups}) == len(scene.groups):
+    while 0.20 < chance < 0.31 and len({group.kind for group in scene.groups}) == len(scene.groups):
         scene = sample_scene(rng, held_out=None)
-    if 0.28 < chance < 0.40 and len({group.kind for group in scene.groups}) == len(scene.groups):
+    if 0.31 < chance < 0.43 and len({group.kind for group in scene.groups}) == len(scene.groups):
         shared = {name: getattr(scene.groups[0], name) for name in rng.choice((("colour",), ("size",), ("size", "colour")))}
         scene = replace(scene, groups=tuple(replace(group, **shared) for group in scene.groups))
     return drop_details(scene, rng, 0.5 if rng.random() < 0.3 else 1.0)

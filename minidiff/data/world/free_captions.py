@@ -56,6 +56,7 @@ class Writer:
 
     def __init__(self, lang: str, rng: random.Random) -> None:
         self.rules, self.rng = rules_of(lang), rng
+        self.alike: dict[str, str] | None = {} if rng.random() < 0.35 else None  # all things of a list told in one way
 
     def write(self, text: str, bound: Mapping[str, str]) -> str:
         """`text` with its symbols filled. A bound symbol stands for its text, symbols in it included."""
@@ -83,7 +84,10 @@ class Writer:
             "colour": f"{{colour {colour}}}", "is": self.verb(group), "all": f"{{all {group.count}}}",
             "doing": f"{{doing {group.kind}}}",
         }  # fmt: skip
-        return self.write(f"{{{symbol}}}", bound)
+        text = self.rng.choice(self.rules[symbol])
+        if self.alike is not None:
+            text = self.alike.setdefault(symbol, text)
+        return self.write(text, bound)
 
     def verb(self, group: Group) -> str:
         """The symbol for "is" or "are"; Vietnamese has no need of it."""
@@ -97,8 +101,10 @@ class Writer:
             left = dict.fromkeys(shared)
             bare = replace(claim, groups=tuple(replace(group, **left) for group in groups))  # type: ignore[arg-type]
             what = " ".join(f"{{{name} {getattr(groups[0], name)}}}" for name in shared)
-            bound = {"body": self.body(bare), "look": f"{{look of {shared[-1]}}}", "what": what}
-            return self.write(f"{{together {len(groups)}}}", bound)
+            afterwards = claim.relation in OPPOSITES and rng.random() < 0.25
+            body = self.body(replace(bare, relation=None) if afterwards else bare)
+            text = self.write(f"{{together {len(groups)}}}", {"body": body, "look": f"{{look of {shared[-1]}}}", "what": what})
+            return text + self._relation_later(groups, claim.relation) if afterwards and claim.relation else text
         later = distinct and rng.random() < 0.16
         if later and claim.relation in OPPOSITES:
             return self.body(replace(claim, relation=None)) + self._relation_later(groups, claim.relation)

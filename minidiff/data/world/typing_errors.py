@@ -10,7 +10,7 @@ from minidiff.data.world.captions import strip_accents
 
 ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 BESIDE = {row[k]: row[max(0, k - 1) : k] + row[k + 1 : k + 2] for row in ROWS for k in range(len(row))}
-WORD = re.compile(r"[^\W\d_]{4,}")
+WORD = re.compile(r"[^\W\d_]{3,}")
 SMALL_WORDS = re.compile(r"\b(?:a|an|the|is|are|of|there|at|in|on|to|that|which|và|là|có|ở|thì|của|một|được|nằm|màu)\b ?")
 
 
@@ -58,13 +58,20 @@ def mistyped(text: str, rng: random.Random) -> str:
         text = re.sub(r"([,.;:]) ", r"\1", text)
     elif chance < 0.15:
         text = re.sub(r"(\w)([,.;:]) ?", r"\1 \2", text)
-    elif chance < 0.17:
-        text = " ".join(text.split()).replace(" ", "", rng.choice((1, 1, 2))) if text.count(" ") > 3 else text
-    elif chance < 0.20:
+    elif chance < 0.19:
+        text = joined(text, rng)
+    elif chance < 0.22:
         text = text.replace(" ", "  ", 1) + rng.choice(("!!", "..", " ,", "??", "!", " :)"))
-    for _ in range(rng.choices((0, 1, 2), (0.82, 0.14, 0.04))[0]):
+    for _ in range(rng.choices((0, 1, 2, 3), (0.70, 0.18, 0.08, 0.04))[0]):
         text = slip(text, rng)
     return text
+
+
+def joined(text: str, rng: random.Random) -> str:
+    """Up to three spaces are missing: "blackcat on ahouse"."""
+    words = text.split()
+    missing = set(rng.sample(range(1, len(words)), min(rng.choice((1, 1, 2, 3)), len(words) - 1))) if len(words) > 1 else set()
+    return "".join(word if k in missing or k == 0 else f" {word}" for k, word in enumerate(words))
 
 
 def slip(text: str, rng: random.Random) -> str:
