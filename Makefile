@@ -2,7 +2,7 @@
 # make test   make .venv, install what the tests need, run ruff, mypy, lint-imports and every test but the next ones
 # make test-full  the same installation, then the tests of published models in full size (minutes, gigabytes of memory)
 # make parity  the same installation, then the tests against published implementations, with a table of differences
-# make lessons  the same installation, then every lesson and solution notebook, each within 5 minutes and 3 GB
+# make lessons  the same installation, then every lesson and solution (their code is the same in both languages), each within 5 minutes and 3 GB
 # make slides  the same installation, then slides and handouts in build/slides
 # make bench  the same installation, then the benchmarks
 PYTHON ?= python3
@@ -11,7 +11,7 @@ PIP    := $(VENV)/bin/python -m pip
 PORT   ?= 7860
 WORKERS ?= 2
 PYTEST ?=
-NOTEBOOKS ?= --measured lessons/measured.json lessons solutions
+NOTEBOOKS ?= --measured lessons/measured.json lessons/en solutions/en
 
 .PHONY: app test test-full parity lessons slides lint bench clean
 

@@ -246,13 +246,15 @@ def export_commands() -> dict[str, Command]:
 
 
 def course_commands() -> dict[str, Command]:
-    from minidiff.course import build, slides, table
+    from minidiff.course import build, new, slides, table, tried
 
     return {
         "build": Command(build.BuildRun, build.command, "minidiff course build --only 02"),
-        "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept lessons/source/02_ddpm.py"),
+        "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept minidiff/course/lessons/02_ddpm"),
         "slides": Command(slides.SlidesRun, slides.command, "minidiff course slides"),
         "table": Command(table.TableRun, table.command, "minidiff course table"),
+        "try": Command(tried.TryRun, tried.command, "minidiff course try 02"),
+        "new": Command(new.NewRun, new.command, 'minidiff course new 06 "CLIP"'),
     }
 
 

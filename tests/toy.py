@@ -1,39 +1,17 @@
-"""A lesson of one exercise, for tests of the engine: the text of its source, and how a test gets it into the course."""
+"""A lesson of one exercise, for tests of the course's engine: its sources, and how a test gets it into the course."""
 
 from __future__ import annotations
 
-import sys
-import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor
 
-from minidiff.course import checks
-from minidiff.course.exercise import Exercise, Mistake, Probe, Say
+from minidiff.course import catalogue
+from minidiff.course.exercise import Exercise
 from minidiff.course.source import accept
 
-
-def halve(x: Tensor) -> Tensor:
-    """The reference."""
-    return x / 2
-
-
-EXERCISE = Exercise(
-    "99.1", "halve", halve,
-    probes=(
-        Probe(Say("shape", "kích thước"), lambda f: list(f(torch.ones(2, 3)).shape)),
-        Probe(Say("values", "giá trị"), lambda f: f(torch.tensor([1.0, 4.0], dtype=torch.float64)), points=3),
-    ),
-    mistakes=(
-        Mistake("doubled", lambda x: x * 2, Say("You doubled it.", "Bạn đã nhân đôi.")),
-        Mistake("squared", lambda x: x**0.5, Say("That is a root.", "Đó là căn bậc hai.")),
-    ),
-    title=Say("Half of it", "Một nửa"), difficulty=2, minutes=3,
-)  # fmt: skip
-
-SOURCE = '''"""A toy lesson."""
+LESSON = '''"""A toy lesson."""
 
 # %% [markdown] lang="en" slide="slide"
 # # 99 Halves
@@ -53,6 +31,10 @@ SOURCE = '''"""A toy lesson."""
 # Một nửa của 3 là bao nhiêu?
 # ---
 # 1.5
+# %% [markdown] lang="en"
+# It takes [[time]].
+# %% [markdown] lang="vi"
+# Mất [[time]].
 # %%
 import matplotlib.pyplot as plt
 import torch
@@ -65,18 +47,21 @@ plt.show()
 slider(lambda value, axis: axis.plot([0, value]), "height", [1, 2, 3])
 # %% only="both"
 from torch import Tensor
-# %% [markdown] lang="en" exercise="99.1"
+
+HALF = 0.5
+'''
+
+EXERCISE = '''"""Exercise 99.1, halve."""
+
+# %% [markdown] lang="en" role="task" difficulty="2" minutes="3"
+# ## Half of it
 # Halve `x`.
 # %% [markdown] lang="vi"
+# ## Một nửa
 # Hãy chia đôi `x`.
-# %% exercise="99.1"
-def halve(x: Tensor) -> Tensor:
-    #@ solution
-    return x / 2
-    #@ stub
-    # 1. half of x, (B, N)
-    raise NotImplementedError
-# %% [markdown] lang="en" role="hints" exercise="99.1"
+# %% role="shown"
+print(torch.tensor([3.0]) / 2)
+# %% [markdown] lang="en" role="hints"
 # One
 # ---
 # Two
@@ -88,22 +73,77 @@ def halve(x: Tensor) -> Tensor:
 # Hai
 # ---
 # Ba
-# %% exercise="99.1" role="payoff"
-payoff(lambda f: f(torch.zeros(1, 3, 4, 4)), halve, lambda x: x / 2)
+# %% [markdown] lang="en" role="stub"
+# x (B, N) to x / 2.
+# ---
+# 1. half of x                                                # (B, N)
+# %% [markdown] lang="vi"
+# x (B, N) thành x / 2.
+# ---
+# 1. một nửa của x                                            # (B, N)
+# %% role="solution"
+def halve(x: Tensor) -> Tensor:
+    y = x * HALF                                                # (B, N)
+    return y
+# %% [markdown] lang="en" role="checks"
+# - shape
+# - values
+# - two numbers,
+#   one of them negative
+# %% [markdown] lang="vi"
+# - kích thước
+# - giá trị
+# - hai số,
+#   một số âm
+# %% role="probes"
+import torch
+
+probe(lambda f, x: list(f(x).shape), x=torch.ones(2, 3))
+probe(lambda f, x: f(x), points=3, x=torch.tensor([1.0, 4.0], dtype=torch.float64))
+probe(lambda f, x: f(x), x=torch.tensor([9.0, -16.0]))
+# %% [markdown] lang="en" role="mistake" name="doubled"
+# You doubled it.
+# %% [markdown] lang="vi"
+# Bạn đã nhân đôi.
+# %% role="wrong" name="doubled"
+patch("x * HALF", "x / HALF")
+# %% [markdown] lang="en" role="mistake" name="root"
+# That is a root.
+# %% [markdown] lang="vi"
+# Đó là căn bậc hai.
+# %% role="wrong" name="root"
+def halve(x: Tensor) -> Tensor:
+    return x**0.5
+# %% [markdown] lang="en" role="mistake" name="crashes"
+# Numbers have no axis 5.
+# %% [markdown] lang="vi"
+# Các số không có trục 5.
+# %% role="wrong" name="crashes"
+patch("return y", "return y.sum(5)")
+# %% role="library"
+def halve(x):
+    return x / 2
+# %% role="payoff"
+payoff(lambda f: f(torch.zeros(1, 3, 4, 4)), halve)
 '''
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the toy lesson's source, its translations accepted; exercise 99.1 is known while the test runs."""
-    module = types.ModuleType("minidiff.course.checks.lesson99")
-    module.EXERCISES = (EXERCISE,)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    real = checks.lessons
-    monkeypatch.setattr(checks, "lessons", lambda: [*real(), "99"])
-    checks.exercises.cache_clear()
-    source = tmp_path / "lessons" / "source" / "99_halves.py"
-    source.parent.mkdir(parents=True)
-    source.write_text(SOURCE, encoding="utf-8")
-    accept(source)
-    return tmp_path
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the toy lesson's sources, their translations accepted; the course's only lesson while the test runs."""
+    lessons = tmp_path / "minidiff" / "course" / "lessons"
+    for name, text in (("lesson.py", LESSON), ("1_halve.py", EXERCISE)):
+        path = lessons / "99_halves" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        accept(path)
+    monkeypatch.setattr(catalogue, "LESSONS", lessons)
+    catalogue.exercises.cache_clear()
+    yield tmp_path
+    catalogue.exercises.cache_clear()
+
+
+@pytest.fixture
+def halve(toy: Path) -> Exercise:
+    """The toy lesson's exercise."""
+    return catalogue.get_exercise("99.1")

@@ -2,14 +2,16 @@
 
 A lesson's code is the same in both languages, so it is run once and both notebooks show the same pictures. Building twice
 changes nothing: cells are named by their content, and a lesson is run again only when its code has changed, or the shipped
-weights that its code names.
-What it is not: the format of the sources (source.py), nor the slides (slides.py).
+weights that its code names, or the library's source that it prints.
+What it is not: the format of the sources (source.py, exercise.py), nor the slides (slides.py).
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
+import inspect
 import io
 import json
 import os
@@ -23,10 +25,12 @@ import nbformat
 import tyro
 from PIL import Image
 
-from minidiff.course.checks import get_exercise
-from minidiff.course.exercise import LANGS, Exercise, Say
+from minidiff.course import catalogue
+from minidiff.course.exercise import Exercise
 from minidiff.course.glossary import complaints
-from minidiff.course.source import Cell, SourceError, accept, read, variants
+from minidiff.course.road import filled
+from minidiff.course.say import LANGS, Say
+from minidiff.course.source import EXERCISE_ROLES, Cell, SourceError, accept, parts, read
 from minidiff.pretrained import zoo
 from minidiff.utils.files import write_whole
 from minidiff.utils.plots import STATIC
@@ -39,7 +43,9 @@ if importlib.util.find_spec("minidiff") is None:
     source = os.environ.get("MINIDIFF_SOURCE", "{release}")
     wanted = source + "[course]" if os.path.exists(source) else "minidiff[course] @ " + source
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", wanted])
-from minidiff.course.notebook import check, language, payoff, show, slider, source
+from minidiff.course.notebook import (
+    check, cloud, histogram, language, lines, panels, payoff, show, slider, source,
+)
 language("{lang}")"""
 SETUP_COMMENT = Say("Run this first: it installs minidiff where it is missing, as on Colab and Kaggle.",
                     "Chạy ô này trước: cài minidiff nếu chưa có, như trên Colab và Kaggle.")  # fmt: skip
@@ -53,14 +59,14 @@ EXERCISE = Say("Exercise", "Bài tập")
 
 @dataclass
 class BuildRun:
-    """Make lesson, exercise and solution notebooks from lessons/source, in English and Vietnamese."""
+    """Make lesson, exercise and solution notebooks from minidiff/course/lessons, in English and Vietnamese."""
 
     check: bool = False
     """Change nothing; fail if anything derived is stale."""
     only: str = ""
-    """Only sources whose name begins so, such as 04."""
+    """Only lessons whose name begins so, such as 04."""
     root: Path = Path(".")
-    """Folder that holds lessons/source."""
+    """Folder that holds minidiff/course/lessons; notebooks go into its folders lessons, exercises and solutions."""
     run: bool = True
     """Run lessons whose code has changed, so that their pictures show on the web; without, they stay stale."""
 
@@ -73,11 +79,6 @@ def fold(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{body.strip()}\n\n</details>"
 
 
-def parts(text: str) -> list[str]:
-    """A text cut at its lines of ---."""
-    return [part.strip() for part in ("\n" + text + "\n").split("\n---\n")]
-
-
 def header(exercise: Exercise, lang: str) -> str:
     """What stands above an exercise."""
     stars = "★" * exercise.difficulty + "☆" * (5 - exercise.difficulty)
@@ -85,37 +86,66 @@ def header(exercise: Exercise, lang: str) -> str:
     return f"## {EXERCISE.of(lang)} {exercise.number}: {exercise.title.of(lang)}\n\n*{' · '.join(facts)}*"
 
 
+def folded_hints(hints: tuple[Say, ...], lang: str) -> str:
+    return "\n\n".join(fold(f"{HINT.of(lang)} {k}", hint.of(lang)) for k, hint in enumerate(hints, start=1))
+
+
 def markdown(cell: Cell, lang: str) -> str:
-    """The text of a markdown cell, its answers and hints folded."""
-    text = cell.text(lang)
-    if cell.role == "think":
-        question, *answers = parts(text)
-        return "\n\n".join([question, *(fold(ANSWER.of(lang), answer) for answer in answers)])
-    if cell.role == "hints":
-        return "\n\n".join(fold(f"{HINT.of(lang)} {k}", hint) for k, hint in enumerate(parts(text), start=1))
-    return text
+    """The text of a markdown cell, its answers folded."""
+    if cell.role != "think":
+        return cell.text(lang)
+    question, *answers = parts(cell.text(lang))
+    return "\n\n".join([question, *(fold(ANSWER.of(lang), answer) for answer in answers)])
 
 
-def notebook_cells(cells: list[Cell], kind: str, lang: str, where: str) -> list[dict[str, Any]]:
-    """The cells of one notebook, as (type, source) in order: setup, then whatever belongs to this kind."""
+def exercise_cells(exercise: Exercise, kind: str, lang: str) -> list[tuple[str, str]]:
+    """What an exercise becomes in a notebook, as (type, source): task, hints, code, check, payoff."""
+    code = exercise.solved(lang) if kind == "solutions" else exercise.stub(lang)
+    made = [
+        ("markdown", f"{header(exercise, lang)}\n\n{exercise.task.of(lang)}"),
+        *([("code", exercise.shown)] if exercise.shown else []),
+        ("markdown", folded_hints(exercise.hints, lang)),
+        ("code", code),
+        ("code", f'check("{exercise.number}", {exercise.name})'),
+    ]
+    if exercise.payoff:
+        made.append(("code", re.sub(r"^payoff\(", f'payoff("{exercise.number}", ', exercise.payoff, flags=re.MULTILINE)))
+    return made
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson's folder, read: its cells and its exercises by number."""
+
+    folder: Path
+    cells: list[Cell]
+    exercises: dict[str, Exercise]
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "lesson.py"
+
+
+def read_lesson(folder: Path) -> Lesson:
+    """Raises SourceError for a lesson that cannot be built, with a line for each thing that is wrong in its texts."""
+    cells = read(folder / "lesson.py")
+    problems = complaints(cells, folder / "lesson.py")
+    for path in catalogue.exercise_files(folder):
+        problems += complaints(read(path, EXERCISE_ROLES), path)
+    if problems:
+        raise SourceError("\n".join(problems))
+    return Lesson(folder, cells, catalogue.exercises_in(folder))
+
+
+def notebook_cells(lesson: Lesson, kind: str, lang: str) -> list[dict[str, Any]]:
+    """The cells of one notebook: setup, then whatever belongs to this kind, exercises last."""
     wanted = ("lesson", "both") if kind == "lessons" else ("exercise", "both")
-    setup = SETUP.format(comment=SETUP_COMMENT.of(lang), release=RELEASE, lang=lang)
-    made = [("code", setup)]
-    announced: set[str] = set()
-    for cell in cells:
-        if cell.only not in wanted or cell.role == "notes":
-            continue
-        if cell.exercise and cell.exercise not in announced:
-            announced.add(cell.exercise)
-            made.append(("markdown", header(get_exercise(cell.exercise), lang)))
-        if not cell.is_code:
-            made.append(("markdown", markdown(cell, lang)))
-        elif cell.exercise and cell.role != "payoff":
-            made.append(("code", variants(cell, where)["solution" if kind == "solutions" else "stub"]))
-            exercise = get_exercise(cell.exercise)
-            made.append(("code", f'check("{exercise.number}", {exercise.name})'))
-        else:
-            made.append(("code", cell.code))
+    made = [("code", SETUP.format(comment=SETUP_COMMENT.of(lang), release=RELEASE, lang=lang))]
+    for cell in lesson.cells:
+        if cell.only in wanted and cell.role != "notes":
+            made.append(("code", cell.code) if cell.is_code else ("markdown", filled(markdown(cell, lang), lesson, lang)))
+    if kind != "lessons":
+        made += [cell for exercise in lesson.exercises.values() for cell in exercise_cells(exercise, kind, lang)]
     return [{"cell_type": what, "source": source} for what, source in made]
 
 
@@ -135,52 +165,69 @@ def assemble(cells: list[dict[str, Any]], lang: str) -> Any:
 
 
 def code_hash(cells: list[dict[str, Any]]) -> str:
-    """Changes when the code does, or the weights that it names; the setup cell, which differs between the languages, does
-    not count."""
+    """Changes when the code does, or the weights that it names, or the library's source that it prints; the setup cell, which
+    differs between the languages, does not count."""
     code = [cell["source"] for cell in cells[1:] if cell["cell_type"] == "code"]
     named = set(re.findall(r"world-[a-z]+", "\n".join(code)))
     if any("generate_image(" in cell or "load_pipeline()" in cell for cell in code):
         named.add("world-dit")
     weights = {name: row["sha256"] for name, row in sorted(zoo.manifest(zoo.SHIPPED).items()) if name in named}
-    return hashlib.sha256(json.dumps([code, weights]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([code, weights, printed_sources("\n".join(code))]).encode()).hexdigest()[:12]
+
+
+def printed_sources(code: str) -> list[str]:
+    """The source of everything of the library that `source(...)` prints in a notebook's code."""
+    imported: dict[str, str] = {}
+    for module, names in re.findall(r"^from (minidiff[\w.]*) import \(?([\w, \n]+)", code, re.MULTILINE):
+        imported |= {name.strip(): module for name in names.split(",") if name.strip()}
+    found = []
+    for name in re.findall(r"\bsource\(([\w.]+)\)", code):
+        first, *rest = name.split(".")
+        if first in imported:
+            thing = getattr(importlib.import_module(imported[first]), first)
+            for part in rest:
+                thing = getattr(thing, part)
+            found.append(inspect.getsource(inspect.unwrap(thing)))
+    return found
 
 
 # --- files --------------------------------------------------------------------------------------------------------------
 
 
-def sources(root: Path, only: str = "") -> list[Path]:
-    """The sources in order. Raises SourceError when there are none."""
-    found = sorted(p for p in (root / "lessons" / "source").glob("[0-9][0-9]_*.py") if p.name.startswith(only))
-    if not found:
-        raise SourceError(f"There are no sources {only}*.py in {root / 'lessons' / 'source'}.")
-    return found
+def target(root: Path, kind: str, lang: str, folder: Path) -> Path:
+    """The notebook of a lesson's folder."""
+    return root / kind / lang / f"{folder.name}.ipynb"
 
 
-def target(root: Path, kind: str, lang: str, source: Path) -> Path:
-    return root / kind / lang / f"{source.stem}.ipynb"
+def lesson_folders(root: Path, only: str = "") -> list[Path]:
+    return catalogue.folders(root / "minidiff" / "course" / "lessons", only)
 
 
 def build(run: BuildRun) -> list[Path]:
     """Make what is missing or stale; returns it. With run.check nothing is written.
 
-    Raises SourceError for a source that cannot be built, in either language."""
+    Raises SourceError for lessons that cannot be built, with all that is wrong with them."""
     stale: list[Path] = []
-    for source in sources(run.root, run.only):
-        cells = read(source)
-        problems = complaints(cells, source)
-        if problems:
-            raise SourceError("\n".join(problems))
-        stale += [path for kind in ("exercises", "solutions") for path in _plain(run, source, cells, kind)]
-        stale += _lesson(run, source, cells)
+    problems: list[str] = []
+    for folder in lesson_folders(run.root, run.only):
+        try:
+            lesson = read_lesson(folder)
+        except SourceError as error:
+            problems.append(str(error))
+            continue
+        stale += [path for kind in ("exercises", "solutions") for path in _plain(run, lesson, kind)]
+        stale += _lesson(run, lesson)
+    if problems:
+        raise SourceError("\n".join(problems))
     return stale
 
 
-def _plain(run: BuildRun, source: Path, cells: list[Cell], kind: str) -> list[Path]:
+def _plain(run: BuildRun, lesson: Lesson, kind: str) -> list[Path]:
     """Notebooks that are shipped as they are read, without outputs."""
     changed = []
     for lang in LANGS:
-        path = target(run.root, kind, lang, source)
-        text = nbformat.writes(assemble(notebook_cells(cells, kind, lang, str(source)), lang)) + "\n"
+        path = target(run.root, kind, lang, lesson.folder)
+        text = nbformat.writes(assemble(notebook_cells(lesson, kind, lang), lang)) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             changed.append(path)
             if not run.check:
@@ -188,17 +235,17 @@ def _plain(run: BuildRun, source: Path, cells: list[Cell], kind: str) -> list[Pa
     return changed
 
 
-def _lesson(run: BuildRun, source: Path, cells: list[Cell]) -> list[Path]:
+def _lesson(run: BuildRun, lesson: Lesson) -> list[Path]:
     """The lesson in both languages, with the pictures of one run. It is run again only when its code has changed."""
-    made = {lang: notebook_cells(cells, "lessons", lang, str(source)) for lang in LANGS}
+    made = {lang: notebook_cells(lesson, "lessons", lang) for lang in LANGS}
     books = {lang: assemble(made[lang], lang) for lang in LANGS}
-    paths = {lang: target(run.root, "lessons", lang, source) for lang in LANGS}
+    paths = {lang: target(run.root, "lessons", lang, lesson.folder) for lang in LANGS}
     shown = outputs_of(paths["en"])
     wanted = code_hash(made["en"])
     if shown is None or shown[0] != wanted:
         if run.check:
             return list(paths.values())
-        shown = (wanted, execute(books["en"], source)) if run.run else ("", [])
+        shown = (wanted, execute(books["en"], lesson.folder)) if run.run else ("", [])
     changed = []
     for lang, book in books.items():
         book.metadata["minidiff"]["code"] = shown[0]
@@ -225,13 +272,13 @@ def give_outputs(book: Any, outputs: list[list[Any]]) -> None:
         cell.execution_count = k + 1 if outputs else None
 
 
-def execute(book: Any, source: Path) -> list[list[Any]]:
+def execute(book: Any, folder: Path) -> list[list[Any]]:
     """Run a lesson from the top in its own kernel; return each code cell's outputs without what changes every time."""
     from nbclient import NotebookClient
 
-    print(f"running {source.stem}", flush=True)
+    print(f"running {folder.name}", flush=True)
     copy = deepcopy(book)
-    client = NotebookClient(copy, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(source.parent)}})
+    client = NotebookClient(copy, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.execute(env={**os.environ, STATIC: "1"})
     return [[steady(output) for output in cell.outputs if keep(output)] for cell in copy.cells if cell.cell_type == "code"]
 
@@ -269,7 +316,9 @@ class AcceptRun:
     """Note in a source that each Vietnamese cell translates the English one as it stands now."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Sources whose translations were looked at."""
+    """Sources whose translations were looked at; a folder stands for all in it."""
+    line: tuple[int, ...] = ()
+    """Lines at which Vietnamese cells begin, to accept these alone."""
 
 
 def command(run: BuildRun) -> None:
@@ -282,5 +331,6 @@ def command(run: BuildRun) -> None:
 
 
 def accept_command(run: AcceptRun) -> None:
-    for path in run.files:
-        print(f"{path}: {accept(path)} translations noted")
+    files = [path for given in run.files for path in (sorted(given.rglob("*.py")) if given.is_dir() else [given])]
+    for path in files:
+        print(f"{path}: {accept(path, run.line)} translations noted")

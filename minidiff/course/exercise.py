@@ -1,243 +1,247 @@
-"""What an exercise is, and how an answer is judged.
+"""An exercise: its text, stub, solution, probes, mistakes and hints, all read from one file of a lesson's folder.
 
-A `Probe` runs a learner's function on prepared inputs, and its output is compared with the reference's. Each exercise also
-knows the wrong answers that people give (`Mistake`): a wrong output that equals a known mistake's gets its hint.
+The cells of such a file, in this order; texts are pairs of English and Vietnamese:
 
-What it is not: the exercises themselves (checks/), the process in which an answer runs (sandbox.py), nor scores of a
-whole notebook (grade.py).
+    role="task" difficulty="1" minutes="5"    "## " and the title, then what to do
+    role="shown"        (code, if any) what the task talks about, such as a fault at work
+    role="hints"        three hints, from gentle to plain, between lines of ---
+    role="stub"         the function's docstring, a line of ---, and the numbered steps
+    role="solution"     (code) the function, without docstring
+    role="checks"       "- " and what a probe looks at, a line for each
+    role="probes"       (code) `probe(call, points=1, ...)` for each, see probing.py
+    role="mistake" name="added"    what to tell those who make this mistake ...
+    role="wrong" name="added"      (code) ... and what they write: `patch("old", "new")` of the solution, or a function
+    role="library"      (code) the same function by means of the library; tests compare it with the solution
+    role="payoff"       (code) the learner's function in a trained model
+
+The stub is made of the solution: its signature, the docstring and the steps in the notebook's language. `given="2"` in the
+stub's header leaves the first two statements of the solution in it; `given="added"` the wrong answer of that name, for
+debugging. What it is not: the judging of answers (judging.py).
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+from minidiff.course.extract import Definitions, definitions, run_statements
+from minidiff.course.probing import Outcome, Probe, outcomes, probes_of
+from minidiff.course.say import LANGS, Say
+from minidiff.course.source import EXERCISE_ROLES, Cell, SourceError, parts, read
 
-LANGS = ("en", "vi")
-
-
-class Say(NamedTuple):
-    """A sentence in both languages; `say[lang]` by name through `of`."""
-
-    en: str
-    vi: str
-
-    def of(self, lang: str) -> str:
-        return self.vi if lang == "vi" else self.en
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One check. `run` takes the answer and returns its output: a tensor, a number, a text, a bool, or a dict or list of
-    these. It must do the same in every call: make noise from seeds."""
-
-    what: Say
-    run: Callable[[Any], Any]
-    points: int = 1
-    rtol: float = 1e-5
-    atol: float = 1e-6
+PAIRS = ("task", "hints", "stub", "checks")  # each once, as markdown
+CODES = ("solution", "probes", "library")  # each once, as code
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that people give, and what to tell them."""
+    """A wrong answer that people give, and what to tell them. code: a function with the exercise's name."""
 
     name: str
-    answer: Any
     hint: Say
+    code: str
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """number: "04.2", lesson and place in it; name: what the learner defines; reference: the library's own; difficulty 1
-    to 5; minutes: how long it takes."""
+    """number: "04.2", lesson and place in it; name: of the function; difficulty: 1 to 5; minutes: how long it takes;
+    checks: what each probe looks at; company: code cells that define what a solution may use, the solutions of earlier
+    exercises last; before: the names of these."""
 
     number: str
     name: str
-    reference: Any
-    probes: tuple[Probe, ...]
-    mistakes: tuple[Mistake, ...] = ()
-    title: Say = Say("", "")
-    difficulty: int = 1
-    minutes: int = 5
-    support: Mapping[str, Any] = field(default_factory=dict)
+    title: Say
+    task: Say
+    hints: tuple[Say, ...]
+    difficulty: int
+    minutes: int
+    docstring: Say
+    steps: Say
+    given: str
+    solution: str
+    checks: tuple[Say, ...]
+    probes_code: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
+    library: str
+    payoff: str
+    shown: str = ""
+    company: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """Raises ValueError when there are more or fewer of them than checks."""
+        found = tuple(probe for code in self.probes_code for probe in probes_of(code, f"<probes of {self.number}>"))
+        if len(found) != len(self.checks):
+            raise ValueError(
+                f"Exercise {self.number} has {len(found)} probes, and {len(self.checks)} lines that say what they look at."
+            )
+        return found
 
     @property
     def points(self) -> int:
         return sum(probe.points for probe in self.probes)
 
+    @cached_property
+    def reference(self) -> Any:
+        """The solution, as a function."""
+        return self.function(self.solution)
 
-@dataclass(frozen=True)
-class Finding:
-    """What came of one probe: passed, or a message in both languages."""
+    def function(self, code: str) -> Any:
+        """The function that `code` defines, in the company of what a solution may use."""
+        return run_statements(self.standing_alone(code), self.name)[self.name]
 
-    what: Say
-    points: int
-    maximum: int
-    message: Say | None = None
+    def standing_alone(self, code: str, name: str = "") -> str:
+        """`code` and whatever of the company it needs, as one text."""
+        return source_of(definitions([*self.company, code]), name or self.name)
 
-    @property
-    def passed(self) -> bool:
-        return self.message is None
+    @cached_property
+    def expected(self) -> list[Outcome]:
+        """What the solution gives to each probe."""
+        return outcomes(self.probes, self.reference)
+
+    @cached_property
+    def known(self) -> list[tuple[Mistake, list[Outcome]]]:
+        """Each mistake, and what it gives to each probe."""
+        return [(mistake, outcomes(self.probes, self.function(mistake.code))) for mistake in self.mistakes]
+
+    def stub(self, lang: str) -> str:
+        """What stands in the notebook before it is done."""
+        return stub_of(self, lang)
+
+    def solved(self, lang: str) -> str:
+        """The solution with its docstring."""
+        tree, lines = function_in(self.solution, self.name), self.solution.split("\n")
+        first = tree.body[0].lineno - 1
+        return "\n".join([*lines[:first], documented(self.docstring.of(lang)), *lines[first:]])
 
 
-# --- comparing ------------------------------------------------------------------------------------------------------
+def source_of(found: Definitions, name: str) -> str:
+    """The statements that `name` needs, as text."""
+    return "\n".join(map(ast.unparse, found.needed_by(name)))
 
 
-def difference(expected: Any, got: Any, rtol: float = 1e-5, atol: float = 1e-6, where: Say | None = None) -> Say | None:
-    """None when both agree, else the first difference in this order: type, shape, dtype, numbers. `where` names the place
-    inside a dict or list."""
-    at = where or Say("your answer", "kết quả của bạn")
-    if isinstance(expected, Mapping):
-        return _difference_of_maps(expected, got, rtol, atol, at)
-    if isinstance(expected, (list, tuple)):
-        if not isinstance(got, (list, tuple)):
-            return _wrong_kind(at, f"{len(expected)} values", f"{len(expected)} giá trị", got)
-        if len(got) != len(expected):
-            return _values(
-                at, f"{len(expected)} values", f"{len(got)} values", f"{len(expected)} giá trị", f"{len(got)} giá trị"
+def function_in(code: str, name: str) -> ast.FunctionDef:
+    """The definition of a function. Raises ValueError when there is none."""
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    raise ValueError(f"there is no function {name}")
+
+
+# --- the stub -----------------------------------------------------------------------------------------------------------
+
+
+def documented(text: str) -> str:
+    """A docstring, indented."""
+    return "\n".join(f"    {line}".rstrip() for line in f'"""{text}"""'.split("\n"))
+
+
+def stub_of(exercise: Exercise, lang: str) -> str:
+    given = exercise.given
+    code = next((m.code for m in exercise.mistakes if m.name == given), exercise.solution)
+    tree, lines = function_in(code, exercise.name), code.split("\n")
+    body = tree.body
+    signature = lines[tree.lineno - 1 : body[0].lineno - 1]
+    before: list[str] = []
+    after: list[str] = []
+    if given.isdigit():
+        before = lines[body[0].lineno - 1 : body[int(given) - 1].end_lineno]
+    elif given:
+        cut = body[-1].lineno - 1 if isinstance(body[-1], ast.Return) else len(lines)
+        before, after = lines[body[0].lineno - 1 : cut], lines[cut:]
+    steps = [f"    # {line}".rstrip() for line in exercise.steps.of(lang).split("\n")]
+    made = [*signature, documented(exercise.docstring.of(lang)), *before, *steps, "    raise NotImplementedError", *after]
+    return "\n".join(made).rstrip()
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------
+
+
+def read_exercise(path: Path, number: str, company: Iterable[str] = (), before: Iterable[str] = ()) -> Exercise:
+    """The exercise in a file. Raises SourceError that says where it is wrong."""
+    cells = read(path, EXERCISE_ROLES)
+    name = path.stem.split("_", 1)[1]
+    by_role = {role: [cell for cell in cells if cell.role == role] for role in EXERCISE_ROLES}
+    for role in (*PAIRS, *CODES):
+        if [cell.is_code for cell in by_role[role]] != [role in CODES]:
+            raise SourceError(
+                f'{path}: an exercise has one {"code" if role in CODES else "pair of markdown"} cell role="{role}".'
             )
-        parts = (
-            difference(e, g, rtol, atol, Say(f"value {k + 1} of {at.en}", f"giá trị thứ {k + 1} của {at.vi}"))
-            for k, (e, g) in enumerate(zip(expected, got, strict=True))
-        )
-        return next((part for part in parts if part), None)
-    if isinstance(expected, Tensor):
-        return _difference_of_tensors(expected, got, rtol, atol, at)
-    if isinstance(expected, bool) or isinstance(expected, str) or expected is None:
-        return None if type(got) is type(expected) and got == expected else _values(at, repr(expected), repr(got))
-    if isinstance(got, bool) or not isinstance(got, (int, float)):
-        return _wrong_kind(at, "a number", "một số", got)
-    close = torch.isclose(torch.tensor(float(got)), torch.tensor(float(expected)), rtol, atol, equal_nan=True)
-    return None if bool(close) else _values(at, f"{expected:.6g}", f"{got:.6g}")
+    task, hints, stub, checks = (by_role[role][0] for role in PAIRS)
+    solution, probes, library = (by_role[role][0].code for role in CODES)
+    try:
+        function_in(solution, name)
+    except (ValueError, SyntaxError) as error:
+        raise SourceError(f"{path}: the solution is wrong: {error}; the file's name says how the function is called.") from None
+    title, text = _title(task, path)
+    docstring, steps = _each_part(stub, 2, path)
+    return Exercise(
+        number=number, name=name, title=title, task=text, hints=_each_part(hints, 3, path),
+        difficulty=_whole(task, "difficulty", path), minutes=_whole(task, "minutes", path),
+        docstring=docstring, steps=steps, given=stub.options.get("given", ""), solution=solution,
+        checks=_bullets(checks, path), probes_code=(probes,), mistakes=_mistakes(by_role, solution, path), library=library,
+        payoff="\n\n".join(cell.code for cell in by_role["payoff"]),
+        shown="\n\n".join(cell.code for cell in by_role["shown"]), company=tuple(company), before=tuple(before),
+    )  # fmt: skip
 
 
-def _difference_of_maps(expected: Mapping[str, Any], got: Any, rtol: float, atol: float, at: Say) -> Say | None:
-    if not isinstance(got, Mapping) or set(got) != set(expected):
-        names = ", ".join(map(str, expected))
-        return _wrong_kind(at, f"values named {names}", f"các giá trị tên là {names}", got)
-    return next((d for k, v in expected.items() if (d := difference(v, got[k], rtol, atol, Say(str(k), str(k))))), None)
+def _whole(cell: Cell, option: str, path: Path) -> int:
+    if not cell.options.get(option, "").isdigit():
+        raise SourceError(f'{path}:{cell.line}: the task says {option}="..." with a whole number.')
+    return int(cell.options[option])
 
 
-def _difference_of_tensors(expected: Tensor, got: Any, rtol: float, atol: float, at: Say) -> Say | None:
-    if not isinstance(got, Tensor):
-        return _wrong_kind(at, "a tensor", "một tensor", got)
-    if got.shape != expected.shape:
-        want, have = tuple(expected.shape), tuple(got.shape)
-        return Say(
-            f"The shape of {at.en} is {have}, but it should be {want}.",
-            f"Kích thước của {at.vi} là {have}, nhưng phải là {want}.",
-        )
-    if got.dtype != expected.dtype:
-        return Say(
-            f"The dtype of {at.en} is {got.dtype}, but it should be {expected.dtype}.",
-            f"Kiểu số của {at.vi} là {got.dtype}, nhưng phải là {expected.dtype}.",
-        )
-    if not expected.is_floating_point():
-        wrong = got != expected
-    else:
-        wrong = ~torch.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
-    if not bool(wrong.any()):
-        return None
-    place = tuple(wrong.nonzero()[0].tolist())
-    share = f"{int(wrong.sum())} / {wrong.numel()}"
-    e, g = expected[place].item(), got[place].item()
-    return Say(
-        f"{share} numbers of {at.en} are wrong; the first, at {list(place)}, is {g:.6g} and should be {e:.6g}.",
-        f"{share} số của {at.vi} bị sai; số đầu tiên, tại {list(place)}, là {g:.6g} nhưng phải là {e:.6g}.",
+def _title(cell: Cell, path: Path) -> tuple[Say, Say]:
+    """The title and the text below it."""
+    lines = [cell.text(lang).split("\n", 1) for lang in LANGS]
+    if not all(line[0].startswith("## ") and len(line) == 2 for line in lines):
+        raise SourceError(f'{path}:{cell.line}: a task begins with "## " and its title, in both languages.')
+    return Say(*(line[0][3:].strip() for line in lines)), Say(*(line[1].strip() for line in lines))
+
+
+def _each_part(cell: Cell, count: int, path: Path) -> tuple[Say, ...]:
+    found = [parts(cell.text(lang)) for lang in LANGS]
+    if [len(part) for part in found] != [count] * len(LANGS):
+        raise SourceError(f"{path}:{cell.line}: this cell has {count} parts between lines of ---, in both languages.")
+    return tuple(map(Say, *found))
+
+
+def _bullets(cell: Cell, path: Path) -> tuple[Say, ...]:
+    found = [[" ".join(part.split()) for part in ("\n" + cell.text(lang)).split("\n- ")[1:]] for lang in LANGS]
+    if len(found[0]) != len(found[1]) or not found[0]:
+        raise SourceError(f'{path}:{cell.line}: the checks have a line "- ..." for each probe, as many in both languages.')
+    return tuple(map(Say, *found))
+
+
+def _mistakes(by_role: dict[str, list[Cell]], solution: str, path: Path) -> tuple[Mistake, ...]:
+    hints = {cell.options.get("name", ""): cell for cell in by_role["mistake"]}
+    codes = {cell.options.get("name", ""): cell for cell in by_role["wrong"]}
+    if hints.keys() != codes.keys() or len(codes) != len(by_role["wrong"]) or len(hints) != len(by_role["mistake"]):
+        odd = sorted(hints.keys() ^ codes.keys()) or ["one that is there twice"]
+        raise SourceError(f'{path}: each mistake has a name, a hint and a cell role="wrong": look at {", ".join(odd)}.')
+    return tuple(
+        Mistake(name, Say(*(" ".join(hints[name].text(lang).split()) for lang in LANGS)), patched(cell.code, solution, f"{path}:{cell.line}"))
+        for name, cell in codes.items()
     )
 
 
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _wrong_kind(at: Say, en: str, vi: str, got: Any) -> Say:
-    kind = type(got).__name__
-    return Say(
-        f"{_upper(at.en)} should be {en}, but is of type {kind}.",
-        f"{_upper(at.vi)} phải là {vi}, nhưng lại có kiểu {kind}.",
-    )
-
-
-def _values(at: Say, expected: str, got: str, expected_vi: str = "", got_vi: str = "") -> Say:
-    return Say(
-        f"{_upper(at.en)} is {got}, but should be {expected}.",
-        f"{_upper(at.vi)} là {got_vi or got}, nhưng phải là {expected_vi or expected}.",
-    )
-
-
-# --- judging an answer ----------------------------------------------------------------------------------------------
-
-
-class Trouble(NamedTuple):
-    """In place of an output: the answer raised, or could not be run at all."""
-
-    message: Say
-
-
-def outputs(exercise: Exercise, answer: Any, probes: tuple[Probe, ...] | None = None) -> list[Any]:
-    """What an answer gives to each probe; a `Trouble` where it raised. Random numbers start from the same seed for each."""
-    results: list[Any] = []
-    for probe in exercise.probes if probes is None else probes:
-        torch.manual_seed(0)
+def patched(code: str, solution: str, where: str) -> str:
+    """What a cell role="wrong" stands for: the solution with its patches, or the function itself. Raises SourceError for a
+    patch whose old text is not there exactly once."""
+    calls = [node.value for node in ast.parse(code).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    if not calls:
+        return code
+    for call in calls:
         try:
-            results.append(detached(probe.run(answer)))
-        except Exception as error:
-            results.append(Trouble(explain(error)))
-    return results
-
-
-def detached(value: Any) -> Any:
-    """The same without graphs, so that it can be compared and sent to another process."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu().clone()
-    if isinstance(value, Mapping):
-        return {k: detached(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [detached(v) for v in value]
-    return value
-
-
-def explain(error: BaseException) -> Say:
-    """An exception as one sentence each."""
-    if isinstance(error, NotImplementedError):
-        return Say("Not done yet: it still raises NotImplementedError.", "Chưa làm: hàm vẫn còn raise NotImplementedError.")
-    if isinstance(error, SystemExit):
-        return Say("It ended the program: no exit() in an answer, please.",
-                   "Hàm kết thúc cả chương trình: xin đừng gọi exit() trong bài làm.")  # fmt: skip
-    if isinstance(error, RecursionError):
-        return Say("It calls itself without end.", "Hàm tự gọi chính nó mãi không dừng.")
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return Say("It asked for more memory than it may use.", "Hàm đòi nhiều bộ nhớ hơn mức cho phép.")
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return Say("It printed or wrote too much: take the printing out of the function.",
-                   "Hàm in ra hoặc ghi quá nhiều: hãy bỏ lệnh in khỏi hàm.")  # fmt: skip
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return Say(f"It stopped with {said}", f"Hàm dừng với lỗi {said}")
-
-
-def findings(exercise: Exercise, results: list[Any], probes: tuple[Probe, ...] | None = None) -> list[Finding]:
-    """Each output compared with the reference's; a wrong one also with every known mistake's."""
-    chosen = exercise.probes if probes is None else probes
-    expected = outputs(exercise, exercise.reference, chosen)
-    found = []
-    for probe, want, got in zip(chosen, expected, results, strict=True):
-        message = got.message if isinstance(got, Trouble) else difference(want, got, probe.rtol, probe.atol)
-        if message is not None and not isinstance(got, Trouble):
-            message = recognised(exercise, probe, got) or message
-        found.append(Finding(probe.what, 0 if message else probe.points, probe.points, message))
-    return found
-
-
-def recognised(exercise: Exercise, probe: Probe, got: Any) -> Say | None:
-    """The hint of the mistake that gives the same wrong output, if there is one."""
-    for mistake in exercise.mistakes:
-        (theirs,) = outputs(exercise, mistake.answer, (probe,))
-        if not isinstance(theirs, Trouble) and difference(theirs, got, probe.rtol, probe.atol) is None:
-            return mistake.hint
-    return None
+            old, new = map(ast.literal_eval, call.args)
+        except ValueError:
+            raise SourceError(f'{where}: a patch is `patch("old", "new")`.') from None
+        if solution.count(old) != 1:
+            raise SourceError(f"{where}: the solution holds {old!r} {solution.count(old)} times, and a patch needs it once.")
+        solution = solution.replace(old, new)
+    return solution

@@ -1,113 +1,157 @@
-"""Takes a learner's definitions out of a notebook, without running its cells.
+"""Takes a learner's answers out of a notebook, without running its cells.
 
-Imports, functions, classes and simple constants are kept; what draws, trains or prints is not. Cells that are not valid
-Python are reported, and the others still count. An exercise gets only the definitions that its answer needs, so that faults
-elsewhere in the notebook don't affect it.
+Imports, functions, classes and assignments are kept; what draws, trains or prints is not. An exercise gets only the
+statements that its answer needs, so that faults elsewhere in the notebook don't affect it. Cells that are not valid Python
+are reported, and the others still count.
+
+The text of this file is run in a process of its own (inside.py), since a notebook may be anything: it imports nothing of
+minidiff.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import json
 import re
+import symtable
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from minidiff.course.exercise import Say
+PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")  # the rest of such a cell is Python; of others it is not
+DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign,
+            ast.If, ast.Try, ast.With, ast.For)  # fmt: skip
 
 
 class NotebookError(ValueError):
-    """A file that is no notebook; the text says what is wrong with it."""
+    """A file that is no notebook."""
 
 
 @dataclass(frozen=True)
 class Definitions:
-    """statements: Python that only defines, in order; broken: (cell number from 1, its text, what is wrong) of cells that
-    do not parse."""
+    """statements: Python that binds names, in order; broken: (cell number from 1, its text, what is wrong, line or None) of
+    cells that do not parse."""
 
     statements: tuple[ast.stmt, ...]
-    broken: tuple[tuple[int, str, Say], ...]
+    broken: tuple[tuple[int, str, str, int | None], ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that are defined."""
+        """All names that are bound."""
         return frozenset(name for statement in self.statements for name in names_of(statement))
 
-    def needed_by(self, name: str) -> str:
-        """The source of `name` and of everything that it uses, directly or not."""
-        wanted, kept = {name, "*"}, set()  # `from x import *` may define anything
+    def needed_by(self, name: str) -> list[ast.stmt]:
+        """The statements that bind `name`, and whatever they use, directly or not."""
+        bound = [names_of(statement) for statement in self.statements]
+        used = [globals_of(statement) for statement in self.statements]
+        wanted, kept = {name, "*"}, set()  # `from x import *` may bind anything
         grown = True
         while grown:
             grown = False
-            for k, statement in enumerate(self.statements):
-                if k not in kept and wanted.intersection(names_of(statement)):
+            for k in range(len(self.statements)):
+                if k not in kept and wanted.intersection(bound[k]):
                     kept.add(k)
-                    wanted |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+                    wanted |= used[k]
                     grown = True
-        return ast.unparse(ast.Module([statement for k, statement in enumerate(self.statements) if k in kept], []))
+        return [self.statements[k] for k in sorted(kept)]
 
 
-def code_cells(path: Path) -> list[str]:
-    """The code cells of a notebook, in order. Raises NotebookError if the file is none."""
+def code_cells(data: bytes) -> list[str]:
+    """The code cells of a notebook's file, in order. Raises NotebookError if it is none."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(data)["cells"]
         return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except FileNotFoundError:
-        raise NotebookError(f"There is no notebook {path}.") from None
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        raise NotebookError(f"{path} is not a Jupyter notebook (.ipynb): save it from Jupyter once more.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise NotebookError from None
 
 
 def without_magics(cell: str) -> str:
-    """Lines of IPython (%matplotlib, !pip, ?name) become comments, so that the rest parses and keeps its line numbers."""
-    if cell.lstrip().startswith("%%"):
-        return ""
-    return "\n".join(re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in cell.split("\n"))
+    """Lines of IPython (%matplotlib, !pip, name?) become `pass`, so that the rest parses and keeps its line numbers."""
+    first, _, rest = cell.lstrip().partition("\n")
+    if first.startswith("%%"):
+        cell = "\n" + rest if first.split()[0] in PYTHON_MAGICS else ""
+    cell = re.sub(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)$", r"\1pass", cell, flags=re.MULTILINE)
+    return re.sub(r"^(\s*[\w, ]+=\s*)[%!].*$", r"\1None", cell, flags=re.MULTILINE)
 
 
 def definitions(cells: list[str]) -> Definitions:
-    """What the cells define, later cells after earlier ones, as in a notebook that is run from the top."""
+    """What the cells bind, later cells after earlier ones, as in a notebook that is run from the top."""
     kept: list[ast.stmt] = []
     broken = []
     for number, cell in enumerate(cells, start=1):
         try:
             statements = ast.parse(without_magics(cell)).body
+            list(map(globals_of, (statement for statement in statements if isinstance(statement, DEFINING))))
         except SyntaxError as error:
-            where = f"line {error.lineno}" if error.lineno else "its end"
-            broken.append((number, cell, Say(
-                f"Code cell {number} is not valid Python ({error.msg}, {where}), so nothing in it counts.",
-                f"Ô mã {number} không phải Python hợp lệ ({error.msg}, {where}), nên không được tính.",
-            )))  # fmt: skip
+            broken.append((number, cell, error.msg, error.lineno))
             continue
-        kept += [statement for statement in statements if defines(statement)]
+        except (ValueError, RecursionError, MemoryError):
+            broken.append((number, cell, "too deep to be read", None))
+            continue
+        kept += [statement for statement in statements if isinstance(statement, DEFINING)]
     return Definitions(tuple(kept), tuple(broken))
 
 
-def defines(statement: ast.stmt) -> bool:
-    """Whether a statement only defines: no call is made by keeping it, but for decorators and default values."""
-    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return True
-    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        return statement.value is not None and not any(
-            isinstance(node, (ast.Call, ast.Await)) for node in ast.walk(statement.value)
-        )
+def names_of(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds in the notebook."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    found = {
+        node.id for node in _outside_functions(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    parts = [part for name in ("body", "orelse", "finalbody", "handlers") for part in getattr(statement, name, [])]
+    inner = [line for part in parts for line in (part.body if isinstance(part, ast.ExceptHandler) else [part])]
+    return found.union(*(names_of(line) for line in inner))
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all in it, but not the insides of functions, classes and comprehensions, which have names of their own."""
+    yield node
+    own = (
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+        ast.Lambda,
+        ast.ListComp,
+        ast.SetComp,
+        ast.DictComp,
+        ast.GeneratorExp,
+    )
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, own):
+            yield from _outside_functions(child)
+
+
+def globals_of(statement: ast.stmt) -> set[str]:
+    """The names of the notebook that a statement uses, its functions' own variables left out."""
+    found: set[str] = set()
+    waiting = [symtable.symtable(ast.unparse(statement), "<notebook>", "exec")]
+    while waiting:
+        table = waiting.pop()
+        top = table.get_type() == "module"
+        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (top or s.is_global())}
+        waiting += table.get_children()
+    return found
+
+
+def uses_the_course(statements: list[ast.stmt]) -> bool:
+    """Whether the statements import minidiff.course, where the solutions are."""
+    for node in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(node, ast.Import) and any(alias.name.startswith("minidiff.course") for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if any(name.startswith("minidiff.course") for name in names):
+                return True
     return False
 
 
-def names_of(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return [statement.name]
-    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return [(alias.asname or alias.name).split(".")[0] for alias in statement.names]
-    return []
-
-
-def run_definitions(source: str, name: str) -> dict[str, Any]:
-    """The names that `source` defines, each statement run by itself. One that fails is passed over, such as a constant of a
+def run_statements(source: str, name: str) -> dict[str, Any]:
+    """The names that `source` binds, each statement run by itself. One that fails is passed over, such as a constant of a
     model that was never loaded; code that needs its name fails later. Raises the error when it is `name` itself."""
     space: dict[str, Any] = {"__name__": "__notebook__"}
     for statement in ast.parse(source).body:
@@ -117,3 +161,50 @@ def run_definitions(source: str, name: str) -> dict[str, Any]:
             if name in names_of(statement):
                 raise
     return space
+
+
+# --- a whole notebook -------------------------------------------------------------------------------------------------
+
+
+def lesson_of(cells: list[str], file: str, lessons: Mapping[str, Mapping[str, str]]) -> str | None:
+    """The two digits of the lesson whose `check("02.1", ...)` the cells call most often, else that of the file's name."""
+    called: Counter[str] = Counter()
+    for cell in cells:
+        try:
+            tree = ast.parse(without_magics(cell))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check" and node.args:
+                number = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+                if isinstance(number, str) and number in lessons.get(number[:2], ()):
+                    called[number[:2]] += 1
+    named = file[:2] if file[:2] in lessons else None
+    most = max(called.values(), default=0)
+    best = [lesson for lesson, count in called.items() if count == most]
+    return named if not best or named in best else best[0]
+
+
+def answers_in(data: bytes, file: str, lessons: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """What a notebook holds: {"lesson": two digits or None, "answers": {number: ...}}, where an answer is {"source": text},
+    or says why there is none: {"course": True} imports the course, {"broken": [cell, what, line]}, {"near": another name},
+    {}.
+
+    file: the notebook's name. lessons: {lesson: {number: name of the function}}. Raises NotebookError."""
+    cells = code_cells(data)
+    lesson = lesson_of(cells, file, lessons)
+    if lesson is None:
+        return {"lesson": None, "answers": {}}
+    found, names = definitions(cells), lessons[lesson]
+    return {"lesson": lesson, "answers": {number: _answer(name, found, set(names.values())) for number, name in names.items()}}
+
+
+def _answer(name: str, found: Definitions, known: set[str]) -> dict[str, Any]:
+    if name in found.names:
+        statements = found.needed_by(name)
+        return {"course": True} if uses_the_course(statements) else {"source": "\n".join(map(ast.unparse, statements))}
+    for number, text, what, line in found.broken:
+        if name in text:
+            return {"broken": [number, what, line]}
+    near = difflib.get_close_matches(name, sorted(found.names - known)[:1000], n=1, cutoff=0.6)
+    return {"near": near[0]} if near else {}

@@ -1,32 +1,41 @@
 """`minidiff grade NOTEBOOK`: a score for a notebook, from outside, whatever its code does.
 
-Each exercise is judged by itself, with the reference in place of every other one, so that an early failure costs only its
-own points. What it is not: the judging of one answer (exercise.py) or its process (sandbox.py).
+Each exercise is judged by itself, with the solutions in place of the earlier ones, so that an early failure costs only its
+own points. What it is not: the judging of one answer (judging.py) or its process (sandbox.py).
 """
 
 from __future__ import annotations
 
-import difflib
 import json
+import math
 import os
-import re
+import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from minidiff.course.checks import exercises, hidden_probes, lessons
-from minidiff.course.exercise import Exercise, Finding, Say, Trouble, findings
-from minidiff.course.extract import Definitions, NotebookError, code_cells, definitions
-from minidiff.course.sandbox import UNREADABLE, Limits, run
+from minidiff.course.catalogue import exercises, hidden_checks, lessons, names
+from minidiff.course.exercise import Exercise
+from minidiff.course.judging import COURSE_IMPORTED, Finding, findings
+from minidiff.course.probing import Outcome, readable
+from minidiff.course.sandbox import Limits, read_notebook, run_answer
+from minidiff.course.say import LANGS, Say
+from minidiff.utils.files import write_whole
+
+NOTEBOOK_LIMIT = 100 * 2**20  # bytes
+
+
+class NotebookError(ValueError):
+    """A notebook that cannot be graded; the text says why."""
 
 
 @dataclass
 class GradeRun:
-    """Grade an exercise notebook; exits 0 only at or above the pass mark."""
+    """Grade an exercise notebook; exits 0 at or above the pass mark, 1 below it, 2 when there is nothing to grade."""
 
     notebook: tyro.conf.Positional[Path]
     json: Path | None = None
@@ -45,6 +54,10 @@ class GradeRun:
     """Time limit of each exercise."""
     gigabytes: float = 3.0
     """Memory limit of each exercise."""
+    isolated: bool = False
+    """Run answers in bubblewrap: no network, nothing written, other processes out of sight."""
+    watch: bool = False
+    """Grade again each time the notebook is saved, until Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -67,52 +80,73 @@ class Score:
         return next((f.message.of(lang) for f in self.findings if f.message), "")
 
 
-def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = None) -> list[Score]:
+@dataclass(frozen=True)
+class Graded:
+    """The scores of a notebook's exercises, and which walls stood round its answers."""
+
+    scores: list[Score]
+    walls: dict[str, bool] = field(default_factory=dict)
+
+
+def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = None) -> Graded:
     """Scores of all exercises of the notebook's lesson. Raises NotebookError when it cannot be read or belongs to none."""
-    cells = code_cells(notebook)
-    lesson = lesson_of(notebook, cells)
-    found = definitions(cells)
-    extra = hidden_probes(hidden) if hidden else {}
     chosen = limits or Limits()
+    extra = hidden_checks(hidden) if hidden else {}
+    found = read_notebook(_content(notebook), notebook.name, names(), chosen)
+    if "error" in found:
+        raise NotebookError({
+            "notebook": f"{notebook} is not a Jupyter notebook (.ipynb): save it from Jupyter once more.",
+        }.get(found["error"], f"{notebook} could not be read within the limits: does Jupyter open it?"))  # fmt: skip
+    lesson, answers = found.get("lesson"), found.get("answers")
+    if lesson not in lessons() or not isinstance(answers, dict):
+        raise NotebookError(f"{notebook} belongs to no lesson: its name should begin with one of {', '.join(lessons())}.")
+    own = [extra.get(number, exercise) for number, exercise in exercises(lesson).items()]
+    walls: list[dict[str, bool]] = []
+
+    def score(exercise: Exercise) -> Score:
+        outcomes, stood = _outcomes(exercise, answers.get(exercise.number, {}), chosen)
+        walls.extend([stood] if stood else [])
+        return Score(exercise, tuple(findings(exercise, outcomes)))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a process
-        return list(pool.map(lambda e: _score(e, found, chosen, hidden, extra.get(e.number, ())), exercises(lesson).values()))
+        scores = list(pool.map(score, own))
+    return Graded(scores, {name: all(stood[name] for stood in walls) for name in (walls[0] if walls else ())})
 
 
-def lesson_of(notebook: Path, cells: list[str]) -> str:
-    """The two digits of the lesson: from the checks that the notebook calls, else from the file's name."""
-    called = re.findall(r"""check\(\s*["'](\d\d)\.\d""", "\n".join(cells))
-    for lesson in [*called, notebook.name[:2]]:
-        if lesson in lessons():
-            return lesson
-    raise NotebookError(f"{notebook} belongs to no lesson: its name should begin with one of {', '.join(lessons())}.")
+def _content(notebook: Path) -> bytes:
+    if not notebook.is_file():  # a FIFO could be waited for without end
+        raise NotebookError(f"There is no notebook {notebook}." if not notebook.exists() else f"{notebook} is not a file.")
+    if notebook.stat().st_size > NOTEBOOK_LIMIT:
+        raise NotebookError(f"{notebook} is larger than {NOTEBOOK_LIMIT // 2**20} MB: clear its outputs and save it once more.")
+    return notebook.read_bytes()
 
 
-def _score(exercise: Exercise, found: Definitions, limits: Limits, hidden: Path | None, extra: tuple[Any, ...]) -> Score:
-    probes = exercise.probes + tuple(extra)
-    whole = replace(exercise, probes=probes)
-    results = _absent(exercise, found) or run(found.needed_by(exercise.name), exercise.number, limits, hidden)
-    if isinstance(results, list) and len(results) != len(probes):  # an answer that wrote results by itself
-        results = UNREADABLE
-    if isinstance(results, Trouble):
-        results = [results] * len(probes)
-    return Score(exercise, tuple(findings(whole, results)))
+def _outcomes(exercise: Exercise, answer: dict[str, Any], limits: Limits) -> tuple[list[Outcome | Say], dict[str, bool]]:
+    """What an answer gives, or why there is none: as extract.answers_in tells."""
+    count = len(exercise.probes)
+    if "source" not in answer:
+        return [_absent(exercise.name, answer)] * count, {}
+    source = str(answer["source"])
+    company = {name: exercise.standing_alone("", name) for name in exercise.before if name in source}
+    return run_answer(exercise.name, source, company, exercise.probes_code, count, limits)
 
 
-def _absent(exercise: Exercise, found: Definitions) -> Trouble | None:
-    """Why there is no answer to run: its cell does not parse, or it was renamed or deleted."""
-    name = exercise.name
-    if name in found.names:
-        return None
-    for _, text, why in found.broken:
-        if name in text:
-            return Trouble(why)
-    others = {other.name for other in exercises(exercise.number.split(".")[0]).values()}
-    near = difflib.get_close_matches(name, sorted(found.names - others), n=1, cutoff=0.6)
-    if near:
-        return Trouble(Say(f"There is no {name} in the notebook, but there is {near[0]}: was it renamed?",
-                           f"Trong notebook không có {name}, nhưng có {near[0]}: có phải đã bị đổi tên?"))  # fmt: skip
-    return Trouble(Say(f"There is no {name} in the notebook: was its cell deleted?",
-                       f"Trong notebook không có {name}: có phải ô của nó đã bị xóa?"))  # fmt: skip
+def _absent(name: str, answer: dict[str, Any]) -> Say:
+    """Why there is no answer to run."""
+    if "course" in answer:
+        return COURSE_IMPORTED
+    if "broken" in answer:
+        cell, what, line = answer["broken"]
+        why = readable(str(what))
+        place, place_vi = (f"line {line}", f"dòng {line}") if line else ("its end", "cuối ô")
+        return Say(f"Code cell {cell} is not valid Python ({why}, {place}), so nothing in it counts.",
+                   f"Ô mã {cell} không phải Python hợp lệ ({why}, {place_vi}), nên không được tính.")  # fmt: skip
+    if "near" in answer:
+        near = readable(str(answer["near"]))[:80]
+        return Say(f"There is no {name} in the notebook, but there is {near}: was it renamed?",
+                   f"Trong notebook không có {name}, nhưng có {near}: có phải đã bị đổi tên?")  # fmt: skip
+    return Say(f"There is no {name} in the notebook: was its cell deleted?",
+               f"Trong notebook không có {name}: có phải ô của nó đã bị xóa?")  # fmt: skip
 
 
 # --- reports --------------------------------------------------------------------------------------------------------
@@ -164,22 +198,63 @@ def as_markdown(scores: list[Score], lang: str, pass_mark: float) -> str:
     return "\n".join([HEAD.of(lang), "|---|---|---|", *rows, "", verdict.of(lang)]) + "\n"
 
 
+OPEN = Say(
+    "On this system only time and memory of answers are limited: grade strangers' work with --isolated, or in a container.",
+    "Trên hệ thống này chỉ giới hạn được thời gian và bộ nhớ của bài làm: hãy chấm bài của người lạ với --isolated, hoặc "
+    "trong container.",
+)
+
+
 def command(run: GradeRun) -> int:
-    """Grade, print, write the reports that were asked for; returns the exit status."""
-    if run.lang not in ("en", "vi"):
+    """Grade, print, write the reports that were asked for; returns the exit status. Raises ValueError for options that make no
+    sense and notebooks that cannot be graded."""
+    if run.lang not in LANGS:
         raise ValueError(f"There is no language {run.lang!r}: choose --lang en or --lang vi.")
     if not 0 <= run.pass_mark <= 1:
         raise ValueError(f"The pass mark is {run.pass_mark}, but it must be from 0 to 1.")
-    scores = grade(run.notebook, Limits(run.seconds, run.gigabytes), run.hidden)
-    report = as_json(scores, run.lang)
-    text = as_markdown(scores, run.lang, run.pass_mark)
+    for name, value in (("seconds", run.seconds), ("gigabytes", run.gigabytes)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"--{name} is {value}, but it must be a number above 0.")
+    if not run.watch:
+        return _once(run)
+    return _watching(run)
+
+
+def _once(run: GradeRun) -> int:
+    graded = grade(run.notebook, Limits(run.seconds, run.gigabytes, run.isolated), run.hidden)
+    report = as_json(graded.scores, run.lang)
+    text = as_markdown(graded.scores, run.lang, run.pass_mark)
     print(text)
+    if graded.walls and not (graded.walls.get("calls") and graded.walls.get("files")) and not run.isolated:
+        print(OPEN.of(run.lang))
     for path, content in (
-        (run.json, json.dumps(report, ensure_ascii=False, indent=2) + "\n"),
-        (run.junit, as_junit(scores, run.lang)),
+        (run.json, json.dumps({**report, "walls": graded.walls}, ensure_ascii=False, indent=2) + "\n"),
+        (run.junit, as_junit(graded.scores, run.lang)),
         (run.markdown if str(run.markdown) != "-" else None, text),
     ):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
+            write_whole(path, content)
     return 0 if report["total"] >= run.pass_mark * report["maximum"] else 1
+
+
+WATCHING = Say("Waiting for {name} to be saved; Ctrl-C ends.", "Đang chờ {name} được lưu; Ctrl-C để dừng.")
+
+
+def _watching(run: GradeRun) -> int:
+    """Grade whenever the file has changed; returns the last status when Ctrl-C comes."""
+    seen, status = None, 2
+    try:
+        while True:
+            now = run.notebook.stat().st_mtime_ns if run.notebook.is_file() else None
+            if now != seen or now is None:
+                seen = now
+                try:
+                    status = _once(run)
+                except NotebookError as error:  # half written, say
+                    print(error)
+                    status = 2
+                print(WATCHING.of(run.lang).format(name=run.notebook.name), flush=True)
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return status

@@ -1,4 +1,4 @@
-"""What every notebook of the course imports: `check`, `payoff`, `source`, and `show` and `slider` of utils/plots.py.
+"""What every notebook of the course imports: `check`, `payoff`, `source`, and the figures of utils/plots.py.
 
 `check("04.2", ddim_step)` judges an answer where it was written, without a network. It shows what is right, what is not and
 the likeliest mistake, in the notebook's language, and raises when anything is wrong, so that a notebook that is run from the
@@ -16,16 +16,17 @@ from typing import Any
 from torch import Tensor
 
 import minidiff
-from minidiff.course.checks import get_exercise
-from minidiff.course.exercise import LANGS, Finding, Say, difference, findings, outputs
-from minidiff.utils.plots import show, slider
+from minidiff.course.catalogue import get_exercise
+from minidiff.course.judging import Finding, difference, judge
+from minidiff.course.say import LANGS, Say
+from minidiff.utils.plots import cloud, histogram, lines, panels, show, slider
 
-__all__ = ["CheckFailed", "check", "language", "payoff", "show", "slider", "source"]
+__all__ = ["CheckFailed", "check", "cloud", "histogram", "language", "lines", "panels", "payoff", "show", "slider", "source"]
 
 PASSED = Say("All {points} points. Well done.", "Đủ {points} điểm. Làm tốt lắm.")
 FAILED = Say("{points} of {maximum} points so far.", "Mới được {points} trên {maximum} điểm.")
 
-REFERENCE = Say("the library", "thư viện")
+REFERENCE = Say("solution", "lời giải")
 MINE = Say("yours", "của bạn")
 PICTURE = Say("your picture", "bức tranh của bạn")
 
@@ -54,7 +55,7 @@ def check(number: str, answer: Any) -> None:
 
     Raises ValueError for a number that is no exercise's."""
     exercise = get_exercise(number)
-    found = findings(exercise, outputs(exercise, answer))
+    found = judge(exercise, answer)
     points, maximum = sum(f.points for f in found), exercise.points
     verdict = (PASSED if points == maximum else FAILED).of(_lang).format(points=points, maximum=maximum)
     _show(number, verdict, found, points == maximum)
@@ -87,11 +88,11 @@ def _row(ok: bool, what: str, message: str, got: int, most: int) -> str:
     return f"<li style='margin:2px 0;list-style:none'>{mark} {html.escape(what)} <small>({got}/{most})</small>{below}</li>"
 
 
-def payoff(draw: Callable[[Any], Tensor], mine: Any, reference: Any, tolerance: float = 1e-3) -> None:
-    """Draw with `mine` and with `reference`, show both, and raise CheckFailed unless they agree.
+def payoff(number: str, draw: Callable[[Any], Tensor], mine: Any, tolerance: float = 1e-3) -> None:
+    """Draw with `mine` and with the exercise's solution, show both, and raise CheckFailed unless they agree.
 
     draw(function) gives pictures (B, C, H, W) in -1..1, the same ones in every call for the same function."""
-    expected, got = draw(reference), draw(mine)
+    expected, got = draw(get_exercise(number).reference), draw(mine)
     show([*expected, *got], titles=[REFERENCE.of(_lang)] * len(expected) + [MINE.of(_lang)] * len(got), columns=len(expected))
     wrong = difference(expected, got, rtol=0, atol=tolerance, where=PICTURE)
     if wrong:

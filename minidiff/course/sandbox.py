@@ -1,151 +1,276 @@
-"""Runs one answer in a process of its own, which may hang, eat memory, exit or flood without harm to the grader.
+"""Runs one answer, or reads one notebook, in a process of its own, which may hang, eat memory, exit or flood without harm.
 
-The process only runs the answer and writes down its outputs. The grader's own process judges them, out of reach of whatever
-the answer does to `assert`, `torch` or `print`. What it is not: a jail against
-malice. A notebook can read the files that its owner can read; grade strangers' work in a container.
+The process (inside.py) gets the learner's statements, the code of the probes and the solutions of *earlier* exercises; it sends
+back outputs over a pipe, each read up to a size and a time. This side judges them, out of reach of whatever the answer does
+to `assert`, `torch` or `print`. What the system allows is shut: new processes, signals, connections, files outside the
+process's own folder. It is not a virtual machine: what its user can read, a notebook can read. Grade strangers' work with
+`--isolated`, or in a container.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import selectors
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minidiff.course.exercise import Say, Trouble
+import minidiff
+from minidiff.course.probing import Outcome, unpacked
+from minidiff.course.say import Say
 
-OUTPUT_LIMIT = 20 * 2**20  # bytes that an answer may print, or write into one file
-
-
-UNREADABLE = Trouble(Say("What it returned cannot be read: return tensors and numbers.",
-                         "Không đọc được kết quả trả về: hãy trả về tensor và số."))  # fmt: skip
+HERE = Path(__file__).parent
+NO_COURSE = 'raise ImportError("minidiff.course cannot be used in an answer")\n'
+SHIPPED = ("probing.py", "extract.py", "inside.py")
+START_SECONDS = 180.0  # importing torch may take long on a busy machine
+FOLDER_LIMIT = 64 * 2**20  # bytes that an answer may leave in its folder
+MESSAGE_LIMIT = 64 * 2**20  # bytes of one output
 
 
 @dataclass(frozen=True)
 class Limits:
-    """seconds of wall-clock time for an exercise (the start of Python not counted), gigabytes of memory."""
+    """seconds of wall-clock time for an exercise (the start of Python not counted), gigabytes of memory; isolated: inside
+    bubblewrap, which is then needed."""
 
     seconds: float = 60.0
     gigabytes: float = 3.0
+    isolated: bool = False
 
 
-def run(source: str, number: str, limits: Limits, hidden: Path | None = None) -> list[Any] | Trouble:
-    """Outputs of exercise `number`'s probes with the answer defined in `source`, or why there are none at all."""
-    with tempfile.TemporaryDirectory(prefix="minidiff-grade-") as folder:
-        home = Path(folder)
-        job = {
-            "source": source,
-            "number": number,
-            "gigabytes": limits.gigabytes,
-            "hidden": str(hidden.resolve()) if hidden else None,
-        }
-        (home / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        status = _process(home, limits.seconds)
-        import torch
+@dataclass
+class Run:
+    """What came of a process: messages in order, why there are no more, and which walls stood ("limits", "files", "calls")."""
 
-        results = home / "results.pt"
-        if status == 0 and results.exists():
-            try:
-                return [Trouble(Say(*r["trouble"])) if "trouble" in r else r["output"]
-                        for r in torch.load(results, weights_only=True)]  # fmt: skip
-            except Exception:
-                return UNREADABLE
-        return Trouble(_why(status, limits, home))
+    messages: list[bytes] = field(default_factory=list)
+    ended: Say | None = None
+    walls: dict[str, bool] = field(default_factory=dict)
 
 
-def _process(home: Path, seconds: float) -> int | None:
-    """Exit status of the process, None when it ran out of time; it and its children are gone afterwards."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
-    with open(home / "printed.txt", "wb") as printed:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "minidiff.course.sandbox", str(home)], stdin=subprocess.DEVNULL, stdout=printed,
-            stderr=subprocess.STDOUT, cwd=home, env=environment, start_new_session=True,
-        )  # fmt: skip
+class IsolationError(ValueError):
+    """`--isolated` was asked for where bubblewrap is missing."""
+
+
+def run_answer(
+    name: str, source: str, company: Mapping[str, str], probes: Iterable[str], count: int, limits: Limits
+) -> tuple[list[Outcome | Say], dict[str, bool]]:
+    """What the answer `name`, bound by the statements of `source`, gives to `count` probes, whose code `probes` is; a
+    sentence in place of an outcome that never came. And which walls stood. company: earlier exercises' {name: source}."""
+    job = {"kind": "answer", "name": name, "source": source, "company": dict(company), "probes": list(probes)}
+    run = _run(job, b"", count, limits)
+    found: list[Outcome | Say] = []
+    for message in run.messages[:count]:
         try:
-            return process.wait(timeout=_patience(process, home, seconds))
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+            found.append(unpacked(message))
+        except ValueError:
+            found.append(UNREADABLE)
+    missing = run.ended or _ended(0, limits)
+    return found + [missing] * (count - len(found)), run.walls
 
 
-def _patience(process: subprocess.Popen[bytes], home: Path, seconds: float) -> float:
-    """`seconds` from the moment when the answer begins to run: importing torch may take long on a busy machine."""
-    import time
+def read_notebook(data: bytes, file: str, lessons: Mapping[str, Mapping[str, str]], limits: Limits) -> dict[str, Any]:
+    """As extract.answers_in; {"error": "notebook"} for what is none, {"error": "deep"} for what could not be read."""
+    job = {"kind": "extract", "file": file, "lessons": {k: dict(v) for k, v in lessons.items()}}
+    run = _run(job, data, 1, Limits(min(limits.seconds, 30.0), min(limits.gigabytes, 2.0), limits.isolated), ready=False)
+    try:
+        found = json.loads(run.messages[0])
+    except (IndexError, ValueError, RecursionError):
+        return {"error": "deep"}
+    return found if isinstance(found, dict) else {"error": "deep"}
 
-    for _ in range(1200):
-        if (home / "started").exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    return seconds
+
+UNREADABLE = Say("What it returned cannot be read: return tensors and numbers.",
+                 "Không đọc được kết quả trả về: hãy trả về tensor và số.")  # fmt: skip
 
 
-def _why(status: int | None, limits: Limits, home: Path) -> Say:
+def _ended(status: int | None, limits: Limits) -> Say:
+    """Why there are no more messages; status: of the process, None when its time was up."""
     if status is None:
         return Say(f"It did not finish within {limits.seconds:g} seconds: is there a loop without end?",
                    f"Chưa chạy xong trong {limits.seconds:g} giây: có vòng lặp vô hạn không?")  # fmt: skip
-    if status == -signal.SIGXFSZ or (home / "printed.txt").stat().st_size >= OUTPUT_LIMIT:
-        return Say("It printed or wrote too much: take the printing out of the function.",
-                   "Hàm in ra hoặc ghi quá nhiều: hãy bỏ lệnh in khỏi hàm.")  # fmt: skip
     if status == -signal.SIGKILL:
         return Say("It was stopped by the system, most likely for want of memory.",
                    "Hệ điều hành đã dừng chương trình, nhiều khả năng vì hết bộ nhớ.")  # fmt: skip
+    if status < 0:
+        what = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+        return Say(f"The program crashed ({what}).", f"Chương trình bị sập ({what}).")
     return Say(f"The program ended in the middle (exit status {status}): no exit() in an answer, please.",
                f"Chương trình kết thúc giữa chừng (mã thoát {status}): xin đừng gọi exit() trong bài làm.")  # fmt: skip
 
 
-# --- inside the process ---------------------------------------------------------------------------------------------
+TOO_MUCH = Say("It wrote or returned too much: keep files and huge results out of the function.",
+               "Hàm ghi hoặc trả về quá nhiều: đừng ghi tệp hay trả về kết quả khổng lồ.")  # fmt: skip
 
 
-def answer_in(source: str, exercise: Any) -> Any:
-    """Run the learner's definitions and return the answer; the other exercises' names mean their references, so that one
-    failure is not counted twice. Raises whatever the definitions raise."""
-    from minidiff.course.checks import exercises
-    from minidiff.course.extract import run_definitions
-
-    space = run_definitions(source, exercise.name)
-    space.update(exercise.support)
-    others = exercises(exercise.number.split(".")[0]).values()
-    space.update({other.name: other.reference for other in others if other.name != exercise.name})
-    return space[exercise.name]
+# --- the process ------------------------------------------------------------------------------------------------------
 
 
-def main(home: Path) -> None:
-    """The whole life of the process: limits, answer, probes, results."""
-    import resource
+def library(target: Path) -> None:
+    """A copy of the library without the course and without weights, and beside it the package that runs answers."""
+    root = Path(minidiff.__file__).parent
+    leave = shutil.ignore_patterns("course", "studio", "recipes", "weights", "__pycache__", "*.safetensors", "*.jsonl")
+    shutil.copytree(root, target / "minidiff", ignore=leave)
+    (target / "minidiff" / "course").mkdir()
+    (target / "minidiff" / "course" / "__init__.py").write_text(NO_COURSE, encoding="utf-8")
+    (target / "minidiff_answer").mkdir()
+    for name in SHIPPED:
+        shutil.copy(HERE / name, target / "minidiff_answer" / name)
 
-    import torch
 
-    from minidiff.course.checks import get_exercise, hidden_probes
-    from minidiff.course.exercise import explain, outputs
+def _command(folder: Path, results: int, isolated: bool) -> list[str]:
+    command = [sys.executable, "-m", "minidiff_answer.inside", str(results)]
+    if not isolated:
+        return command
+    if not (bubblewrap := shutil.which("bwrap")):
+        raise IsolationError("--isolated needs bubblewrap (bwrap), which is not installed here: install it, or grade in a "
+                             "container without --isolated.")  # fmt: skip
+    walls = ["--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    return [
+        bubblewrap,
+        *walls,
+        "--tmpfs",
+        "/tmp",
+        "--bind",
+        str(folder),
+        str(folder),
+        "--chdir",
+        str(folder / "scratch"),
+        *command,
+    ]
 
-    save, hard_exit = torch.save, os._exit
-    job = json.loads((home / "job.json").read_text(encoding="utf-8"))
-    exercise = get_exercise(job["number"])
-    probes = exercise.probes + tuple(hidden_probes(Path(job["hidden"])).get(exercise.number, ()) if job["hidden"] else ())
-    torch.set_num_threads(1)
-    memory = int(job["gigabytes"] * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT_LIMIT, OUTPUT_LIMIT))
-    (home / "started").touch()
+
+def _run(job: dict[str, Any], data: bytes, count: int, limits: Limits, ready: bool = True) -> Run:
+    """Start the process, hand it the job, and read at most `count` messages, after one that says that it is ready."""
+    with tempfile.TemporaryDirectory(prefix="minidiff-grade-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "scratch").mkdir()
+        library(folder / "library")
+        text = json.dumps({**job, "gigabytes": limits.gigabytes, "folder": str(folder / "scratch")}).encode()
+        reading, writing = os.pipe()
+        try:
+            process = _start(folder, writing, limits)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        try:
+            assert process.stdin
+            try:
+                with process.stdin as stdin:
+                    stdin.write(len(text).to_bytes(8, "little") + text + data)
+            except BrokenPipeError:
+                pass
+            return _conversation(process, reading, count, limits, ready, folder / "scratch")
+        finally:
+            _end(process)
+            os.close(reading)
+
+
+def _start(folder: Path, writing: int, limits: Limits) -> subprocess.Popen[bytes]:
+    paths = [str(folder / "library"), *(path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
+    environment = {
+        **os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "TMPDIR": str(folder / "scratch"),
+    }  # fmt: skip
+    return subprocess.Popen(
+        _command(folder, writing, limits.isolated), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, cwd=folder / "scratch", env=environment, start_new_session=True, pass_fds=(writing,),
+    )  # fmt: skip
+
+
+def _conversation(
+    process: subprocess.Popen[bytes], reading: int, count: int, limits: Limits, ready: bool, scratch: Path
+) -> Run:
+    """Read messages until there are enough, or time, memory, disk or patience is up."""
+    run = Run()
+    pipe = _Pipe(reading, lambda: _size(scratch) > FOLDER_LIMIT)
     try:
-        results = outputs(exercise, answer_in(job["source"], exercise), probes)
-    except BaseException as error:  # SystemExit and KeyboardInterrupt of the answer included
-        results = [Trouble(explain(error))] * len(probes)
-    packed = [{"trouble": list(r.message)} if isinstance(r, Trouble) else {"output": r} for r in results]
-    save(packed, home / "results.partial")
-    os.replace(home / "results.partial", home / "results.pt")
-    hard_exit(0)
+        if ready:
+            walls = json.loads(pipe.message(time.monotonic() + START_SECONDS))
+            run.walls = {str(k): bool(v) for k, v in walls.items()}
+        deadline = time.monotonic() + limits.seconds
+        while len(run.messages) < count:
+            run.messages.append(pipe.message(deadline))
+    except TimeoutError:
+        run.ended = _ended(None, limits)
+    except OverflowError:
+        run.ended = TOO_MUCH
+    except EOFError:
+        run.ended = _ended(_status(process), limits)
+    except (ValueError, AttributeError, RecursionError):  # what came instead of "ready"
+        run.ended = UNREADABLE
+    return run
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+class _Pipe:
+    """Messages, each after its length in 8 bytes, out of a pipe into which strangers may write anything."""
+
+    def __init__(self, file: int, too_much: Callable[[], bool]) -> None:
+        self.file, self.too_much, self.waiting = file, too_much, bytearray()
+        os.set_blocking(file, False)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(file, selectors.EVENT_READ)
+
+    def message(self, deadline: float) -> bytes:
+        """The next message. Raises TimeoutError, EOFError, or OverflowError when it or the answer's folder is too large."""
+        length = int.from_bytes(self.take(8, deadline), "little")
+        if length > MESSAGE_LIMIT:
+            raise OverflowError
+        return self.take(length, deadline)
+
+    def take(self, size: int, deadline: float) -> bytes:
+        while len(self.waiting) < size:
+            if (left := deadline - time.monotonic()) <= 0:
+                raise TimeoutError
+            if not self.selector.select(min(left, 0.25)):
+                if self.too_much():
+                    raise OverflowError
+                continue
+            part = os.read(self.file, 2**20)
+            if not part:
+                raise EOFError
+            self.waiting += part
+        taken, self.waiting = bytes(self.waiting[:size]), self.waiting[size:]
+        return taken
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder, those of at most a thousand of its files and folders."""
+    found, waiting, seen = 0, [folder], 0
+    while waiting and seen < 1000:
+        try:
+            for entry in os.scandir(waiting.pop()):
+                seen += 1
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    found += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
+    return found if seen < 1000 else FOLDER_LIMIT + 1
+
+
+def _status(process: subprocess.Popen[bytes]) -> int:
+    """The exit status of a process that has closed its pipe; one that lives on is ended."""
+    try:
+        return process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        return 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The process and its group are gone afterwards."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    process.kill()
+    process.wait()

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minidiff.course.build import ANSWER, outputs_of, parts, sources, target
-from minidiff.course.exercise import LANGS
-from minidiff.course.source import Cell, SourceError, read
+from minidiff.course.build import ANSWER, lesson_folders, outputs_of, target
+from minidiff.course.say import LANGS
+from minidiff.course.source import Cell, SourceError, parts, read
 from minidiff.utils.files import write_whole
 
 PACKAGES = {"reveal.js": "6.0.2", "katex": "0.19.1"}
@@ -38,7 +38,7 @@ class SlidesRun:
     only: str = ""
     """Only lessons whose name begins so, such as 04."""
     root: Path = Path(".")
-    """Folder that holds lessons/source and lessons/en, lessons/vi."""
+    """Folder that holds minidiff/course/lessons and lessons/en, lessons/vi."""
 
 
 @dataclass
@@ -208,21 +208,19 @@ def handout_page(slides: list[Slide], lang: str, title: str, assets: str) -> str
 def command(run: SlidesRun) -> None:
     """Write OUT/en/NN_name.html, OUT/en/NN_name-handout.html and the same for vi. Raises SourceError for a lesson that was
     not built or whose source says of no cell that it goes on a slide."""
-    found = sources(run.root, run.only)
+    found = lesson_folders(run.root, run.only)
     fetch(run.out / "assets")
-    for source in found:
-        cells = read(source)
+    for folder in found:
+        cells, stem = read(folder / "lesson.py"), folder.name
         for lang in LANGS:
-            built = outputs_of(target(run.root, "lessons", lang, source))
+            built = outputs_of(target(run.root, "lessons", lang, folder))
             if built is None:
-                raise SourceError(
-                    f"{source.stem} is not built yet: run `minidiff course build --only {source.stem[:2]}` first."
-                )
+                raise SourceError(f"{stem} is not built yet: run `minidiff course build --only {stem[:2]}` first.")
             slides = slides_of(cells, built[1], lang)
             if not slides:
-                raise SourceError(f'{source} has no slides: mark its cells with slide="slide".')
-            title = next((cell.text(lang).lstrip("# ").split("\n")[0] for cell in cells if not cell.is_code), source.stem)
-            for name, page in ((source.stem, reveal_page), (f"{source.stem}-handout", handout_page)):
+                raise SourceError(f'{folder / "lesson.py"} has no slides: mark its cells with slide="slide".')
+            title = next((cell.text(lang).lstrip("# ").split("\n")[0] for cell in cells if not cell.is_code), stem)
+            for name, page in ((stem, reveal_page), (f"{stem}-handout", handout_page)):
                 path = run.out / lang / f"{name}.html"
                 write_whole(path, page(slides, lang, title, "../assets"))
                 print(path)

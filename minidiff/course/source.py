@@ -1,17 +1,16 @@
-"""A lesson's one source: percent-format Python (jupytext) that holds both languages, lesson, exercises and slides.
+"""The sources of the course: percent-format Python (jupytext) that holds both languages, text and code, exercises and slides.
 
-Markdown cells come in pairs, `lang="en"` then `lang="vi"`, and the Vietnamese one says of which English text it is the
-translation (`of="3f2a9c1b"`, a hash). Code is shared. What it is not: the notebooks that are made of it (build.py).
+Each lesson has a folder in `lessons/`, with the lesson in `lesson.py` and one file for each exercise. Markdown cells come in
+pairs, `lang="en"` then `lang="vi"`, and the Vietnamese one says of which English text it is the translation
+(`of="3f2a9c1b"`, a hash). Code is shared. Not here: what an exercise's cells mean (exercise.py), and the notebooks that are
+made of them (build.py).
 
     # %% [markdown] lang="en" slide="slide"          shown in lessons, and on a slide
     # %% [markdown] lang="vi" of="3f2a9c1b"
     # %% [markdown] lang="en" role="think"           a question; below a line of --- its answer, folded
     # %% [markdown] lang="en" role="notes"           speaker notes of the slide before it
-    # %% [markdown] lang="en" exercise="04.2"        the task
-    # %% exercise="04.2"                             the code: "#@ solution", then "#@ stub"
-    # %% [markdown] lang="en" role="hints" exercise="04.2"    hints, from gentle to plain, between lines of ---
-    # %% exercise="04.2" role="payoff"               the learner's function in the trained model
-    # %% only="exercise"                             a cell of the exercise and solution notebooks alone
+    # %% [markdown] lang="en" role="pitfall"         the pitfall of the lesson
+    # %% only="exercise"                             a cell of the exercise and solution notebooks alone ("both": of all)
 """
 
 from __future__ import annotations
@@ -19,14 +18,17 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minidiff.utils.files import write_whole
+
 SLIDES = ("slide", "sub", "fragment")
-ROLES = ("", "think", "notes", "hints", "payoff", "pitfall")
+ROLES = ("", "think", "notes", "pitfall")
+EXERCISE_ROLES = ("task", "shown", "hints", "stub", "solution", "checks", "probes", "mistake", "wrong", "library", "payoff")
 PARTS = ("lesson", "exercise", "both")
-MARK = {"solution": "#@ solution", "stub": "#@ stub"}
 
 
 class SourceError(ValueError):
@@ -35,16 +37,16 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell, or a markdown cell in both languages."""
+    """A code cell, or a markdown cell in both languages. options: those of its header that are not named here."""
 
     line: int
     code: str = ""
     en: str = ""
     vi: str = ""
     role: str = ""
-    exercise: str = ""
     only: str = "lesson"
     slide: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_code(self) -> bool:
@@ -62,35 +64,36 @@ def digest(text: str) -> str:
 HEADER = re.compile(r'^# %%(?P<markdown> \[markdown\])?(?P<options>(?: [a-z]+="[^"]*")*)\s*$')
 
 
-def read(path: Path) -> list[Cell]:
-    """The cells of a source. Raises SourceError at the first thing that is wrong with it."""
+def read(path: Path, roles: tuple[str, ...] = ROLES) -> list[Cell]:
+    """The cells of a source, whose roles may be `roles`. Raises SourceError: at the first thing that is wrong with it, or
+    with a line for each translation that its English text has left behind."""
     raw = split(path.read_text(encoding="utf-8"), path)
     cells: list[Cell] = []
+    stale: list[str] = []
     waiting: tuple[int, dict[str, str], str] | None = None
     for line, markdown, options, text in raw:
         where = f"{path}:{line}"
-        if markdown and options.get("lang") == "en":
-            if waiting:
-                raise SourceError(f"{path}:{waiting[0]}: this English cell has no Vietnamese one after it.")
-            waiting = (line, options, text)
-        elif markdown and options.get("lang") == "vi":
+        if markdown and options.get("lang") == "vi":
             if not waiting:
                 raise SourceError(f"{where}: this Vietnamese cell has no English one before it.")
             if options.get("of") != digest(waiting[2]):
-                raise SourceError(
-                    f"{where}: the English cell at line {waiting[0]} changed after it was translated; look at the translation, "
-                    f"then run `minidiff course accept {path}`."
-                )
-            cells.append(_cell(waiting[0], waiting[1], where, en=waiting[2], vi=unicodedata.normalize("NFC", text)))
+                stale.append(f"{where}: the English cell at line {waiting[0]} changed after it was translated.")
+            cells.append(_cell(waiting[0], waiting[1], where, roles, en=waiting[2], vi=unicodedata.normalize("NFC", text)))
             waiting = None
-        elif markdown:
-            raise SourceError(f'{where}: a markdown cell must say lang="en" or lang="vi".')
+            continue
+        if waiting:
+            raise SourceError(f"{path}:{waiting[0]}: this English cell has no Vietnamese one after it.")
+        if not markdown:
+            cells.append(_cell(line, options, where, roles, code=text))
+        elif options.get("lang") == "en":
+            waiting = (line, options, text)
         else:
-            if waiting:
-                raise SourceError(f"{path}:{waiting[0]}: this English cell has no Vietnamese one after it.")
-            cells.append(_cell(line, options, where, code=text))
+            raise SourceError(f'{where}: a markdown cell must say lang="en" or lang="vi".')
     if waiting:
         raise SourceError(f"{path}:{waiting[0]}: this English cell has no Vietnamese one after it.")
+    if stale:
+        stale.append(f"Look at the translations, then run `minidiff course accept {path}` (--line for one alone).")
+        raise SourceError("\n".join(stale))
     return cells
 
 
@@ -113,44 +116,37 @@ def _uncommented(line: str) -> str:
     return line[2:] if line.startswith("# ") else line.removeprefix("#")
 
 
-def _cell(line: int, options: dict[str, str], where: str, **text: str) -> Cell:
-    known = {"lang", "of", "role", "exercise", "only", "slide"}
-    for name, allowed in (("role", ROLES), ("only", PARTS), ("slide", ("", *SLIDES))):
+def _cell(line: int, options: dict[str, str], where: str, roles: tuple[str, ...], **text: str) -> Cell:
+    known = {"lang", "of", "role", "only", "slide"} | (
+        {"name", "difficulty", "minutes", "given"} if roles is EXERCISE_ROLES else set()
+    )
+    for name, allowed in (("role", roles), ("only", PARTS), ("slide", ("", *SLIDES))):
         if options.get(name, allowed[0]) not in allowed:
             raise SourceError(f"{where}: {name} is {options[name]!r}; it must be one of {', '.join(a for a in allowed if a)}.")
     if unknown := set(options) - known:
         raise SourceError(f"{where}: there is no option {unknown.pop()!r}; known are {', '.join(sorted(known))}.")
-    chosen: dict[str, Any] = {k: v for k, v in options.items() if k in ("role", "exercise", "only", "slide")}
-    if chosen.get("exercise"):
-        chosen["only"] = "exercise"
-    return Cell(line, **text, **chosen)
+    chosen: dict[str, Any] = {k: v for k, v in options.items() if k in ("role", "only", "slide")}
+    return Cell(line, **text, **chosen, options={k: v for k, v in options.items() if k not in (*chosen, "lang", "of")})
 
 
-def variants(cell: Cell, where: str = "") -> dict[str, str]:
-    """The two faces of an exercise's code cell, {"solution": ..., "stub": ...}. Raises SourceError if one is missing."""
-    before, found_solution, rest = cell.code.partition(MARK["solution"])
-    solution, found_stub, stub = rest.partition(MARK["stub"])
-    if not found_solution or not found_stub or "NotImplementedError" not in stub:
-        raise SourceError(
-            f"{where}:{cell.line}: exercise {cell.exercise} needs a line {MARK['solution']!r} with the answer, then one "
-            f"{MARK['stub']!r} with a stub that raises NotImplementedError."
-        )
-    before = before.rstrip(" ")  # the indentation of the marks
-    return {"solution": (before + solution[1:]).strip(), "stub": (before + stub[1:]).strip()}
+def parts(text: str) -> list[str]:
+    """A text cut at its lines of ---."""
+    return [part.strip() for part in ("\n" + text + "\n").split("\n---\n")]
 
 
-def accept(path: Path) -> int:
-    """Note for every Vietnamese cell that it translates the English one as it is now; returns how many changed."""
-    lines = path.read_text(encoding="utf-8").split("\n")
+def accept(path: Path, lines: tuple[int, ...] = ()) -> int:
+    """Note for every Vietnamese cell, or for those that begin at one of `lines`, that it translates the English one as it
+    is now; returns how many changed."""
+    text = path.read_text(encoding="utf-8").split("\n")
     changed, english = 0, ""
-    for line, markdown, options, text in split("\n".join(lines), path):
+    for line, markdown, options, content in split("\n".join(text), path):
         if markdown and options.get("lang") == "en":
-            english = text
-        elif markdown and options.get("lang") == "vi":
-            header = re.sub(r' of="[^"]*"', "", lines[line - 1].rstrip())
+            english = content
+        elif markdown and options.get("lang") == "vi" and (not lines or line in lines):
+            header = re.sub(r' of="[^"]*"', "", text[line - 1].rstrip())
             header = header.replace('lang="vi"', f'lang="vi" of="{digest(english)}"')
-            changed += header != lines[line - 1]
-            lines[line - 1] = header
+            changed += header != text[line - 1]
+            text[line - 1] = header
     if changed:
-        path.write_text("\n".join(lines), encoding="utf-8")
+        write_whole(path, "\n".join(text))
     return changed

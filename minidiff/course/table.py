@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minidiff.course.budget import MEASURED
-from minidiff.course.build import sources
-from minidiff.course.checks import exercises, lessons
-from minidiff.course.exercise import LANGS
-from minidiff.course.source import SourceError, read
+from minidiff.course.build import lesson_folders, read_lesson
+from minidiff.course.say import LANGS
+from minidiff.course.source import SourceError
+from minidiff.course.tried import answers_of
 from minidiff.utils.files import write_whole
 
 BEGIN, END = "<!-- course table: minidiff course table -->", "<!-- end of the course table -->"
-HEAD = "| lesson | minutes | memory | exercises | points | mutants caught | languages |\n|---|---|---|---|---|---|---|"
+HEAD = "| lesson | minutes | memory | exercises | points | wrong answers tried | languages |\n|---|---|---|---|---|---|---|"
 
 
 @dataclass
@@ -29,27 +29,22 @@ class TableRun:
     """Folder that holds README.md, lessons/ and tests/."""
 
 
-def mutants(root: Path, lesson: str) -> int:
-    """How many wrong answers the tests hand in for a lesson."""
-    path = root / "tests" / "course" / "mutants" / f"{lesson}.py"
-    return sum(line.startswith("# %% ") for line in path.read_text(encoding="utf-8").split("\n")) if path.exists() else 0
-
-
 def table(root: Path) -> str:
     """The table as Markdown. Raises SourceError when a lesson was not measured."""
     measured = json.loads((root / MEASURED).read_text(encoding="utf-8")) if (root / MEASURED).exists() else {}
     rows = []
-    for source in sources(root):
-        number = source.stem[:2]
-        title = next(cell.en.lstrip("# ").split("\n")[0] for cell in read(source) if not cell.is_code)
-        name = f"lessons/en/{source.stem}.ipynb"
+    for folder in lesson_folders(root):
+        lesson = read_lesson(folder)
+        title = next(cell.en.lstrip("# ").split("\n")[0] for cell in lesson.cells if not cell.is_code)
+        name = f"lessons/en/{folder.name}.ipynb"
         if name not in measured:
             raise SourceError(f"{name} was not measured: run `make lessons`, which writes {MEASURED}.")
-        own = exercises(number).values() if number in lessons() else []
+        own = lesson.exercises.values()
         points = sum(exercise.points for exercise in own)
-        links = " ".join(f"[{lang}](lessons/{lang}/{source.stem}.ipynb)" for lang in LANGS)
+        wrong = sum(not answer.right for answer in answers_of(root, folder.name[:2]))
+        links = " ".join(f"[{lang}](lessons/{lang}/{folder.name}.ipynb)" for lang in LANGS)
         cost = f"{measured[name]['minutes']:.1f} | {measured[name]['gigabytes']:.1f} GB"
-        rows.append(f"| {title} | {cost} | {len(own)} | {points} | {mutants(root, number)} | {links} |")
+        rows.append(f"| {title} | {cost} | {len(own)} | {points} | {wrong} | {links} |")
     return "\n".join([HEAD, *rows])
 
 

@@ -1,4 +1,5 @@
-"""Figures in notebooks: rows of images, and a slider that changes a plot. matplotlib is imported when used.
+"""Figures in notebooks: rows of images, curves, histograms, clouds of points, and a slider that changes a plot. matplotlib is
+imported when used.
 
 What it is not: the contact sheets that training writes to disk (utils/images.py), which need no matplotlib.
 """
@@ -6,7 +7,7 @@ What it is not: the contact sheets that training writes to disk (utils/images.py
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ STATIC = "MINIDIFF_STATIC"  # set while a notebook is built: sliders become rows
 
 
 def as_arrays(images: Tensor | Sequence[Any]) -> list[np.ndarray]:
-    """Images as (H, W, 3) uint8 arrays. images: a tensor (B, C, H, W), (C, H, W) or (H, W) in -1..1 with 1 or 3 channels, or a
+    """Images as (H, W, 3) uint8 arrays. images: a tensor (..., C, H, W), (C, H, W) or (H, W) in -1..1 with 1 or 3 channels, or a
     list of PIL images, uint8 arrays and such tensors. Raises ValueError for a tensor of another shape."""
+    if isinstance(images, Tensor) and images.ndim > 4:
+        images = images.flatten(0, -4)
     if isinstance(images, Tensor) and images.ndim != 4:
         images = images.reshape(1, *((1,) * (3 - images.ndim)), *images.shape)
     return [_as_array(image) for image in images]
@@ -35,9 +38,12 @@ def _as_array(image: Any) -> np.ndarray:
 
 
 def show(images: Tensor | Sequence[Any], titles: Sequence[str] | None = None, columns: int | None = None) -> None:
-    """Show images as one figure, row by row. images: as in `as_arrays`; titles: one for each; columns: by default at most 8."""
+    """Show images as one figure, row by row. images: as in `as_arrays`; titles: one for each, or for each of the first row;
+    columns: by default at most 8, and for a tensor (R, N, C, H, W) its N."""
     import matplotlib.pyplot as plt
 
+    if isinstance(images, Tensor) and images.ndim == 5:
+        columns = columns or images.shape[1]
     arrays = as_arrays(images)
     columns = min(columns or 8, len(arrays))
     rows = -(-len(arrays) // columns)
@@ -51,6 +57,55 @@ def show(images: Tensor | Sequence[Any], titles: Sequence[str] | None = None, co
             if titles is not None and k < len(titles):
                 axis.set_title(str(titles[k]), fontsize=8)
     plt.show()
+
+
+def panels(count: int, height: float = 2.4, **options: Any) -> list[Any]:
+    """`count` axes side by side in one figure. options: as of `plt.subplots`, such as sharey=True."""
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(1, count, figsize=(7.2, height), squeeze=False, layout="constrained", **options)
+    return list(axes[0])
+
+
+def lines(
+    curves: Mapping[str, Any], axis: Any = None, title: str = "", x: str = "", y: str = "", log: str = "", **style: Any
+) -> Any:
+    """Curves by name, on `axis` or in a figure of their own: each is y (N,) or a pair (x, y). log: the axes that are logarithmic,
+    "x", "y" or "xy"; style: as of matplotlib's `plot`. Returns the axis."""
+    axis = axis or panels(1)[0]
+    for name, curve in curves.items():
+        places = curve if isinstance(curve, tuple) else (range(len(curve)), curve)
+        axis.plot(*(np.asarray(part) for part in places), label=name, **style)
+    return _finish(axis, curves, title, x, y, log)
+
+
+def histogram(values: Mapping[str, Any], axis: Any = None, title: str = "", x: str = "", bins: int = 60, **style: Any) -> Any:
+    """How often each value comes, by name, as densities over one range. style: as of matplotlib's `hist`. Returns the axis."""
+    axis = axis or panels(1)[0]
+    arrays = {name: np.asarray(value).ravel() for name, value in values.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(arrays.values())), bins)
+    for name, array in arrays.items():
+        axis.hist(array, edges, density=True, label=name, **{"alpha": 0.5, **style})
+    return _finish(axis, values, title, x)
+
+
+def cloud(points: Any, axis: Any = None, title: str = "", limit: float | None = None, **style: Any) -> Any:
+    """Points (N, 2) as dots, in a square of -limit..limit if that is given, without numbers at its sides. Returns the axis."""
+    axis = axis or panels(1)[0]
+    axis.scatter(*np.asarray(points).T, **{"s": 1, **style})
+    axis.set(title=title, xticks=[], yticks=[], aspect="equal")
+    if limit is not None:
+        axis.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    return axis
+
+
+def _finish(axis: Any, names: Mapping[str, Any], title: str, x: str = "", y: str = "", log: str = "") -> Any:
+    axis.set(title=title, xlabel=x, ylabel=y)
+    for side in log:
+        axis.set(**{f"{side}scale": "log"})
+    if any(names):
+        axis.legend(fontsize=7)
+    return axis
 
 
 def slider(draw: Callable[[Any, Any], None], name: str, values: Sequence[Any]) -> None:

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
-from test_source import edit, source_of
+from test_source import edit, exercise_of, source_of
 
 from minidiff import cli
-from minidiff.course.build import BuildRun, build, code_hash, execute, light, target
+from minidiff.course import new
+from minidiff.course.build import BuildRun, build, code_hash, execute, light, printed_sources, target
+from minidiff.course.catalogue import exercises_in
+from minidiff.course.judging import judge
+from minidiff.course.road import road
 from minidiff.course.source import SourceError, accept
 from minidiff.pretrained import zoo
 
 
 def cells(root: Path, kind: str, lang: str) -> list[nbformat.NotebookNode]:
-    return nbformat.read(target(root, kind, lang, source_of(root)), as_version=4).cells
+    return nbformat.read(target(root, kind, lang, source_of(root).parent), as_version=4).cells
 
 
 def texts(root: Path, kind: str, lang: str) -> str:
     return "\n".join(cell.source for cell in cells(root, kind, lang))
+
+
+def code_of(root: Path, kind: str, lang: str) -> list[str]:
+    return [cell.source for cell in cells(root, kind, lang) if cell.cell_type == "code"]
+
+
+def without_words(source: str) -> str:
+    """Code without docstrings and comments, which are in the notebook's language."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def test_a_source_becomes_six_notebooks_whose_code_is_the_same_in_both_languages(toy: Path) -> None:
@@ -33,19 +52,21 @@ def test_a_source_becomes_six_notebooks_whose_code_is_the_same_in_both_languages
         f"{kind}/{lang}/99_halves.ipynb" for kind in ("exercises", "lessons", "solutions") for lang in ("en", "vi")
     ]
     for kind in ("lessons", "exercises", "solutions"):
-        en, vi = ([cell.source for cell in cells(toy, kind, lang) if cell.cell_type == "code"][1:] for lang in ("en", "vi"))
+        en, vi = (list(map(without_words, code_of(toy, kind, lang)[1:])) for lang in ("en", "vi"))
         assert en == vi
         for lang in ("en", "vi"):
-            nbformat.validate(nbformat.read(target(toy, kind, lang, source_of(toy)), as_version=4))
+            nbformat.validate(nbformat.read(target(toy, kind, lang, source_of(toy).parent), as_version=4))
+    assert code_of(toy, "exercises", "en")[3] != code_of(toy, "exercises", "vi")[3], "stubs speak the notebook's language"
 
 
 def test_lessons_hold_no_exercise_and_exercises_hold_a_stub_then_its_check(toy: Path) -> None:
     build(BuildRun(root=toy, run=False))
-    assert "halve" not in texts(toy, "lessons", "en") and "Say it slowly" not in texts(toy, "lessons", "en")
-    assert "NotImplementedError" in texts(toy, "exercises", "en") and "return x / 2" not in texts(toy, "exercises", "en")
-    assert "return x / 2" in texts(toy, "solutions", "en") and "NotImplementedError" not in texts(toy, "solutions", "en")
+    assert "def halve" not in texts(toy, "lessons", "en") and "Say it slowly" not in texts(toy, "lessons", "en")
+    assert "NotImplementedError" in texts(toy, "exercises", "en") and "x * HALF" not in texts(toy, "exercises", "en")
+    assert "x * HALF" in texts(toy, "solutions", "en") and "NotImplementedError" not in texts(toy, "solutions", "en")
     code = [cell.source for cell in cells(toy, "exercises", "vi") if cell.cell_type == "code"]
-    assert code[-2] == 'check("99.1", halve)' and code[-1].startswith("payoff(")
+    assert code[-2] == 'check("99.1", halve)' and code[-1] == 'payoff("99.1", lambda f: f(torch.zeros(1, 3, 4, 4)), halve)'
+    assert code[-4] == "print(torch.tensor([3.0]) / 2)" and code[-3].endswith("raise NotImplementedError")
     assert 'language("vi")' in code[0]
 
 
@@ -53,7 +74,7 @@ def test_answers_and_hints_are_folded_and_the_exercise_says_what_it_is_worth(toy
     build(BuildRun(root=toy, run=False))
     assert "<summary>Trả lời</summary>" in texts(toy, "lessons", "vi")
     exercise = texts(toy, "exercises", "en")
-    assert "## Exercise 99.1: Half of it" in exercise and "4 points · difficulty ★★☆☆☆ · 3 minutes" in exercise
+    assert "## Exercise 99.1: Half of it" in exercise and "5 points · difficulty ★★☆☆☆ · 3 minutes" in exercise
     assert exercise.count("<details>") == 3 and "<summary>Hint 3</summary>\n\nThree" in exercise
 
 
@@ -62,7 +83,7 @@ def test_building_twice_changes_nothing_and_check_finds_what_is_stale(toy: Path)
     before = {p: p.read_bytes() for p in toy.rglob("*.ipynb")}
     assert build(BuildRun(root=toy, run=False)) == []
     assert before == {p: p.read_bytes() for p in toy.rglob("*.ipynb")}
-    edit(source_of(toy), "# Hãy chia đôi `x`.", "# Chia đôi `x`.")
+    edit(exercise_of(toy), "# Hãy chia đôi `x`.", "# Chia đôi `x`.")
     stale = build(BuildRun(root=toy, check=True))
     assert [p.relative_to(toy).as_posix() for p in stale] == [
         "exercises/vi/99_halves.ipynb", "solutions/vi/99_halves.ipynb",
@@ -76,6 +97,53 @@ def test_the_command_names_what_is_stale_and_fails(toy: Path, capsys: pytest.Cap
         cli.main(["course", "build", "--check", "--root", str(toy)])
     said = capsys.readouterr().err
     assert stop.value.code == 2 and "6 notebooks are stale" in said and "solutions/vi/99_halves.ipynb" in said
+
+
+def test_what_is_wrong_in_several_files_is_said_at_once(toy: Path) -> None:
+    other = source_of(toy).parents[1] / "98_more"
+    shutil.copytree(source_of(toy).parent, other)
+    for folder in (source_of(toy).parent, other):
+        edit(folder / "1_halve.py", "# Halve `x`.", "# Halve x.")
+    with pytest.raises(SourceError) as caught:
+        build(BuildRun(root=toy, run=False))
+    assert "98_more/1_halve.py:" in str(caught.value) and "99_halves/1_halve.py:" in str(caught.value)
+
+
+def test_time_and_points_are_made_not_typed(toy: Path) -> None:
+    build(BuildRun(root=toy, run=False))
+    assert "It takes 5 minutes, and 3 for the exercises, which are worth 5 points." in texts(toy, "lessons", "en")
+    assert "Mất 5 phút, thêm 3 phút cho bài tập, tổng cộng 5 điểm." in texts(toy, "lessons", "vi")
+    assert (
+        road("02", "en").startswith("**You are here:** 00 Tour → 01 U-Net → **02 DDPM** → ")
+        and road("02", "vi").count("→") == 17
+    )
+
+
+def test_the_source_of_what_a_lesson_prints_makes_it_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [{"cell_type": "code", "source": text} for text in (
+        "setup",
+        "from minidiff.diffusion import samplers\nfrom minidiff.diffusion.schedules import linear_betas",
+        "source(samplers.step)",
+        "source(linear_betas)",
+    )]  # fmt: skip
+    before = code_hash(cells)
+    assert [text.split("(")[0] for text in printed_sources("\n".join(cell["source"] for cell in cells))] == [
+        "def step",
+        "def linear_betas",
+    ]
+    monkeypatch.setattr("minidiff.course.build.inspect.getsource", lambda thing: "changed")
+    assert code_hash(cells) != before
+
+
+def test_a_new_lesson_builds_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new.command(new.NewRun("06", "CLIP: words & pictures", root=tmp_path))
+    assert "06_clip_words_pictures/lesson.py" in capsys.readouterr().out
+    assert len(build(BuildRun(root=tmp_path, run=False))) == 6
+    (exercise,) = exercises_in(tmp_path / "minidiff/course/lessons/06_clip_words_pictures").values()
+    assert sum(finding.points for finding in judge(exercise, lambda x: x * 2)) == exercise.points
+    for number, says in (("06", "is there already"), ("77", "no lesson '77'")):
+        with pytest.raises(SourceError, match=says):
+            new.command(new.NewRun(number, "x", root=tmp_path))
 
 
 def test_a_glossary_complaint_stops_the_build(toy: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -24,9 +23,10 @@ import yaml
 
 from minidiff.cli import course_commands
 from minidiff.course.build import RELEASE
-from minidiff.course.checks import exercises, get_exercise, hidden_probes
-from minidiff.course.exercise import explain, findings, outputs
+from minidiff.course.catalogue import exercises, get_exercise, hidden_checks
 from minidiff.course.grade import GradeRun, Score, as_json, as_junit, as_markdown
+from minidiff.course.judging import COURSE_IMPORTED, explain, judge
+from minidiff.course.sandbox import TOO_MUCH
 
 ROOT = Path(__file__).parents[2]
 CLASSROOM = ROOT / "classroom"
@@ -122,7 +122,7 @@ def test_the_class_list_of_the_pages_reads_the_scores(graded: Any) -> None:
     for page in PAGES.values():
         (program,) = re.findall(r"python - <<'END'\n(.*?)END", page.read_text(encoding="utf-8"), re.DOTALL)
         done = subprocess.run([sys.executable, "-"], input=program, cwd=folder, capture_output=True, text=True, check=True)
-        assert re.fullmatch(r"02 my first try,8,41\n", done.stdout)
+        assert re.fullmatch(rf"02 my first try,\d+,{sum(e.points for e in exercises('02').values())}\n", done.stdout)
 
 
 # --- grade.sh alone -----------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_its_environment_becomes_options(tmp_path: Path, pretended: Path) -> Non
     call = (tmp_path / "calls.txt").read_text(encoding="utf-8")
     assert "--lang vi --pass-mark 0.8 --seconds 9 --gigabytes 2 --hidden the hidden" in call
     given = set(re.findall(r"--([a-z-]+)", call))
-    assert given == {field.name.replace("_", "-") for field in fields(GradeRun)} - {"notebook"}
+    assert given == {field.name.replace("_", "-") for field in fields(GradeRun)} - {"notebook", "isolated", "watch"}
 
 
 @pytest.mark.parametrize(("lang", "says"), [("en", "There are no notebooks in exercises"), ("vi", "Không có notebook nào")])
@@ -209,21 +209,21 @@ def test_without_minidiff_it_says_what_to_do(tmp_path: Path) -> None:
 # --- hidden checks ------------------------------------------------------------------------------------------------------
 
 
-def test_the_reference_passes_the_hidden_example_and_what_it_looks_for_does_not() -> None:
-    probes = hidden_probes(CLASSROOM / "hidden-example")
-    assert set(probes) == {"02.2"}
-    exercise = get_exercise("02.2")
+def test_the_solution_passes_the_hidden_example_and_what_it_looks_for_does_not() -> None:
+    checks = hidden_checks(CLASSROOM / "hidden-example")
+    assert set(checks) == {"02.2"}
+    exercise = checks["02.2"]
+    own = len(get_exercise("02.2").probes)
     fixed = torch.tensor([1.0, 0.9, 0.72, 0.432, 0.216] * 2, dtype=torch.float64)  # the schedule of the lesson's checks
     answers: dict[str, Callable[..., Any]] = {
-        "reference": exercise.reference,
+        "solution": exercise.reference,
         "schedule": lambda x0, eps, t, alpha_bar: exercise.reference(x0, eps, t, fixed),
         "in place": lambda x0, eps, t, alpha_bar: x0.copy_(exercise.reference(x0, eps, t, alpha_bar)),
     }
-    passed = {}
-    for name, answer in answers.items():
-        found = findings(exercise, outputs(exercise, answer, probes["02.2"]), probes["02.2"])
-        passed[name] = [finding.passed for finding in found]
-    assert passed == {"reference": [True, True], "schedule": [False, True], "in place": [True, False]}
+    passed = {name: [finding.passed for finding in judge(exercise, answer)[own:]] for name, answer in answers.items()}
+    assert passed == {"solution": [True, True], "schedule": [False, False], "in place": [False, False]}
+    pictures_alone = judge(exercise, lambda x0, eps, t, alpha_bar: exercise.reference(x0[:, :], eps, t, alpha_bar.view(-1)))
+    assert all(finding.passed for finding in pictures_alone)
 
 
 # --- the pages ----------------------------------------------------------------------------------------------------------
@@ -269,13 +269,15 @@ def test_what_the_teachers_page_shows_is_what_the_grader_says(lang: str) -> None
     def stub(*_: Any) -> None:
         raise NotImplementedError
 
-    scores = [Score(e, tuple(findings(e, outputs(e, space.get(e.name, stub))))) for e in exercises("02").values()]
+    scores = [Score(e, tuple(judge(e, space.get(e.name, stub)))) for e in exercises("02").values()]
     text = PAGES[lang].read_text(encoding="utf-8")
     assert as_markdown(scores, lang, 0.6) in text
     shown = json.dumps({"02.2": as_json(scores, lang)["exercises"]["02.2"]}, ensure_ascii=False, indent=2)[2:-2]
     assert textwrap.indent(shown, "  ") in text
     case = re.search(r"<testcase.*?</testcase>", as_junit([scores[1]], lang).split("/>", 1)[1])
     assert case and case[0] in text
-    for error in (SystemExit(0), MemoryError(), NotImplementedError(), OSError(errno.EFBIG, "")):
-        assert f"| {explain(error).of(lang)} |" in text
+    refused = explain("PermissionError", "[Errno 1] Operation not permitted")
+    said = [explain(kind, "") for kind in ("SystemExit", "MemoryError", "NotImplementedError")]
+    for sentence in (*said, refused, TOO_MUCH, COURSE_IMPORTED):
+        assert f"| {sentence.of(lang)} |" in text
     assert f"{sum(e.minutes for e in exercises('02').values())} " in text

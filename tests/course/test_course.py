@@ -9,13 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from minidiff.course.build import BuildRun, build, sources, target
-from minidiff.course.exercise import LANGS
-from minidiff.course.source import read
+from minidiff.course.build import BuildRun, build, lesson_folders, target
+from minidiff.course.catalogue import exercise_files
+from minidiff.course.say import LANGS
+from minidiff.course.source import EXERCISE_ROLES, ROLES, read
 from minidiff.course.table import BEGIN, END, TableRun, command
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sources(ROOT)
+FOLDERS = lesson_folders(ROOT)
 
 
 def test_no_notebook_is_stale() -> None:
@@ -23,7 +24,7 @@ def test_no_notebook_is_stale() -> None:
 
 
 def test_lessons_are_in_order_without_gaps() -> None:
-    assert [source.stem[:2] for source in SOURCES] == [f"{n:02d}" for n in range(len(SOURCES))]
+    assert [folder.name[:2] for folder in FOLDERS] == [f"{n:02d}" for n in range(len(FOLDERS))]
 
 
 def test_the_table_of_the_readme_is_true(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,10 +33,10 @@ def test_the_table_of_the_readme_is_true(capsys: pytest.CaptureFixture[str]) -> 
     assert END in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_a_lesson_is_committed_with_its_pictures(source: Path) -> None:
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_lesson_is_committed_with_its_pictures(folder: Path) -> None:
     for lang in LANGS:
-        path = target(ROOT, "lessons", lang, source)
+        path = target(ROOT, "lessons", lang, folder)
         book = nbformat.read(path, as_version=4)
         outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
         assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
@@ -43,19 +44,32 @@ def test_a_lesson_is_committed_with_its_pictures(source: Path) -> None:
         assert path.stat().st_size < 1_500_000
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_a_lesson_asks_shows_its_pitfall_and_turns_a_knob(source: Path) -> None:
-    cells = read(source)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_lesson_asks_shows_its_pitfall_and_turns_a_knob(folder: Path) -> None:
+    cells = read(folder / "lesson.py")
     roles = [cell.role for cell in cells]
     assert roles.count("think") >= 4 and "pitfall" in roles and "notes" in roles
     assert any("slider(" in cell.code for cell in cells) and any("source(" in cell.code for cell in cells)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_vietnamese_text_is_composed_and_not_english(source: Path) -> None:
-    text = source.read_text(encoding="utf-8")
-    assert unicodedata.is_normalized("NFC", text)
-    for cell in read(source):
-        if not cell.is_code and len(cell.en) > 80:
-            assert re.search("[ăâđêôơưàáạảãèéẹẻẽìíịỉĩòóọỏõùúụủũỳýỵỷỹ]", cell.vi), f"line {cell.line}"
-            assert cell.vi != cell.en
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_vietnamese_text_is_composed_and_not_english(folder: Path) -> None:
+    for path, roles in ((folder / "lesson.py", ROLES), *((path, EXERCISE_ROLES) for path in exercise_files(folder))):
+        assert unicodedata.is_normalized("NFC", path.read_text(encoding="utf-8"))
+        for cell in read(path, roles):
+            if not cell.is_code and len(cell.en) > 80:
+                assert re.search("[ăâđêôơưàáạảãèéẹẻẽìíịỉĩòóọỏõùúụủũỳýỵỷỹ]", cell.vi), f"{path.name}, line {cell.line}"
+                assert cell.vi != cell.en
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_code_in_notebooks_fits_a_narrow_page(folder: Path) -> None:
+    """Longer lines are cut off on the web and on phones."""
+    long = [line for cell in read(folder / "lesson.py") if cell.is_code for line in cell.code.split("\n") if len(line) > 88]
+    assert long == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_what_can_be_made_is_not_typed(folder: Path) -> None:
+    first = "\n".join(cell.en + cell.vi for cell in read(folder / "lesson.py")[:12])
+    assert first.count("[[map]]") == 2 and first.count("[[time]]") == 2

@@ -1,84 +1,161 @@
-"""A learner's definitions out of a notebook, without running it."""
+"""A learner's answers out of a notebook, without running it."""
 
 from __future__ import annotations
 
+import ast
 import json
-from pathlib import Path
 
 import pytest
 
-from minidiff.course.extract import NotebookError, code_cells, definitions, run_definitions
+from minidiff.course.extract import (
+    Definitions,
+    NotebookError,
+    answers_in,
+    code_cells,
+    definitions,
+    lesson_of,
+    run_statements,
+    uses_the_course,
+)
+
+LESSONS = {"02": {"02.1": "alpha_bars", "02.2": "q_sample"}, "03": {"03.1": "v_target"}}
 
 
-def test_only_definitions_are_kept() -> None:
-    found = definitions(
-        ["import os\nx = 3\ndef f(a):\n    return a + x", "train()\nprint(f(1))\nif True:\n    g()", "class C: pass"]
-    )
-    assert found.names == {"os", "x", "f", "C"}
-    assert "train" not in found.needed_by("f") and "print" not in found.needed_by("f")
+def source(found: Definitions, name: str) -> str:
+    return "\n".join(map(ast.unparse, found.needed_by(name)))
+
+
+def value(cells: list[str], name: str) -> object:
+    """What the name means after its statements are run."""
+    return run_statements(source(definitions(cells), name), name)[name]
 
 
 def test_an_answer_gets_what_it_uses_and_nothing_else() -> None:
     found = definitions([
         "import torch\nSCALE = 2", "def helper(x):\n    return torch.exp(x) * SCALE", "def f(x):\n    return helper(x)",
-        "def other(x=undefined_name):\n    return x",
+        "def other(x=undefined_name):\n    return x", "train()\nprint(f(1))",
     ])  # fmt: skip
-    source = found.needed_by("f")
-    assert "helper" in source and "SCALE" in source and "import torch" in source
-    assert "undefined_name" not in source, "trouble in another answer must not be this one's trouble"
+    text = source(found, "f")
+    assert "helper" in text and "SCALE" in text and "import torch" in text
+    assert "undefined_name" not in text and "train" not in text, "trouble elsewhere must not be this answer's trouble"
+
+
+@pytest.mark.parametrize(
+    ("cells", "result"),
+    [
+        (["f = lambda x: x + 1"], 3),
+        (["from functools import partial\ndef add(x, y):\n    return x + y\nf = partial(add, y=1)"], 3),
+        (["import math\nROOT = math.sqrt(1)", "def f(x):\n    return int(x + ROOT)"], 3),
+        (["def once(g):\n    return g", "@once\ndef f(x):\n    return x + 1"], 3),
+        (["def f(x):\n    return x\ndef g(x):\n    return f0(x) + 1\nf0 = f\nf = g"], 3),
+        (["%%time\ndef f(x):\n    return x + 1"], 3),
+        (["%%capture out\n\ndef f(x):\n    return x + 1"], 3),
+        (["%matplotlib inline\n!pip install x\ndef f(x):\n    ?help\n    return x + 1\nf?\nfiles = !ls"], 3),
+        (["if 1 > 0:\n    step = 1\nelse:\n    step = 5\ndef f(x):\n    return x + step"], 3),
+        (["try:\n    import nowhere\nexcept ImportError:\n    nowhere = 1\ndef f(x):\n    return x + nowhere"], 3),
+        (["TABLE = {}\nfor k in range(4):\n    TABLE[k] = k + 1\ndef f(x):\n    return TABLE[x]"], None),
+        (["def f(x):\n    return 1", "def f(x):\n    return x + 1"], 3),
+        (["a, (b, *c) = 1, (2, 3)\ndef f(x):\n    return x + a"], 3),
+        (["class Adder:\n    def __call__(self, x):\n        return x + 1\nf = Adder()"], 3),
+    ],
+)  # fmt: skip
+def test_whatever_an_answer_is_made_of_comes_along(cells: list[str], result: object) -> None:
+    answer = value(cells, "f")
+    assert callable(answer)
+    if result is None:
+        with pytest.raises(KeyError):  # a table that is filled later isn't: only what binds a name is run
+            answer(2)
+    else:
+        assert answer(2) == result
+
+
+def test_names_of_its_own_drag_nothing_in() -> None:
+    found = definitions(["x = train_for_hours()", "def f(x):\n    y = [x for x in range(3)]\n    return x"])
+    assert "train" not in source(found, "f")
 
 
 def test_star_imports_are_always_kept() -> None:
-    assert "from math import *" in definitions(["from math import *\ndef f():\n    return pi"]).needed_by("f")
+    assert "from math import *" in source(definitions(["from math import *\ndef f():\n    return pi"]), "f")
 
 
-def test_later_definitions_come_after_earlier_ones() -> None:
-    space: dict = {}
-    exec(definitions(["def f():\n    return 1", "def f():\n    return 2"]).needed_by("f"), space)
-    assert space["f"]() == 2
-
-
-def test_a_constant_that_calls_something_is_left_behind() -> None:
-    assert "model" not in definitions(["model = load()\ndef f():\n    return 1"]).names
-
-
-def test_a_constant_of_something_that_was_left_behind_spoils_no_answer() -> None:
-    found = definitions(
-        [
-            "model = load()\nlayers = model.layers\nSCALE = 2",
-            "def f(x):\n    return x * SCALE + len('')\ndef g():\n    return layers",
-        ]
-    )
-    assert run_definitions(found.needed_by("f"), "f")["f"](3) == 6
-    with pytest.raises(NameError, match="layers"):
-        run_definitions(found.needed_by("g"), "g")["g"]()
+def test_a_constant_that_fails_spoils_no_answer_that_lives_without() -> None:
+    cells = ["model = load()\nSCALE = 2", "def f(x):\n    return x * SCALE\ndef g(x):\n    return model"]
+    assert value(cells, "f")(3) == 6
+    with pytest.raises(NameError, match="model"):
+        value(cells, "g")(3)
 
 
 def test_a_definition_that_fails_says_why() -> None:
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
-        run_definitions("def f(x, y=__import__('nowhere')):\n    return x", "f")
+        run_statements("def f(x, y=__import__('nowhere')):\n    return x", "f")
 
 
-def test_magics_are_passed_over_and_whole_cell_magics_too() -> None:
-    found = definitions(["%matplotlib inline\n!pip install x\ndef f():\n    ?help\n    return 1", "%%time\ndef g(): pass"])
+@pytest.mark.parametrize("first", ["%%bash\ndef f(", "%%writefile x.py\nfrom x import", "%%html\n<b>"])
+def test_a_cell_in_another_language_is_passed_over(first: str) -> None:
+    found = definitions([first, "def f():\n    return 1"])
     assert found.broken == () and found.names == {"f"}
 
 
-def test_a_cell_that_is_no_python_is_reported_and_the_others_count() -> None:
-    found = definitions(["def f():\n    return 1", "def g(:\n    pass"])
-    assert found.names == {"f"}
-    ((number, text, why),) = found.broken
-    assert number == 2 and "g" in text and "Code cell 2 is not valid Python" in why.en and "Ô mã 2" in why.vi
+@pytest.mark.parametrize("cell", ["def g(:\n    pass", "-" * 100_000 + "1", "+".join("1" * 50_000), "(" * 5000, "x = '\ud800'"])
+def test_a_cell_that_cannot_be_read_is_reported_and_the_others_count(cell: str) -> None:
+    found = definitions(["def f():\n    return 1", cell])
+    assert found.names >= {"f"} and [number for number, *_ in found.broken] in ([2], [])
 
 
-@pytest.mark.parametrize("content", ["", "not json", "[]", '{"cells": 3}', json.dumps({"cells": [{"cell_type": "code"}]})])
-def test_a_file_that_is_no_notebook_is_said_to_be_none(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "x.ipynb"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(NotebookError, match="is not a Jupyter notebook"):
-        code_cells(path)
+@pytest.mark.parametrize(
+    "content", ["", "not json", "[]", '{"cells": 3}', json.dumps({"cells": [{"cell_type": "code"}]}), "[" * 200_000]
+)
+def test_a_file_that_is_no_notebook_is_refused(content: str) -> None:
+    with pytest.raises(NotebookError):
+        code_cells(content.encode())
 
 
-def test_a_missing_notebook_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotebookError, match="There is no notebook .*gone.ipynb"):
-        code_cells(tmp_path / "gone.ipynb")
+@pytest.mark.parametrize(
+    ("cells", "name", "lesson"),
+    [
+        ([], "03_targets.ipynb", "03"),
+        (['check("02.1", alpha_bars)'], "03_targets.ipynb", "02"),
+        (["x = 1", "check( '02.1', alpha_bars)"], "mine.ipynb", "02"),
+        (['check("77.1", alpha_bars)'], "03_targets.ipynb", "03"),  # there is no lesson 77
+        (['# check("02.1", alpha_bars)', 'check("03.1", v_target)'], "mine.ipynb", "03"),
+        (['check("02.1", alpha_bars)', 'check("03.1", v_target)'], "03_mine.ipynb", "03"),
+        (['check("02.1", alpha_bars)\ncheck("02.2", q_sample)', 'check("03.1", v_target)'], "03_mine.ipynb", "02"),
+        (['text = """check("02.1", x)"""'], "mine.ipynb", None),
+        (["x = 1"], "mine.ipynb", None),
+    ],
+)
+def test_a_notebook_belongs_to_the_lesson_whose_checks_it_calls_or_to_that_of_its_name(
+    cells: list[str], name: str, lesson: str | None
+) -> None:
+    assert lesson_of(cells, name, LESSONS) == lesson
+
+
+def notebook(*cells: str) -> bytes:
+    return json.dumps({"cells": [{"cell_type": "code", "source": [cell]} for cell in cells]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("cells", "answer"),
+    [
+        (["def alpha_bars(b):\n    return b"], {"source": "def alpha_bars(b):\n    return b"}),
+        (["x = 1"], {}),
+        (["def alpha_barz(b): pass"], {"near": "alpha_barz"}),
+        (["def q_sample(b): pass"], {}),  # another exercise's, not this one renamed
+        (["x = (", "def alpha_bars(:"], {"broken": [2, "invalid syntax", 1]}),
+        (["from minidiff.course.catalogue import get_exercise\ndef alpha_bars(b):\n    return get_exercise"], {"course": True}),
+        (["def alpha_bars(b):\n    import minidiff.course as c\n    return c"], {"course": True}),
+        (["def alpha_bars(b):\n    from minidiff import course\n    return course"], {"course": True}),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_not_there_says_what_may_have_happened(cells: list[str], answer: dict) -> None:
+    assert answers_in(notebook(*cells), "02_x.ipynb", LESSONS)["answers"]["02.1"] == answer
+
+
+def test_the_setup_cell_is_no_use_of_the_course() -> None:
+    found = definitions(
+        [
+            "from minidiff.course.notebook import check, show",
+            "from minidiff.diffusion import samplers\ndef f(x):\n    return samplers",
+        ]
+    )
+    assert not uses_the_course(found.needed_by("f"))

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-import torch
 
 from minidiff.course import grade as module
-from minidiff.course.checks import exercises, get_exercise
-from minidiff.course.exercise import Exercise, Finding, Say, Trouble, outputs
-from minidiff.course.extract import NotebookError
-from minidiff.course.grade import GradeRun, Score, as_json, as_junit, as_markdown, command, grade, lesson_of
-from minidiff.course.sandbox import UNREADABLE, Limits, answer_in
+from minidiff.course.catalogue import exercises, get_exercise
+from minidiff.course.exercise import Exercise
+from minidiff.course.extract import answers_in, run_statements
+from minidiff.course.grade import Graded, GradeRun, NotebookError, Score, as_json, as_junit, as_markdown, command, grade
+from minidiff.course.judging import Finding
+from minidiff.course.probing import Outcome, outcomes, probes_of
+from minidiff.course.sandbox import Limits
+from minidiff.course.say import Say
 
 FIRST = get_exercise("02.1")
 RIGHT = "import torch\ndef alpha_bars(betas):\n    return torch.cat([torch.ones(1, dtype=betas.dtype), (1 - betas).cumprod(0)])"
 HIDDEN = """
 import torch
-from minidiff.course.exercise import Probe, Say
-PROBES = {"02.1": (Probe(Say("ten betas", "mười beta"), lambda f: f(torch.full((10,), 0.5)), points=4),)}
+probe(("ten betas", "mười beta"), lambda f, betas: f(betas), points=4, betas=torch.full((10,), 0.5))
 """
 
 
@@ -32,19 +36,25 @@ class Runner:
 
     def __init__(self) -> None:
         self.limits: list[Limits] = []
-        self.results: list[Any] | Trouble | None = None     # given back instead, when set
+        self.company: list[set[str]] = []
+        self.results: Say | None = None  # given back instead, when set
 
-    def __call__(self, source: str, number: str, limits: Limits, hidden: Path | None = None) -> list[Any] | Trouble:
+    def __call__(
+        self, name: str, source: str, company: dict[str, str], probes: tuple[str, ...], count: int, limits: Limits
+    ) -> tuple[list[Outcome | Say], dict[str, bool]]:
         self.limits.append(limits)
-        exercise = get_exercise(number)
-        extra = module.hidden_probes(hidden).get(number, ()) if hidden else ()
-        return self.results or outputs(exercise, answer_in(source, exercise), exercise.probes + tuple(extra))
+        self.company.append(set(company))
+        if self.results:
+            return [self.results] * count, {"limits": True}
+        answer = run_statements(source, name)[name]
+        return list(outcomes([probe for code in probes for probe in probes_of(code)], answer)), {"limits": True}
 
 
 @pytest.fixture(autouse=True)
 def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
     made = Runner()
-    monkeypatch.setattr(module, "run", made)
+    monkeypatch.setattr(module, "run_answer", made)
+    monkeypatch.setattr(module, "read_notebook", lambda data, file, lessons, limits: answers_in(data, file, lessons))
     return made
 
 
@@ -54,8 +64,8 @@ def notebook(folder: Path, *cells: str, name: str = "02_ddpm.ipynb") -> Path:
     return folder / name
 
 
-def by_number(scores: list[Score]) -> dict[str, Score]:
-    return {score.exercise.number: score for score in scores}
+def by_number(graded: Graded) -> dict[str, Score]:
+    return {score.exercise.number: score for score in graded.scores}
 
 
 # --- grading ----------------------------------------------------------------------------------------------------------
@@ -74,24 +84,24 @@ def test_limits_reach_the_answers_process(tmp_path: Path, runner: Runner) -> Non
     assert runner.limits == [Limits(7, 2)]
 
 
+def test_an_answer_is_in_the_company_of_the_earlier_exercises_that_it_uses(tmp_path: Path, runner: Runner) -> None:
+    grade(
+        notebook(tmp_path, "def ddpm_loss(*args):\n    return q_sample(*args)", "def q_sample(*args):\n    return sample_ddpm")
+    )
+    assert sorted(map(sorted, runner.company)) == [[], ["q_sample"]], "never in that of later ones, nor of its own solution"
+
+
 def test_hidden_checks_add_points_to_their_exercise_alone(tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "mine.py").write_text(HIDDEN, encoding="utf-8")
+    (tmp_path / "hidden" / "02.1_mine.py").write_text(HIDDEN, encoding="utf-8")
     found = by_number(grade(notebook(tmp_path, RIGHT), hidden=tmp_path / "hidden"))
     assert found["02.1"].points == found["02.1"].maximum == FIRST.points + 4
     assert [found[number].maximum for number in list(found)[1:]] == [e.points for e in list(exercises("02").values())[1:]]
 
 
-@pytest.mark.parametrize("results", [[torch.zeros(1)], [torch.zeros(1)] * 9], ids=["too few", "too many"])
-def test_results_of_another_number_than_the_probes_are_not_read(tmp_path: Path, runner: Runner, results: list[Any]) -> None:
-    runner.results = results
-    (first, *_) = grade(notebook(tmp_path, RIGHT))
-    assert [finding.message for finding in first.findings] == [UNREADABLE.message] * len(FIRST.probes)
-
-
 def test_an_answer_that_could_not_be_run_fails_each_probe_for_the_same_reason(tmp_path: Path, runner: Runner) -> None:
-    runner.results = Trouble(Say("It stopped.", "Đã dừng."))
-    (first, *_) = grade(notebook(tmp_path, RIGHT))
+    runner.results = Say("It stopped.", "Đã dừng.")
+    (first, *_) = grade(notebook(tmp_path, RIGHT)).scores
     assert [finding.message for finding in first.findings] == [Say("It stopped.", "Đã dừng.")] * len(FIRST.probes)
     assert first.points == 0 and first.maximum == FIRST.points
 
@@ -106,30 +116,16 @@ def test_an_answer_that_could_not_be_run_fails_each_probe_for_the_same_reason(tm
         (["def make_noise(x): pass"], "was its cell deleted?"),  # hardly alike
         (["x = (", "def q_sample(:"], "Code cell 2 is not valid Python"),
         (["def q_sample(:", "def q_sample(y:"], "Code cell 1 is not valid Python"),
+        (["def q_sample(x):\n    from minidiff.course import catalogue"], "It uses minidiff.course, where the solutions are"),
     ],
 )
 def test_an_answer_that_is_not_there_is_told_what_may_have_happened(tmp_path: Path, cells: list[str], says: str) -> None:
     assert says in by_number(grade(notebook(tmp_path, *cells)))["02.2"].hint("en")
 
 
-@pytest.mark.parametrize(
-    ("cells", "name", "lesson"),
-    [
-        ([], "03_targets.ipynb", "03"),
-        (['check("02.1", alpha_bars)'], "03_targets.ipynb", "02"),
-        (["x = 1", "check( '02.1', alpha_bars)"], "mine.ipynb", "02"),
-        (['check("77.1", alpha_bars)'], "03_targets.ipynb", "03"),  # there is no lesson 77
-    ],
-)
-def test_a_notebook_belongs_to_the_lesson_whose_checks_it_calls_or_to_that_of_its_name(
-    cells: list[str], name: str, lesson: str
-) -> None:
-    assert lesson_of(Path("somewhere", name), cells) == lesson
-
-
-def test_a_notebook_of_no_lesson_is_refused() -> None:
+def test_a_notebook_of_no_lesson_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotebookError, match="mine.ipynb belongs to no lesson: its name should begin with one of 00, 01"):
-        lesson_of(Path("mine.ipynb"), ["x = 1"])
+        grade(notebook(tmp_path, "x = 1", name="mine.ipynb"))
 
 
 # --- reports ----------------------------------------------------------------------------------------------------------
@@ -141,9 +137,11 @@ def probe(name: str, points: int, maximum: int) -> Finding:
 
 
 def exercise(number: str) -> Exercise:
-    return Exercise(number, f"name_{number[-1]}", None, (), title=Say(f"Title {number[-1]}", f"Bài {number[-1]}"))
+    own = get_exercise("02.1")
+    return replace(own, number=number, name=f"name_{number[-1]}", title=Say(f"Title {number[-1]}", f"Bài {number[-1]}"))
 
 
+WALLS = {"limits": True, "files": True, "calls": True}
 # 6 of 10 points
 SCORES = [
     Score(exercise("02.1"), (probe("shape", 2, 2), probe("values", 1, 1))),
@@ -179,9 +177,7 @@ def test_junit_has_a_suite_for_each_exercise_and_a_case_for_each_probe() -> None
         {"name": "02.1 name_1", "tests": "2", "failures": "0"},
         {"name": "02.2 name_2", "tests": "3", "failures": "2"},
     ]
-    assert [case.attrib for case in suites[1]] == [
-        {"classname": "02.2", "name": name} for name in ("dtype", "noise", "ends")
-    ]
+    assert [case.attrib for case in suites[1]] == [{"classname": "02.2", "name": name} for name in ("dtype", "noise", "ends")]
     assert [[part.attrib for part in case] for case in suites[1]] == [
         [], [{"message": "noise | is wrong."}], [{"message": "ends | is wrong."}]
     ]  # fmt: skip
@@ -213,7 +209,7 @@ def test_markdown_is_a_table_and_a_verdict(lang: str, pass_mark: float, expected
 def graded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Grading gives SCORES; the list holds what it was called with."""
     calls: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(module, "grade", lambda *arguments: calls.append(arguments) or SCORES)
+    monkeypatch.setattr(module, "grade", lambda *arguments: calls.append(arguments) or Graded(SCORES, WALLS))
     return calls
 
 
@@ -227,7 +223,7 @@ def test_without_options_it_prints_in_english_passes_at_three_fifths_and_gives_a
     graded: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(GradeRun(Path("a.ipynb"))) == 0
-    assert graded == [(Path("a.ipynb"), Limits(60, 3), None)]
+    assert graded == [(Path("a.ipynb"), Limits(60, 3, False), None)]
     assert capsys.readouterr().out == as_markdown(SCORES, "en", 0.6) + "\n"
 
 
@@ -243,7 +239,7 @@ def test_reports_are_written_where_asked_into_new_folders_and_old_ones(tmp_path:
     for _ in range(2):
         command(run)
     text = (new / "a.json").read_text(encoding="utf-8")
-    assert json.loads(text) == as_json(SCORES, "vi")
+    assert json.loads(text) == {**as_json(SCORES, "vi"), "walls": WALLS}
     assert text.startswith('{\n  "exercises": {\n    "02.1"') and text.endswith("\n}\n") and "bị sai" in text
     assert (new / "a.xml").read_text(encoding="utf-8") == as_junit(SCORES, "vi")
     assert (tmp_path / "a.md").read_text(encoding="utf-8") == as_markdown(SCORES, "vi", 0.6)
@@ -270,3 +266,32 @@ def test_bad_options_are_refused_before_anything_is_graded(
     with pytest.raises(ValueError, match=says):
         command(GradeRun(Path("a.ipynb"), **options))
     assert graded == []
+
+
+def test_where_an_answer_is_not_shut_in_it_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(module, "grade", lambda *arguments: Graded(SCORES, {**WALLS, "calls": False}))
+    command(GradeRun(Path("a.ipynb")))
+    assert "only time and memory of answers are limited" in capsys.readouterr().out
+
+
+def test_watching_grades_again_whenever_the_notebook_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = notebook(tmp_path, "x = 1")
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            notebook(tmp_path, RIGHT)
+            os.utime(path, ns=(1, 1))
+        if len(naps) == 4:
+            path.write_text("half written", encoding="utf-8")
+        if len(naps) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", nap)
+    assert command(GradeRun(path, watch=True)) == 2
+    said = capsys.readouterr().out
+    assert said.count("what to do next") == 2 and said.count("is not a Jupyter notebook") == 1
+    assert said.count("Waiting for 02_ddpm.ipynb to be saved; Ctrl-C ends.") == 3

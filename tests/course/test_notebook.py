@@ -36,11 +36,12 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_right_answer_is_told_so_in_the_notebooks_language(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     language("vi")
     check("99.1", lambda x: x / 2)
-    assert capsys.readouterr().out == "✓ kích thước (1/1)\n✓ giá trị (3/3)\n99.1: Đủ 4 điểm. Làm tốt lắm.\n"
+    lines = ["✓ kích thước (1/1)", "✓ giá trị (3/3)", "✓ hai số, một số âm (1/1)", "99.1: Đủ 5 điểm. Làm tốt lắm."]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_a_wrong_answer_raises_and_says_what_was_likely_done(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CheckFailed, match="1 of 4 points so far. You doubled it."):
+    with pytest.raises(CheckFailed, match="1 of 5 points so far. You doubled it."):
         check("99.1", lambda x: x * 2)
     assert "✗ values (0/3): You doubled it." in capsys.readouterr().out
 
@@ -49,7 +50,7 @@ def test_a_message_that_several_findings_share_stands_once(toy: Path, capsys: py
     with pytest.raises(CheckFailed) as caught:
         check("99.1", None)
     said = capsys.readouterr().out
-    assert said.count("✗") == 2 and said.count("not callable") == str(caught.value).count("not callable") == 1
+    assert said.count("✗") == 3 and said.count("not callable") == str(caught.value).count("not callable") == 1
 
 
 def test_a_notebook_shows_html_without_what_an_answer_could_smuggle_in(
@@ -82,12 +83,12 @@ def test_what_does_not_exist_is_refused(call) -> None:  # noqa: ANN001
         call()
 
 
-def test_the_payoff_compares_pictures(figures: None) -> None:
-    payoff(lambda f: f(torch.zeros(2, 3, 4, 4)), lambda x: x + 1e-5, lambda x: x)
+def test_the_payoff_compares_pictures(figures: None, toy: Path) -> None:
+    payoff("99.1", lambda f: f(torch.zeros(2, 3, 4, 4)), lambda x: x / 2 + 1e-5)
     (figure,) = map(plt.figure, plt.get_fignums())
-    assert [axis.get_title() for axis in figure.axes] == ["the library"] * 2 + ["yours"] * 2
+    assert [axis.get_title() for axis in figure.axes] == ["solution"] * 2 + ["yours"] * 2
     with pytest.raises(CheckFailed, match="numbers of your picture are wrong"):
-        payoff(lambda f: f(torch.zeros(1, 3, 4, 4)), lambda x: x + 0.1, lambda x: x)
+        payoff("99.1", lambda f: f(torch.zeros(1, 3, 4, 4)), lambda x: x / 2 + 0.1)
 
 
 def test_source_shows_file_and_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +113,25 @@ def test_show_puts_pictures_in_rows(figures: None) -> None:
     plots.show(torch.zeros(5, 3, 4, 4), titles=list("abcde"), columns=3)
     (figure,) = map(plt.figure, plt.get_fignums())
     assert len(figure.axes) == 6 and [axis.get_title() for axis in figure.axes] == [*"abcde", ""]
+
+
+def test_a_tensor_of_rows_is_shown_as_rows(figures: None) -> None:
+    plots.show(torch.zeros(2, 5, 3, 4, 4), titles=list("abcde"))
+    (figure,) = map(plt.figure, plt.get_fignums())
+    assert len(figure.axes) == 10 and [axis.get_title() for axis in figure.axes] == [*"abcde", *[""] * 5]
+
+
+def test_curves_histograms_and_clouds_hold_what_they_are_given(figures: None) -> None:
+    left, right = plots.panels(2, sharey=False)
+    plots.lines({"a": torch.tensor([1.0, 2.0]), "b": ([0, 5], [1, 3])}, left, "title", "x", "y", log="y", lw=1)
+    assert [line.get_xydata().tolist() for line in left.lines] == [[[0, 1], [1, 2]], [[0, 1], [5, 3]]]
+    assert left.get_yscale() == "log" and left.get_xscale() == "linear" and left.get_title() == "title"
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["a", "b"]
+    plots.histogram({"all": torch.zeros(3, 4), "half": torch.ones(2)}, right, bins=2)
+    assert [patch.get_height() for patch in right.patches] == [2.0, 0.0, 0.0, 2.0], "densities over one range"
+    axis = plots.cloud(torch.tensor([[0.0, 1.0], [2.0, 3.0]]), limit=4)
+    assert axis.collections[0].get_offsets().tolist() == [[0, 1], [2, 3]] and axis.get_xlim() == (-4, 4)
+    assert plots.lines({"": torch.ones(2)}).get_legend() is None
 
 
 def test_a_slider_is_a_row_of_figures_without_a_kernel_and_a_widget_with_one(

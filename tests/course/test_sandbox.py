@@ -1,8 +1,11 @@
-"""Answers that misbehave: each gets a clear message, nothing hangs, and the other exercises keep their points."""
+"""Answers that misbehave: each gets a clear message, nothing hangs or survives, and the other exercises keep their points."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -10,60 +13,141 @@ import nbformat
 import pytest
 
 from minidiff import cli
-from minidiff.course.checks import exercises
-from minidiff.course.exercise import Trouble
-from minidiff.course.grade import as_json, grade
-from minidiff.course.sandbox import Limits, run
+from minidiff.course.catalogue import exercises, get_exercise
+from minidiff.course.grade import NotebookError, as_json, grade
+from minidiff.course.sandbox import FOLDER_LIMIT, IsolationError, Limits, read_notebook, run_answer
+from minidiff.course.say import Say
 
 RIGHT = "import torch\ndef alpha_bars(betas):\n    return torch.cat([torch.ones(1, dtype=betas.dtype), (1 - betas).cumprod(0)])"
+FIRST = get_exercise("02.1")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp and Landlock are Linux's")
 
 
-def answer(body: str) -> str:
-    return f"import os, sys, time\nimport torch\ndef alpha_bars(betas):\n    {body}"
+def ran(body: str, limits: Limits | None = None, head: str = "") -> tuple[list, dict[str, bool]]:
+    source = f"import os, sys, time\nimport torch\n{head}\ndef alpha_bars(betas):\n    {body}"
+    return run_answer("alpha_bars", source, {}, FIRST.probes_code, len(FIRST.probes), limits or Limits(seconds=4))
+
+
+def first_word(found: list) -> str:
+    """What is said of the first probe, in English."""
+    return found[0].en if isinstance(found[0], Say) else " ".join(found[0].error or ("", str(found[0].value)))
 
 
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("while True: pass", "did not finish within 3 seconds"),
-        ("return torch.zeros(50 * 2**30, dtype=torch.uint8)", "more memory than it may use"),
-        ("return bytearray(50 * 2**30)", "more memory than it may use"),
-        ("sys.exit(0)", "no exit() in an answer"),
-        ("os._exit(0)", "ended in the middle"),
-        ("os.kill(os.getpid(), 9)", "stopped by the system"),
-        ("print('x' * 50 * 2**20)", "printed or wrote too much"),
-        ("return object()", "cannot be read"),
+        ("while True: pass", "did not finish within 4 seconds"),
+        ("os._exit(0)", "ended in the middle (exit status 0)"),
+        ("import ctypes; ctypes.string_at(0)", "crashed (SIGSEGV)"),
+        ("return torch.zeros(50 * 2**30, dtype=torch.uint8)", "can't allocate memory"),
+        ("return bytearray(50 * 2**30)", "MemoryError"),
+        ("import mmap; mmap.mmap(-1, 8 * 2**30, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)", "Cannot allocate memory"),
+        ("sys.exit(0)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("return betas[:3] if print('x' * 50 * 2**20) else betas", "tensor"),
+        ("os.close(int(sys.argv[1]))", "ended in the middle"),
+        ("[os.write(int(sys.argv[1]), b'x' * 999) for _ in range(99)]; return betas", "returned too much"),
+        ("os.write(int(sys.argv[1]), (3).to_bytes(8, 'little') + b'abc'); return betas", "cannot be read"),
     ],
 )
 def test_an_answer_that_misbehaves_is_told_why(body: str, says: str) -> None:
     start = time.monotonic()
-    result = run(answer(body), "02.1", Limits(seconds=3, gigabytes=3))
-    troubles = [result] if isinstance(result, Trouble) else result
-    assert says in troubles[0].message.en, troubles[0].message
-    assert troubles[0].message.vi != troubles[0].message.en
+    found, walls = ran(body)
+    assert len(found) == len(FIRST.probes) and walls["limits"]
+    assert says in first_word(found), found[0]
     assert time.monotonic() - start < 60
 
 
-def test_children_of_an_answer_are_gone_afterwards(tmp_path: Path) -> None:
-    sign = tmp_path / "alive"
-    code = f"import time; time.sleep(4); open({str(sign)!r}, 'w')"
-    run(
-        answer(f"import subprocess; subprocess.Popen([sys.executable, '-c', {code!r}]); while_ = 1; os._exit(1)"),
-        "02.1",
-        Limits(3, 3),
+@on_linux
+@pytest.mark.parametrize(
+    "body",
+    [
+        "os.fork()", "os.kill(os.getppid(), 9)", "os.kill(os.getpid(), 9)", "os.killpg(0, 9)", "os.setsid()", "os.mkfifo('a')",
+        "import subprocess; subprocess.run(['true'])", "import socket; socket.socket()",
+        "import socket; socket.create_server(('', 0))",
+        "open(os.path.expanduser('~/here'), 'w')", "open('/tmp/minidiff-was-here', 'w')",
+        "os.remove(__import__('minidiff').__file__)",
+        "os.mkdir('../../up')", "os.rename('../library', '../gone')", "os.chmod(os.path.expanduser('~'), 0)",
+        "os.execv('/bin/true', ['true'])",
+        "import multiprocessing as m; m.get_context('spawn').Process(target=print).start()",
+        "import resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))",
+        "import pty; pty.fork()", "os.truncate(__import__('minidiff').__file__, 0)",
+    ],
+)  # fmt: skip
+def test_what_an_answer_has_no_business_with_is_refused(body: str) -> None:
+    found, walls = ran(body)
+    assert all(walls.values()), walls
+    assert found[0].error and found[0].error[0] in ("PermissionError", "BlockingIOError", "OSError"), found[0]
+
+
+@on_linux
+def test_its_own_folder_may_hold_a_little() -> None:
+    found, _ = ran("open('mine', 'w').write('x'); return list(map(str, os.listdir('.')))")
+    assert found[0].error is None or "mine" in str(found[0])
+    found, _ = ran(
+        f"[open(str(k), 'wb').write(b'x' * 10**7) for k in range({FOLDER_LIMIT // 10**7 + 2})]; time.sleep(9)", Limits(20)
     )
-    time.sleep(6)
-    assert not sign.exists()
+    assert "wrote or returned too much" in first_word(found)
+
+
+def test_no_solution_no_expected_value_and_no_check_is_in_its_process() -> None:
+    look = (
+        "import gc; held = ' '.join(x for x in gc.get_objects() if isinstance(x, str)) + str(list(sys.modules)); "
+        "held += ' '.join(str(f.f_locals) for f in sys._current_frames().values()); "
+        "raise ValueError(str(['cumprod' in held, 'judging' in held, 'expected' in held.replace('unexpected', '')]))"
+    )
+    found, _ = ran(look)
+    assert found[0].error == ("ValueError", "[False, False, False]"), found[0].error
+    for steal in (
+        "import minidiff.course.catalogue as c",
+        "from minidiff.course import exercise",
+        "__import__('minidiff.course.judging')",
+    ):
+        found, _ = ran(steal)
+        assert found[0].error == ("ImportError", "minidiff.course cannot be used in an answer")
+
+
+def test_those_before_a_crash_count() -> None:
+    found, _ = ran("return os._exit(0) if len(betas) > 100 else torch.cat([betas.new_ones(1), (1 - betas).cumprod(0)])")
+    assert [isinstance(one, Say) for one in found] == [False] * (len(found) - 1) + [True]
+
+
+@on_linux
+def test_threads_may_run_and_are_gone_afterwards() -> None:
+    head = "import threading\nthreading.Thread(target=time.sleep, args=(600,)).start()"
+    start = time.monotonic()
+    found, _ = ran("return torch.cat([betas.new_ones(1), (1 - betas).cumprod(0)])", head=head)
+    assert not isinstance(found[0], Say) and time.monotonic() - start < 60
+
+
+def test_where_bubblewrap_is_missing_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(IsolationError, match="needs bubblewrap"):
+        ran("return betas", Limits(isolated=True))
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bubblewrap")
+def test_inside_bubblewrap_a_right_answer_is_right() -> None:
+    found, _ = ran("return torch.cat([betas.new_ones(1), (1 - betas).cumprod(0)])", Limits(isolated=True))
+    assert not isinstance(found[0], Say) and found[0].error is None
+
+
+@pytest.mark.parametrize("data", [b"[" * 200_000, b"", b"\xff" * 1000, b'{"cells": ' + b"[" * 100_000])
+def test_a_notebook_that_is_none_costs_nobody_else(data: bytes) -> None:
+    assert read_notebook(data, "02.ipynb", {"02": {"02.1": "alpha_bars"}}, Limits())["error"] in ("notebook", "deep")
+
+
+# --- whole notebooks ----------------------------------------------------------------------------------------------------
 
 
 def notebook(folder: Path, *cells: str, name: str = "02_ddpm.ipynb") -> Path:
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    nbformat.write(book, folder / name)
+    (folder / name).write_text(json.dumps(book), encoding="utf-8")
     return folder / name
 
 
 def scores(path: Path) -> dict[str, dict]:
-    return as_json(grade(path, Limits(seconds=20)), "en")["exercises"]
+    return as_json(grade(path, Limits(seconds=20)).scores, "en")["exercises"]
 
 
 def test_no_answer_of_a_notebook_spoils_another(tmp_path: Path) -> None:
@@ -73,7 +157,7 @@ def test_no_answer_of_a_notebook_spoils_another(tmp_path: Path) -> None:
         tmp_path, RIGHT, f"def {names['02.2']}(:\n    pass",
         f"import torch\ndef {names['02.3']}(*args):\n"
         "    torch.isclose = torch.allclose = lambda *a, **k: torch.tensor(True)\n    return 0",
-        f"def {names['02.4']}s(*args):\n    return 0", "raise SystemExit",
+        f"def {names['02.4']}s(*args):\n    return 0", "raise SystemExit", "-" * 100_000 + "1",
     )  # fmt: skip
     found = scores(path)
     assert found["02.1"]["points"] == found["02.1"]["maximum"]
@@ -83,22 +167,41 @@ def test_no_answer_of_a_notebook_spoils_another(tmp_path: Path) -> None:
     assert "was its cell deleted?" in found["02.5"]["hint"]
 
 
-def test_a_patched_assert_or_equality_changes_no_score(tmp_path: Path) -> None:
+def test_an_answer_that_patches_what_runs_it_gains_nothing(tmp_path: Path) -> None:
     cheat = (
         "import torch\ndef alpha_bars(betas):\n"
-        "    import builtins, minidiff.course.exercise as judge\n"
-        "    judge.difference = lambda *a, **k: None\n"
-        "    torch.Tensor.__eq__ = lambda *a: torch.tensor(True)\n"
-        "    return betas"
+        "    import minidiff_answer.probing as p, gc\n"
+        "    p.same = lambda *a: True\n    p.packed = lambda found: b''\n"
+        "    torch.Tensor.__eq__ = lambda *a: torch.tensor(True)\n    return betas"
     )
-    assert scores(notebook(tmp_path, cheat))["02.1"]["points"] < exercises("02")["02.1"].points
+    assert scores(notebook(tmp_path, cheat))["02.1"]["points"] == 0
 
 
-def test_an_answer_that_writes_results_itself_is_not_read_and_stops_no_grading(tmp_path: Path) -> None:
-    cheat = "import os\nimport torch\ndef alpha_bars(betas):\n    torch.save([], 'results.pt')\n    os._exit(0)"
-    found = scores(notebook(tmp_path, cheat))
-    assert found["02.1"]["points"] == 0 and "cannot be read" in found["02.1"]["hint"]
-    assert set(found) == set(exercises("02"))
+def test_an_answer_gets_the_solutions_of_earlier_exercises_and_not_its_own(tmp_path: Path) -> None:
+    """02.3 uses q_sample, which is wrong in this notebook; its own name is nobody else's."""
+    cells = [
+        "import torch\ndef q_sample(x0, eps, t, alpha_bar):\n    return x0",
+        "def ddpm_loss(network, x0, t, eps, alpha_bar):\n"
+        "    return (network(q_sample(x0, eps, t, alpha_bar), t) - eps).square().mean()",
+    ]
+    found = scores(notebook(tmp_path, *cells))
+    assert found["02.2"]["points"] < found["02.2"]["maximum"] and found["02.3"]["points"] == found["02.3"]["maximum"]
+
+
+def test_a_fifo_a_folder_and_a_missing_file_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "02_pipe.ipynb")
+    for path, says in (
+        (tmp_path / "02_pipe.ipynb", "is not a file"),
+        (tmp_path, "is not a file"),
+        (tmp_path / "02_x.ipynb", "There is no notebook"),
+    ):
+        with pytest.raises(NotebookError, match=says):
+            grade(path)
+
+
+def test_control_characters_reach_no_report(tmp_path: Path) -> None:
+    found = scores(notebook(tmp_path, "def alpha_bars(betas):\n    raise ValueError('a\\x1b[2Jb\\u202ec\\ud800')"))
+    assert found["02.1"]["hint"].isprintable() and "a" in found["02.1"]["hint"]
 
 
 def grade_by_command(path: Path, *options: str) -> int:
@@ -116,7 +219,7 @@ def test_the_command_writes_every_report_and_its_status_is_the_pass_mark(
     assert grade_by_command(path, *options, "--lang", "vi") == 1
     said = capsys.readouterr().out
     score = json.loads(files[0].read_text(encoding="utf-8"))
-    assert set(score) == {"exercises", "total", "maximum"}
+    assert set(score) == {"exercises", "total", "maximum", "walls"}
     assert set(score["exercises"]["02.1"]) == {"points", "maximum", "passed", "failed", "hint"}
     assert score["total"] == exercises("02")["02.1"].points
     assert score["maximum"] == sum(e.points for e in exercises("02").values())
@@ -130,8 +233,11 @@ def test_the_command_writes_every_report_and_its_status_is_the_pass_mark(
     [
         (["--lang", "fr"], "There is no language 'fr'"),
         (["--pass-mark", "60"], "The pass mark is 60.0, but it must be from 0 to 1"),
+        (["--pass-mark", "nan"], "The pass mark is nan, but it must be from 0 to 1"),
+        (["--gigabytes", "nan"], "--gigabytes is nan, but it must be a number above 0"),
+        (["--seconds", "0"], "--seconds is 0.0, but it must be a number above 0"),
         (["--hidden", "."], "holds no hidden checks"),
-        (["--hidden", "broken"], "mine.py cannot be run: NameError"),
+        (["--hidden", "broken"], "02.1_mine.py cannot be run: NameError"),
     ],
 )
 def test_bad_options_are_one_sentence(
@@ -139,30 +245,35 @@ def test_bad_options_are_one_sentence(
 ) -> None:
     path = notebook(tmp_path, RIGHT)
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "mine.py").write_text("oops", encoding="utf-8")
+    (tmp_path / "broken" / "02.1_mine.py").write_text("oops", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert grade_by_command(path, *options) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
 
 
-def test_a_notebook_of_no_lesson_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert grade_by_command(notebook(tmp_path, "x = 1", name="mine.ipynb")) == 2
-    assert "belongs to no lesson" in capsys.readouterr().err
-
-
-def test_a_renamed_notebook_is_known_by_its_checks(tmp_path: Path) -> None:
-    assert "02.1" in scores(notebook(tmp_path, RIGHT, 'check("02.1", alpha_bars)', name="mine.ipynb"))
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("{}", "is not a Jupyter notebook"), ("[" * 200_000, "is not a Jupyter notebook"), (None, "belongs to no lesson")],
+)
+def test_what_cannot_be_graded_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, says: str
+) -> None:
+    path = notebook(tmp_path, "x = 1", name="mine.ipynb")
+    if content:
+        path.write_text(content, encoding="utf-8")
+    assert grade_by_command(path) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_hidden_checks_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    (hidden / "mine.py").write_text(
-        "import torch\nfrom minidiff.course.exercise import Probe, Say\n"
-        "PROBES = {'02.1': (Probe(Say('ten betas', 'mười beta'), lambda f: f(torch.full((10,), 0.5)), points=4),)}\n",
+    (hidden / "02.1_mine.py").write_text(
+        "import torch\nprobe(('ten betas', 'mười beta'), lambda f, betas: f(betas), points=4, betas=torch.full((10,), 0.5))\n",
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    (score, *_) = grade(notebook(tmp_path, RIGHT), Limits(seconds=20), Path("hidden"))  # relative, as a teacher types it
-    assert score.points == score.maximum == exercises("02")["02.1"].points + 4
+    (score, *_) = grade(notebook(tmp_path, RIGHT), Limits(seconds=20), Path("hidden")).scores  # relative, as a teacher types it
+    assert score.points == score.maximum == FIRST.points + 4
+    assert score.findings[-1].what == ("ten betas", "mười beta")

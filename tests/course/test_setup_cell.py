@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from minidiff.course.build import RELEASE, sources, target
+from minidiff.course.build import RELEASE, lesson_folders, target
 
 ROOT = Path(__file__).parents[2]
 LAST = """
@@ -23,7 +23,7 @@ print("found", minidiff.__file__)
 
 
 def first_cell(lang: str) -> str:
-    book = nbformat.read(target(ROOT, "exercises", lang, sources(ROOT)[0]), as_version=4)
+    book = nbformat.read(target(ROOT, "exercises", lang, lesson_folders(ROOT)[0]), as_version=4)
     return next(cell.source for cell in book.cells if cell.cell_type == "code")
 
 

@@ -12,8 +12,8 @@ from chromium import needs_chromium
 from test_source import edit, source_of
 
 from minidiff.course import slides as slides_module
-from minidiff.course.build import BuildRun, build, sources
-from minidiff.course.exercise import LANGS
+from minidiff.course.build import BuildRun, build, lesson_folders
+from minidiff.course.say import LANGS
 from minidiff.course.slides import PACKAGES, SlidesRun, command, slides_of
 from minidiff.course.source import SourceError, accept, read
 
@@ -134,7 +134,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Path:
 
 @in_a_browser
 @pytest.mark.parametrize("lang", LANGS)
-@pytest.mark.parametrize("lesson", [source.stem for source in sources(ROOT)])
+@pytest.mark.parametrize("lesson", [folder.name for folder in lesson_folders(ROOT)])
 def test_every_slide_of_every_lesson_fits(browser: Any, built: Path, lesson: str, lang: str) -> None:
     slides = walk(browser, built / lang / f"{lesson}.html")
     assert [(slide["text"], slide) for slide in slides if not fits(slide)] == []
@@ -144,9 +144,9 @@ def test_every_slide_of_every_lesson_fits(browser: Any, built: Path, lesson: str
 @in_a_browser
 @pytest.mark.parametrize("lang", LANGS)
 def test_a_handout_prints_on_pages_with_its_notes(browser: Any, built: Path, lang: str, tmp_path: Path) -> None:
-    for source in sources(ROOT):
+    for folder in lesson_folders(ROOT):
         page = browser.new_page()
-        page.goto((built / lang / f"{source.stem}-handout.html").as_uri())
+        page.goto((built / lang / f"{folder.name}-handout.html").as_uri())
         assert page.evaluate("document.querySelectorAll('section').length") >= 8
         assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
         assert page.evaluate("document.querySelectorAll('aside.notes').length") >= 1

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import jupytext
 import pytest
-from toy import SOURCE
+from toy import EXERCISE, LESSON
 
+from minidiff.course.exercise import read_exercise
 from minidiff.course.glossary import complaints
-from minidiff.course.source import SourceError, accept, digest, read, split, variants
+from minidiff.course.source import EXERCISE_ROLES, SourceError, accept, digest, read, split
 
 
 def source_of(root: Path) -> Path:
-    return root / "lessons" / "source" / "99_halves.py"
+    return root / "minidiff" / "course" / "lessons" / "99_halves" / "lesson.py"
+
+
+def exercise_of(root: Path) -> Path:
+    return source_of(root).with_name("1_halve.py")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -67,23 +72,83 @@ def test_what_cannot_be_read_is_said_with_file_and_line(toy: Path, old: str, new
     edit(source_of(toy), old, new)
     with pytest.raises(SourceError, match=re.escape(says)) as caught:
         read(source_of(toy))
-    assert re.match(r".*99_halves\.py:\d+: ", str(caught.value))
+    assert re.match(r".*lesson\.py:\d+: ", str(caught.value))
 
 
-def test_an_exercise_has_a_solution_and_a_stub_from_one_block(toy: Path) -> None:
-    (cell,) = [c for c in read(source_of(toy)) if c.is_code and c.exercise and not c.role]
-    both = variants(cell)
-    assert both["solution"] == "def halve(x: Tensor) -> Tensor:\n    return x / 2"
-    assert both["stub"].startswith("def halve(x: Tensor) -> Tensor:\n") and both["stub"].endswith("raise NotImplementedError")
-    assert "#@" not in both["solution"] + both["stub"]
+def test_one_translation_can_be_accepted_alone(toy: Path) -> None:
+    edit(source_of(toy), "# What is half of 3?", "# What is half of 5?")
+    edit(source_of(toy), "# Say it slowly.", "# Say it very slowly.")
+    with pytest.raises(SourceError) as caught:
+        read(source_of(toy))
+    places = [int(line) for line in re.findall(r"lesson\.py:(\d+): the English", str(caught.value))]
+    assert len(places) == 2, "both are named, not only the first"
+    assert accept(source_of(toy), (places[0],)) == 1
+    with pytest.raises(SourceError) as caught:
+        read(source_of(toy))
+    assert f"lesson.py:{places[1]}: " in str(caught.value) and f"lesson.py:{places[0]}: " not in str(caught.value)
 
 
-@pytest.mark.parametrize(("old", "new"), [("    #@ stub\n", ""), ("    raise NotImplementedError\n", "    pass\n")])
-def test_an_exercise_without_a_stub_is_refused(toy: Path, old: str, new: str) -> None:
-    edit(source_of(toy), old, new)
-    (cell,) = [c for c in read(source_of(toy)) if c.is_code and c.exercise and not c.role]
-    with pytest.raises(SourceError, match="a stub that raises NotImplementedError"):
-        variants(cell)
+def test_an_exercise_is_one_file(toy: Path) -> None:
+    exercise = read_exercise(exercise_of(toy), "99.1", ["from torch import Tensor\nHALF = 0.5"])
+    assert exercise.title == ("Half of it", "Một nửa") and exercise.task.vi == "Hãy chia đôi `x`."
+    assert [hint.en for hint in exercise.hints] == ["One", "Two", "Three"] and (exercise.difficulty, exercise.minutes) == (2, 3)
+    assert [check.en for check in exercise.checks] == ["shape", "values", "two numbers, one of them negative"]
+    assert [mistake.name for mistake in exercise.mistakes] == ["doubled", "root", "crashes"] and exercise.points == 5
+    assert "x / HALF" in exercise.mistakes[0].code and exercise.mistakes[0].hint.vi == "Bạn đã nhân đôi."
+
+
+def test_the_stub_is_made_of_the_solution_in_the_notebooks_language(toy: Path) -> None:
+    exercise = read_exercise(exercise_of(toy), "99.1")
+    assert exercise.stub("vi").split("\n") == [
+        "def halve(x: Tensor) -> Tensor:", '    """x (B, N) thành x / 2."""',
+        "    # 1. một nửa của x                                            # (B, N)", "    raise NotImplementedError",
+    ]  # fmt: skip
+    assert exercise.solved("en").split("\n")[:2] == ["def halve(x: Tensor) -> Tensor:", '    """x (B, N) to x / 2."""']
+    assert "return y" in exercise.solved("en")
+
+
+@pytest.mark.parametrize(
+    ("given", "lines"),
+    [
+        ("1", ["    y = x * HALF                                                # (B, N)", "    # 1. half of x",
+               "    raise NotImplementedError"]),
+        ("doubled", ["    y = x / HALF                                                # (B, N)", "    # 1. half of x",
+                     "    raise NotImplementedError", "    return y"]),
+        ("root", ["    # 1. half of x", "    raise NotImplementedError", "    return x**0.5"]),
+    ],
+)  # fmt: skip
+def test_a_stub_may_give_some_lines_or_a_faulty_answer(toy: Path, given: str, lines: list[str]) -> None:
+    edit(exercise_of(toy), 'lang="en" role="stub"', f'lang="en" role="stub" given="{given}"')
+    stub = read_exercise(exercise_of(toy), "99.1").stub("en").split("\n")[2:]
+    assert [line.split("   # (B, N)")[0].rstrip() if "1." in line else line for line in stub] == lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("# ## Half of it\n", "", 'begins with "## " and its title'),
+        ('difficulty="2"', 'difficulty="two"', 'difficulty="..." with a whole number'),
+        ("# Two\n# ---\n", "# Two\n", "has 3 parts"),
+        ("def halve(x: Tensor) -> Tensor:\n    y", "def halves(x: Tensor) -> Tensor:\n    y", "there is no function halve"),
+        ("# - shape\n", "", "as many in both languages"),
+        ('patch("x * HALF", "x / HALF")', 'patch("x*HALF", "x / HALF")', "0 times, and a patch needs it once"),
+        ('patch("x * HALF", "x / HALF")', 'patch("x", "z")', "times, and a patch needs it once"),
+        ('# %% role="wrong" name="root"', '# %% role="wrong" name="square root"', "look at root, square root"),
+        ('# %% role="library"\n', '# %% role="notes"\n', "role is 'notes'"),
+        ('# %% role="library"\ndef halve(x):\n    return x / 2\n', "", 'one code cell role="library"'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_exercise_is_said(toy: Path, old: str, new: str, says: str) -> None:
+    edit(exercise_of(toy), old, new)
+    accept(exercise_of(toy))
+    with pytest.raises(SourceError, match=re.escape(says)):
+        read_exercise(exercise_of(toy), "99.1")
+
+
+def test_as_many_probes_as_lines_that_say_what_they_look_at(toy: Path) -> None:
+    edit(exercise_of(toy), "probe(lambda f, x: f(x), x=torch.tensor([9.0, -16.0]))\n", "")
+    with pytest.raises(ValueError, match="99.1 has 2 probes, and 3 lines"):
+        _ = read_exercise(exercise_of(toy), "99.1").probes
 
 
 def test_the_hash_ignores_white_space_around_a_text_and_how_accents_are_composed() -> None:
@@ -113,4 +178,6 @@ def test_words_in_code_and_formulas_are_not_terms(toy: Path) -> None:
 
 
 def test_a_source_without_anything_wrong_stays_as_it_is(toy: Path) -> None:
-    assert re.sub(r' of="\w+"', "", source_of(toy).read_text(encoding="utf-8")) == SOURCE
+    for path, text in ((source_of(toy), LESSON), (exercise_of(toy), EXERCISE)):
+        assert re.sub(r' of="\w+"', "", path.read_text(encoding="utf-8")) == text
+    read(exercise_of(toy), EXERCISE_ROLES)

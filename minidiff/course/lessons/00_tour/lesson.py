@@ -1,0 +1,704 @@
+"""Lesson 00: the whole way from a sentence to a picture, seen once from outside, and the map of the course."""
+
+# %% [markdown] lang="en" slide="slide"
+# # 00 From prompt to picture: a tour
+#
+# A sentence goes in, a picture comes out; in between, noise turns into something, step by step. Below is one drawing, looked
+# at while it is made. Why does it begin as noise, and why so coarse? Who decides what becomes of it? In an hour you will have
+# turned every knob, and you'll know where in the course you build each part yourself.
+# %% [markdown] lang="vi" of="c4f4133a"
+# # 00 Từ prompt đến bức tranh: một chuyến tham quan
+#
+# Một câu đi vào, một bức tranh đi ra; ở giữa, nhiễu dần thành hình, từng bước một. Dưới đây là một lần vẽ, nhìn ngay khi nó
+# đang được vẽ. Vì sao bắt đầu từ nhiễu, và sao lại thô đến thế? Ai quyết định nó sẽ thành gì? Sau một giờ, bạn đã vặn thử mọi
+# núm, và biết mình sẽ tự dựng mỗi bộ phận ở bài nào.
+
+# %% slide="sub"
+import matplotlib.pyplot as plt
+import torch
+
+from minidiff import generate_image, load_pipeline
+
+plt.rcParams["figure.dpi"] = 68
+pipe = load_pipeline("world-dit")
+prompt = "a big red star left of a small blue house at night"
+moments = list(pipe.stream(pipe.request(prompt, steps=20, seed=42)))
+some = [moments[k] for k in (0, 5, 11, 19)]
+drawing = [pipe.preview(m.latents)[0] for m in some] + moments[-1].images
+show(drawing, titles=[f"step {m.index}" for m in some] + ["picture"])
+
+# %% [markdown] lang="en" role="notes"
+# Let the room describe the pictures before saying anything. Ask when they first knew what it would be.
+# %% [markdown] lang="vi" of="30837311"
+# Để cả lớp tự mô tả các bức tranh trước khi nói gì. Hỏi xem từ lúc nào họ biết nó sẽ thành gì.
+
+# %% [markdown] lang="en"
+# [[map]]
+#
+# **Aims.** You draw with the shipped model in English and Vietnamese; you can say what each part takes and gives, with
+# shapes; you know what seed, steps, guidance, sampler and negative prompt do; you can tell a wrong range of numbers by the
+# look of the picture.
+#
+# **Time:** [[time]]. **You need:** Python, and what a PyTorch tensor and its shape are.
+# Everything runs on a laptop's CPU; nothing is trained in this lesson, not even on a GPU.
+# %% [markdown] lang="vi" of="9b52fa17"
+# [[map]]
+#
+# **Mục tiêu.** Bạn vẽ bằng mô hình có sẵn, bằng tiếng Anh và tiếng Việt; nói được mỗi bộ phận nhận gì và trả gì, kèm kích
+# thước tensor; biết seed, số bước, mức dẫn hướng (guidance), bộ lấy mẫu (sampler) và negative prompt làm gì; nhìn tranh là
+# nhận ra ngay khi các con số nằm sai khoảng.
+#
+# **Thời gian:** [[time]]. **Cần biết:** Python, tensor của PyTorch và kích thước của nó. Mọi thứ chạy
+# được trên CPU của laptop; bài này không huấn luyện gì cả, kể cả khi có GPU.
+
+# %% [markdown] lang="en" role="think"
+# **Three quick questions**, from everyday life.
+#
+# 1. How many numbers is a colour picture of 128 × 128 pixels?
+# 2. You shuffle two new packs of cards in exactly the same way. What do you know about their order?
+# 3. You take the mean of a thousand photographs of a thousand different streets. What does it look like?
+# ---
+# 1. 128 · 128 · 3 = 49,152: each pixel has a red, a green and a blue.
+# 2. It is the same order. Computers shuffle that way: a *seed* fixes all "random" numbers that follow.
+# 3. A blur: light above, dark below. Keep this one in mind. It is what a model says when it does not know yet.
+# %% [markdown] lang="vi" of="68090d2b"
+# **Ba câu hỏi nhanh**, lấy từ đời thường.
+#
+# 1. Một bức ảnh màu 128 × 128 pixel gồm bao nhiêu con số?
+# 2. Bạn xào hai bộ bài mới theo cùng một cách, giống hệt nhau. Thứ tự hai bộ bài thế nào?
+# 3. Bạn lấy trung bình một nghìn bức ảnh chụp một nghìn con phố. Kết quả trông ra sao?
+# ---
+# 1. 128 · 128 · 3 = 49,152: mỗi pixel có đỏ, lục và lam.
+# 2. Giống hệt nhau. Máy tính cũng xào bài như thế: một *seed* định sẵn mọi con số "ngẫu nhiên" theo sau.
+# 3. Một vệt nhòe: trên sáng, dưới tối. Hãy nhớ câu này. Đó là điều mô hình nói khi nó chưa biết.
+
+# %% [markdown] lang="en" slide="slide"
+# ## 1. Draw something
+#
+# `generate_image` does everything. The model reads English, Vietnamese, and Vietnamese typed without accents, with one and
+# the same set of weights. The three prompts below mean the same and start from the same seed.
+# %% [markdown] lang="vi" of="fef0b41c"
+# ## 1. Vẽ thử
+#
+# `generate_image` lo hết mọi việc. Mô hình đọc được tiếng Anh, tiếng Việt, và tiếng Việt gõ không dấu, với cùng một bộ
+# trọng số. Ba prompt dưới đây cùng nghĩa và bắt đầu từ cùng một seed.
+
+# %% slide="sub"
+english = "a big purple balloon at sunset"
+vietnamese = "một quả bóng bay to màu tím lúc hoàng hôn"
+unaccented = "mot qua bong bay to mau tim luc hoang hon"
+show([generate_image(text, seed=3)[0] for text in (english, vietnamese, unaccented)], titles=["en", "vi", "vi, unaccented"])
+
+# %% [markdown] lang="en"
+# The pictures are related (same noise) and still not equal: different words become different vectors, and the vectors lead
+# the drawing. Change the prompts and run the cell again. What this model knows is small: a drawn world of 18 kinds of things
+# in 10 colours, 2 sizes and 7 settings, one to four of a kind. Even there it errs: when a thing is missing or has a wrong
+# colour, your prompt is not to blame. Section 7 looks at that.
+# %% [markdown] lang="vi" of="1d77274a"
+# Ba bức tranh có họ hàng với nhau (cùng một nhiễu) mà vẫn không giống hệt: lời khác nhau thành các vector khác nhau, và
+# vector dẫn dắt nét vẽ. Hãy đổi prompt rồi chạy lại ô trên. Thế giới mà mô hình biết rất nhỏ: 18 loại vật, 10 màu, 2 cỡ, 7
+# bối cảnh, mỗi loại từ một đến bốn vật. Ngay trong đó nó vẫn sai: khi thiếu một vật hay sai màu, lỗi không phải ở prompt của
+# bạn. Mục 7 sẽ xem kỹ chuyện này.
+
+# %%
+from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES
+
+print(*(" ".join(words) for words in (SHAPES, COLOURS, SETTINGS)), sep="\n")
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** `num_images=3, seed=42` draws three pictures, with seeds 42, 43 and 44. Then we ask for seed 43 alone. Is it
+# the middle picture again: exactly, nearly, or not at all?
+# ---
+# Exactly, to the last pixel. Each picture owns its dice: its noise comes from its own seed and not from a common pot. That
+# is not a law of nature but a decision in the code, and exercise 00.3 shows what happens without it. (A GPU draws all three
+# at once and may round otherwise than for one alone: there the last digit of a pixel can differ.)
+# %% [markdown] lang="vi" of="7650d846"
+# **Đoán xem.** `num_images=3, seed=42` vẽ ba bức, với seed 42, 43 và 44. Sau đó ta xin riêng seed 43. Nó có phải là bức ở
+# giữa không: đúng hệt, gần giống, hay khác hẳn?
+# ---
+# Đúng hệt, đến từng pixel. Mỗi bức có xúc xắc riêng: nhiễu của nó đến từ seed của chính nó chứ không lấy từ một hũ chung. Đó
+# không phải luật tự nhiên mà là một quyết định trong mã nguồn, và bài tập 00.3 cho thấy điều gì xảy ra nếu không làm vậy.
+# (GPU vẽ cả ba bức cùng lúc và có thể làm tròn khác khi vẽ riêng: ở đó, chữ số cuối của một pixel có thể lệch.)
+
+# %%
+text = "một con mèo màu cam trên đồng cỏ"
+three = generate_image(text, seed=42, num_images=3)
+(alone,) = generate_image(text, seed=43)
+show([*three, alone], titles=["seed 42", "seed 43", "seed 44", "seed 43, alone"])
+print("equal:", alone.tobytes() == three[1].tobytes())
+
+# %% [markdown] lang="en" slide="slide"
+# ## 2. By hand: one number, and noise
+#
+# Mix a number $x_0$ with noise $\epsilon$, at a time $t$ between 0 (data) and 1 (noise):
+#
+# $$x_t = \alpha_t\, x_0 + \sigma_t\, \epsilon, \qquad \alpha_t = \cos\tfrac{\pi t}{2},\quad \sigma_t = \sin\tfrac{\pi t}{2}$$
+#
+# How much of each there is at which time, $\alpha_t$ and $\sigma_t$, is the **noise schedule**; this one is called *cosine*.
+# Take $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, which is 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
+# %% [markdown] lang="vi" of="1d858276"
+# ## 2. Tính tay: một con số và nhiễu
+#
+# Trộn một số $x_0$ với nhiễu $\epsilon$, ở thời điểm $t$ từ 0 (dữ liệu) đến 1 (nhiễu):
+#
+# $$x_t = \alpha_t\, x_0 + \sigma_t\, \epsilon, \qquad \alpha_t = \cos\tfrac{\pi t}{2},\quad \sigma_t = \sin\tfrac{\pi t}{2}$$
+#
+# Ở mỗi thời điểm có bao nhiêu dữ liệu, bao nhiêu nhiễu, tức $\alpha_t$ và $\sigma_t$, gọi là **lịch nhiễu (noise schedule)**;
+# lịch này tên là *cosine*. Lấy $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, tức 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
+
+# %%
+from minidiff.diffusion.schedules import get_schedule
+
+schedule = get_schedule("cosine")
+x0, eps, t = (torch.tensor(number, dtype=torch.float64) for number in (0.8, -0.4, 2 / 3))
+alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+x_t = alpha * x0 + sigma * eps
+print(f"alpha {alpha:.4f}, sigma {sigma:.4f}, x_t {x_t:.4f}")
+assert torch.equal(x_t, schedule.mix(x0, eps, t))
+
+# %% [markdown] lang="en"
+# A picture is the same sum, done for each of its numbers: $x_0$ is `(1, 3, 32, 32)`, and so is $\epsilon$, one die for each
+# of the 3,072. Below, a small scene of our drawn world goes from data to noise. This direction, the **forward process**,
+# needs no network, and at $t = 1$ nothing is left of the scene.
+# %% [markdown] lang="vi" of="a783288a"
+# Với một bức tranh vẫn là tổng ấy, làm cho từng con số: $x_0$ có kích thước `(1, 3, 32, 32)`, $\epsilon$ cũng vậy, gieo xúc
+# xắc 3,072 lần. Dưới đây, một cảnh nhỏ trong thế giới vẽ của ta đi từ dữ liệu đến nhiễu. Chiều này, **quá trình thuận
+# (forward process)**, không cần mạng nào cả, và ở $t = 1$ cảnh không còn lại gì.
+
+# %% slide="slide"
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
+from minidiff.utils.images import to_images, to_tensor
+
+scene = to_tensor(render(scene_at(8), size=32).image[None])                 # (1, 3, 32, 32) in -1..1
+noise = torch.randn(scene.shape, generator=torch.Generator().manual_seed(0))
+
+
+def noised(t, axes):
+    axes.imshow(to_images(schedule.mix(scene, noise, torch.tensor(t)))[0], interpolation="nearest")
+    axes.axis("off")
+
+
+slider(noised, "t", [0.0, 0.3, 0.6, 1.0])
+
+# %% [markdown] lang="en" role="notes"
+# Walk t from 1 down to 0 as well: that is the direction of drawing. Ask at which t they could name the things.
+# %% [markdown] lang="vi" of="5c7638e1"
+# Kéo t từ 1 về 0 nữa: đó là chiều vẽ. Hỏi xem ở t nào thì gọi được tên các vật.
+
+# %% [markdown] lang="en" slide="slide"
+# ## 3. The step back
+#
+# Suppose somebody tells you $x_0$ and $\epsilon$. Then you can go to any earlier time $s < t$ by mixing anew, with less
+# noise:
+#
+# $$x_s = \alpha_s\, x_0 + \sigma_s\, \epsilon$$
+#
+# For our number and $s = \tfrac13$ (30°): $0.866 \cdot 0.8 - 0.5 \cdot 0.4 = 0.4928$. And for $s = 0$: $0.8$, the data.
+# %% [markdown] lang="vi" of="7a7031a9"
+# ## 3. Bước ngược lại
+#
+# Giả sử có ai mách bạn $x_0$ và $\epsilon$. Khi đó bạn đến được mọi thời điểm sớm hơn $s < t$ bằng cách trộn lại, ít nhiễu
+# hơn:
+#
+# $$x_s = \alpha_s\, x_0 + \sigma_s\, \epsilon$$
+#
+# Với con số của ta và $s = \tfrac13$ (30°): $0.866 \cdot 0.8 - 0.5 \cdot 0.4 = 0.4928$. Còn $s = 0$ thì ra $0.8$, chính là
+# dữ liệu.
+
+# %%
+from minidiff.diffusion.samplers import step
+
+
+def step_back(x0, eps, s):
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * eps
+
+
+for s in torch.tensor([1 / 3, 0], dtype=torch.float64):
+    x_s = step_back(x0, eps, s)
+    print(f"s {s:.3f}, x_s {x_s:.4f}")
+    torch.testing.assert_close(x_s, step(schedule, x0, eps, t, s))
+
+# %% [markdown] lang="en"
+# That was the library's `step`. Here it is in full; the part with `eta` adds fresh noise on the way, which DDPM wants
+# (lesson 02) and we leave at 0.
+# %% [markdown] lang="vi" of="a9bf7a1f"
+# Đó chính là hàm `step` của thư viện. Đây là toàn văn; phần có `eta` thêm nhiễu mới trên đường đi, thứ mà DDPM cần (bài 02),
+# còn ta để bằng 0.
+
+# %%
+source(step)
+
+# %% [markdown] lang="en" slide="slide"
+# ## 4. Who tells us $x_0$ and $\epsilon$?
+#
+# Nobody: a network *guesses* them, from $x_t$, from $t$ and from the sentence. A step is made with the guess, and then it
+# guesses again, with less noise in the way.
+#
+# ```
+# sentence -> tokens -> text tower -> vectors --+
+#                                               v
+# seed -> noise x_1 ------------------------> network -> (x0, eps) -> step -> ... -> latent -> VAE -> pixels
+#                                               ^______________________|
+# ```
+# %% [markdown] lang="vi" of="a6c0bbd7"
+# ## 4. Ai mách ta $x_0$ và $\epsilon$?
+#
+# Không ai cả: một mạng nơ-ron *đoán* chúng, dựa vào $x_t$, $t$ và câu văn. Ta đi một bước theo lời đoán, rồi mạng đoán lại,
+# lần này nhiễu đã bớt cản tầm nhìn.
+#
+# ```
+# câu -> token -> tháp văn bản -> vector -------+
+#                                               v
+# seed -> nhiễu x_1 ------------------------> mạng -> (x0, eps) -> bước -> ... -> latent -> VAE -> pixel
+#                                               ^___________________|
+# ```
+
+# %% [markdown] lang="en"
+# **The words.** A tokenizer cuts the sentence into tokens, and the text tower makes a vector of each. Say the shapes aloud:
+# *one sentence, L places, 256 numbers a place*. The places are the tokens, a mark for the beginning, one for the end, and
+# padding up to a multiple of 8, which the mask hides from the network.
+# %% [markdown] lang="vi" of="88913310"
+# **Lời.** Tokenizer cắt câu thành các token, và tháp văn bản (text tower) biến mỗi token thành một vector. Hãy đọc to
+# kích thước: *một câu, L chỗ, mỗi chỗ 256 con số*. Các chỗ gồm token, một dấu mở đầu, một dấu kết thúc, và phần đệm cho đủ
+# bội số của 8; phần đệm được mask che đi, mạng không thấy.
+
+# %%
+vectors, mask = pipe.encode([prompt])                                       # (1, L, 256), (1, L)
+print(pipe.tokenizer.tokens(prompt))
+print(pipe.tokenizer.tokens("một ngôi sao to màu đỏ"))
+print("vectors", tuple(vectors.shape), "mask", tuple(mask.shape), "tokens", int(mask.sum()))
+
+# %% [markdown] lang="en"
+# **The network.** It does not work on pixels but on a *latent*, a small code of a picture: *one picture, 4 channels, 16 rows,
+# 16 columns*. It gets the noisy latent, the time (counted to 1000) and the vectors, and gives something of the latent's own
+# shape. Ours gives $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; from $v$ and $x_t$ both $x_0$ and $\epsilon$ follow (lesson 03).
+# At $t = 1$ that is easy to check: $\alpha = 0$ and $\sigma = 1$, so $x_0 = -v$.
+# %% [markdown] lang="vi" of="1cfc3da5"
+# **Mạng.** Nó không làm việc trên pixel mà trên *latent*, một mã nhỏ gọn của bức tranh: *một bức, 4 kênh, 16 hàng, 16 cột*.
+# Nó nhận latent đầy nhiễu, thời điểm (đếm đến 1000) và các vector, rồi trả về thứ có đúng kích thước của latent. Mạng của ta
+# trả về $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; từ $v$ và $x_t$ suy ra cả $x_0$ lẫn $\epsilon$ (bài 03). Ở $t = 1$ thì kiểm
+# tra rất dễ: $\alpha = 0$ và $\sigma = 1$, nên $x_0 = -v$.
+
+# %%
+from minidiff.diffusion.prediction import to_x0_eps
+
+like = next(pipe.network.parameters())                                      # its device and dtype
+x_1 = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(42)).to(like)
+v = pipe.network(x_1, torch.tensor([1000.0]).to(like), vectors.to(like), mask)
+x0, eps = to_x0_eps(schedule, "v", v, x_1, torch.tensor(1.0))
+print("x_1", tuple(x_1.shape), "v", tuple(v.shape), "x0", tuple(x0.shape))
+torch.testing.assert_close(x0, -v)
+
+# %% [markdown] lang="en"
+# **The VAE** turns a latent into pixels: `(1, 4, 16, 16)` to `(1, 3, 128, 128)`. Below are the four channels of the latent
+# that was drawn at the very top, and what the VAE makes of them. 49,152 pixel numbers from 1,024: the network has 48 times
+# fewer to care about. That is why it can draw on a laptop.
+# %% [markdown] lang="vi" of="e40c54bf"
+# **VAE** biến latent thành pixel: `(1, 4, 16, 16)` thành `(1, 3, 128, 128)`. Dưới đây là bốn kênh của latent đã vẽ ở đầu bài,
+# và bức tranh VAE dựng từ chúng. 49,152 con số pixel từ 1,024 con số: mạng chỉ phải lo ít hơn 48 lần. Nhờ vậy nó vẽ được trên
+# laptop.
+
+# %%
+latent = moments[-1].latents                                                # (1, 4, 16, 16)
+pixels = pipe.pixels(latent)                                                # (1, 3, 128, 128), about -1..1
+show([*(latent[0, :, None] / 3), pixels[0]], titles=["channel 0", "channel 1", "channel 2", "channel 3", "VAE"])
+print(f"{pixels.numel()} / {latent.numel()} = {pixels.numel() // latent.numel()}; {pixels.min():.2f}..{pixels.max():.2f}")
+for name, part in {"text tower": pipe.words.tower, "network": pipe.network, "VAE": pipe.vae}.items():
+    print(f"{name:10} {sum(p.numel() for p in part.parameters()):>10,} parameters")
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** Below, the upper row is $x_t$ again, where the drawing stands after a step: the latent's 16 × 16 dots in rough
+# colours. The lower row is the guess $x_0$ that the step used, decoded by the VAE. What will the very first guess look like,
+# made from pure noise? And after the last step, are $x$ and $x_0$ two different latents?
+# ---
+# The first guess is a blur: from pure noise, every picture that fits the sentence is still possible, and the best single
+# answer to "which one?" is their mean, the thousand streets of question 3. As noise goes, fewer pictures remain possible, and
+# the guess gets sharp. At the end $x$ and $x_0$ are one and the same latent, since at $s = 0$ the step is
+# $x_s = 1 \cdot x_0 + 0 \cdot \epsilon$; only the view of it differs.
+# %% [markdown] lang="vi" of="4a6b9760"
+# **Đoán xem.** Ở hình dưới, hàng trên vẫn là $x_t$, nơi bức vẽ đang đứng sau mỗi bước: 16 × 16 ô của latent bằng màu ước
+# lượng. Hàng dưới là lời đoán $x_0$ mà bước ấy đã dùng, do VAE giải mã. Lời đoán đầu tiên, đoán từ toàn nhiễu, trông ra sao?
+# Và sau bước cuối, $x$ và $x_0$ có phải hai latent khác nhau không?
+# ---
+# Lời đoán đầu là một vệt nhòe: khi chỉ có nhiễu, mọi bức tranh hợp với câu văn đều còn khả năng, và câu trả lời duy nhất tốt
+# nhất cho "bức nào?" là trung bình của chúng, như một nghìn con phố ở câu hỏi 3. Nhiễu vơi đi, số bức còn khả năng ít dần,
+# lời đoán rõ nét dần. Cuối cùng $x$ và $x_0$ là cùng một latent, vì ở $s = 0$ bước đi là $x_s = 1 \cdot x_0 + 0 \cdot
+# \epsilon$; chỉ khác cách nhìn.
+
+# %% slide="slide"
+rows = [pipe.preview(m.latents)[0] for m in some] + [pipe.pixels(m.x0)[0] for m in some]
+titles = [f"x, step {m.index}" for m in some] + [f"x0, step {m.index}" for m in some]
+show(rows, titles=titles, columns=4)
+assert torch.equal(moments[-1].latents, moments[-1].x0)
+
+# %% [markdown] lang="en" role="notes"
+# Cover the lower row first. Point out that the guess is a whole picture from the first step on; what falls is its doubt.
+# %% [markdown] lang="vi" of="d0010305"
+# Che hàng dưới trước. Nhấn mạnh rằng ngay từ bước đầu lời đoán đã là cả bức tranh; cái giảm dần là sự ngờ vực của nó.
+
+# %%
+change = [float((m.x0 - moments[-1].x0).square().mean().sqrt()) for m in moments]
+plt.figure(figsize=(7, 2.3))
+plt.plot([m.index for m in moments], change, "o-")
+plt.xticks(range(0, 21, 5))
+plt.xlabel("step")
+plt.ylabel("x0 to the last x0 (RMS)")
+plt.show()
+
+# %% [markdown] lang="en"
+# The curve measures how far each guess still was from the last one. It falls steeply at first, then slowly: the large things
+# (where, what colour) are decided in the first few steps, the rest is detail. Remember this when you turn the next knob.
+# %% [markdown] lang="vi" of="9dea9220"
+# Đường cong đo xem mỗi lời đoán còn cách lời đoán cuối bao xa. Lúc đầu nó giảm rất nhanh, sau đó chậm dần: những điều lớn (ở
+# đâu, màu gì) được quyết định trong vài bước đầu, phần còn lại là chi tiết. Hãy nhớ điều này khi vặn núm kế tiếp.
+
+# %% [markdown] lang="en" slide="slide"
+# ## 5. The knobs
+#
+# | knob | here | what it does |
+# |---|---|---|
+# | seed | 42 | the noise at the start, so which of all fitting pictures |
+# | steps | 20 | how often the network is asked |
+# | guidance scale | 3 | how much the words are exaggerated |
+# | negative prompt | empty | what to move away from |
+# | sampler | DPM++ 2M | how a step is made of the guesses |
+# %% [markdown] lang="vi" of="ae4dc4dd"
+# ## 5. Các núm vặn
+#
+# | núm | ở đây | tác dụng |
+# |---|---|---|
+# | seed | 42 | nhiễu lúc đầu, tức là bức nào trong mọi bức hợp với lời |
+# | steps | 20 | hỏi mạng bao nhiêu lần |
+# | mức dẫn hướng (guidance scale) | 3 | phóng đại lời văn đến đâu |
+# | negative prompt | rỗng | cần tránh xa điều gì |
+# | bộ lấy mẫu (sampler) | DPM++ 2M | tạo một bước từ các lời đoán thế nào |
+
+# %% [markdown] lang="en"
+# **Steps.** One step is one guess: you know already what it looks like. Each further step asks the network once more (time
+# grows in proportion) and gains less and less. From which number on do you see no difference?
+# %% [markdown] lang="vi" of="9a0fd53b"
+# **Số bước.** Một bước là một lời đoán: bạn đã biết nó trông thế nào. Mỗi bước thêm tốn một lần hỏi mạng (thời gian tăng theo
+# tỉ lệ) và được lợi ngày càng ít. Từ con số nào trở đi bạn không thấy khác nữa?
+
+# %%
+counts = (1, 2, 6, 20)
+show([generate_image(prompt, steps=n)[0] for n in counts], titles=[f"n = {n}" for n in counts])
+
+# %% [markdown] lang="en" slide="slide"
+# **Guidance.** The network guesses twice: with your words, and with the negative prompt (empty by default). The difference is
+# what the words are worth, and it is taken `scale` times:
+#
+# $$x_0 = x_0^{\text{neg}} + \text{scale} \cdot (x_0^{\text{words}} - x_0^{\text{neg}})$$
+#
+# By hand: with 0.3 and 0.1, and scale 5: $0.1 + 5 \cdot 0.2 = 1.1$.
+# %% [markdown] lang="vi" of="dd0c5e90"
+# **Dẫn hướng (guidance).** Mạng đoán hai lần: một lần với lời của bạn, một lần với negative prompt (mặc định là rỗng). Hiệu
+# của hai lời đoán là phần do lời văn mang lại, và nó được nhân `scale` lần:
+#
+# $$x_0 = x_0^{\text{neg}} + \text{scale} \cdot (x_0^{\text{words}} - x_0^{\text{neg}})$$
+#
+# Tính tay: với 0.3 và 0.1, scale 5: $0.1 + 5 \cdot 0.2 = 1.1$.
+
+# %%
+from minidiff.diffusion.guidance import combine
+
+words, negative = torch.tensor(0.3), torch.tensor(0.1)
+print({scale: round(float(combine(words, negative, scale)), 3) for scale in (0.0, 1.0, 5.0)})
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** What does scale 0 draw? And scale 1? Is more always better? Then turn the knob.
+# ---
+# At 0 the words cancel out: any picture of the world may come, it ignores you. At 1 the negative guess cancels out: an honest
+# picture of what the network believes of your words, often a little vague. Above, the words are exaggerated: clearer, and
+# beyond some point too much, with glaring colours and torn shapes. In the hand example 1.1 was outside of 0.1..0.3 already.
+# %% [markdown] lang="vi" of="41beff7f"
+# **Đoán xem.** Scale 0 vẽ gì? Còn scale 1? Có phải càng lớn càng tốt? Rồi hãy vặn núm.
+# ---
+# Ở 0, lời văn bị triệt tiêu: có thể ra bất kỳ bức nào của thế giới, nó phớt lờ bạn. Ở 1, lời đoán của negative prompt bị
+# triệt tiêu: đúng điều mạng tin về lời của bạn, thường hơi mơ hồ. Lớn hơn nữa, lời văn được phóng đại: rõ hơn, và quá một
+# ngưỡng thì thái quá, màu gắt, hình rách. Trong ví dụ tính tay, 1.1 đã vượt ra ngoài khoảng 0.1..0.3.
+
+# %% slide="sub"
+def guided(scale, axes):
+    axes.imshow(generate_image(prompt, guidance_scale=scale)[0])
+    axes.axis("off")
+
+
+slider(guided, "scale", [0, 1, 5, 15])
+
+# %% [markdown] lang="en" role="notes"
+# Ask for a show of hands before each value. Scale 0 surprises most people: the prompt is the same, and nothing of it is
+# there.
+# %% [markdown] lang="vi" of="9a19faf2"
+# Cho cả lớp giơ tay đoán trước mỗi giá trị. Scale 0 làm nhiều người ngạc nhiên: vẫn prompt ấy mà trong tranh chẳng có gì của
+# nó.
+
+# %% [markdown] lang="en" role="think"
+# **The negative prompt** takes the place of the empty words in the formula above. The next prompt leaves the setting open;
+# two pictures for each negative prompt. Guess what each pair has in common. And: what does a negative prompt do at scale 1?
+# ---
+# Each pair keeps away from the setting that it denies, and often lands in one that is most unlike it. At scale 1 it does
+# nothing at all: its term has the weight $1 - \text{scale} = 0$, and the library does not even compute it. Whoever lowers the
+# guidance scale to 1 switches the negative prompt off without a warning.
+# %% [markdown] lang="vi" of="4e183c69"
+# **Negative prompt** thế chỗ cho lời rỗng trong công thức trên. Prompt tiếp theo để ngỏ bối cảnh; mỗi negative prompt vẽ hai
+# bức. Đoán xem mỗi cặp có điểm gì chung. Và: ở scale 1, negative prompt làm được gì?
+# ---
+# Mỗi cặp tránh bối cảnh bị phủ định, và thường rơi vào bối cảnh khác nó nhất. Ở scale 1 nó không làm gì cả: số hạng của nó có
+# trọng số $1 - \text{scale} = 0$, và thư viện thậm chí không tính. Ai hạ mức dẫn hướng (guidance scale) xuống 1 là đã tắt
+# negative prompt mà không hề có cảnh báo.
+
+# %%
+import textwrap
+
+denied = ("", "on a plain background", "at night")
+pictures = [generate_image("a big red heart", negative_prompt=text, seed=seed)[0] for text in denied for seed in (1, 2)]
+show(pictures, titles=[textwrap.fill(f"not: {text or '-'}", 20) for text in denied for _ in (1, 2)], columns=6)
+with_it, without = (generate_image(prompt, guidance_scale=1, negative_prompt=text)[0] for text in ("at night", ""))
+print("scale 1, with and without a negative prompt, equal:", with_it.tobytes() == without.tobytes())
+
+# %% [markdown] lang="en"
+# **Samplers.** All of them ask the same network; they differ in how they use its guesses. Some look back at the previous
+# guess, one asks twice a step, some add fresh noise on the way, and those with noise end elsewhere. Below with few steps
+# (10), where differences show. Some of them are equal to the last pixel. Which, and why?
+# %% [markdown] lang="vi" of="c5b71d95"
+# **Bộ lấy mẫu (sampler).** Tất cả đều hỏi cùng một mạng; chúng chỉ khác ở cách dùng lời đoán. Có loại nhìn lại lời đoán
+# trước, có loại hỏi hai lần mỗi bước, có loại thêm nhiễu mới trên đường đi, và những loại thêm nhiễu sẽ đi đến nơi khác. Dưới
+# đây dùng ít bước (10) cho dễ thấy khác biệt. Có những bức giống nhau đến từng pixel. Bức nào, và vì sao?
+
+# %%
+from minidiff.diffusion.samplers import SAMPLERS
+
+drawn = {name: generate_image(prompt, sampler=name, steps=10)[0] for name in SAMPLERS}
+show(list(drawn.values()), titles=[sampler.label for sampler in SAMPLERS.values()], columns=7)
+for name, sampler in SAMPLERS.items():
+    print(f"{name:13} eta {sampler.eta:g}, order {sampler.order}, {sampler.method}")
+
+# %% [markdown] lang="en" role="think"
+# Look at the table that was printed: which names share all their settings?
+# ---
+# DDIM and Euler have the same row, and so have DDPM and Euler ancestral: one formula under two names, from different papers.
+# Lesson 04 derives them all from the one `step` you saw in section 3.
+# %% [markdown] lang="vi" of="bcdab25e"
+# Nhìn bảng vừa in: những tên nào có mọi thiết lập giống nhau?
+# ---
+# DDIM và Euler cùng một hàng, DDPM và Euler ancestral cũng vậy: một công thức mang hai tên, đến từ những bài báo khác nhau.
+# Bài 04 suy ra tất cả từ chính hàm `step` bạn đã thấy ở mục 3.
+
+# %%
+assert drawn["ddim"].tobytes() == drawn["euler"].tobytes()
+assert drawn["ddpm"].tobytes() == drawn["euler_a"].tobytes()
+
+# %% [markdown] lang="en" role="pitfall" slide="slide"
+# ## 6. Pitfall: which range?
+#
+# Networks like numbers in -1..1, plotting wants 0..1, files want 0..255. **Symptom:** a picture that is half black, washed
+# out, or speckled in loud colours. **Cause:** the range was mistaken. **Fix:** print `x.min(), x.max(), x.dtype` first; then
+# clamp, shift, stretch, round, in this order.
+# %% [markdown] lang="vi" of="e90d05ad"
+# ## 6. Bẫy: khoảng số nào?
+#
+# Mạng thích số trong -1..1, hàm vẽ muốn 0..1, tệp ảnh muốn 0..255. **Triệu chứng:** bức tranh đen một nửa, bạc màu, hoặc lốm
+# đốm màu chói. **Nguyên nhân:** nhầm khoảng số. **Cách sửa:** trước hết in `x.min(), x.max(), x.dtype`; rồi chặn, dịch, kéo
+# giãn, làm tròn, đúng thứ tự ấy.
+
+# %% slide="sub"
+x = pixels.cpu()                                                            # (1, 3, 128, 128) in -1..1
+half_black = (x.clamp(0, 1) * 255).byte()                                   # taken for 0..1
+washed_out = (((x.clamp(-1, 1) + 1) / 2 + 1) * 127.5).byte()                # shifted twice
+speckled = (x * 255).long().byte()                                          # -1 becomes 1, -200 becomes 56
+right = torch.from_numpy(to_images(x)).permute(0, 3, 1, 2)
+versions = {"right": right, "taken for 0..1": half_black, "shifted twice": washed_out, "wrapped": speckled}
+show([v[0].permute(1, 2, 0).numpy() for v in versions.values()], titles=list(versions))
+print({name: (int(v.min()), int(v.max()), round(float(v.float().mean()))) for name, v in versions.items()})
+
+# %% [markdown] lang="en"
+# All four come from the same tensor; no error was raised, no warning given. That is what makes it a pitfall. The last one is
+# arithmetic modulo 256: uint8 has no room for a negative number, so it comes round from above. In the library one function
+# owns this conversion; exercise 00.1 is to write it.
+# %% [markdown] lang="vi" of="d1c03b14"
+# Cả bốn bức đều từ cùng một tensor; không có lỗi, không có cảnh báo. Vì vậy nó mới là bẫy. Bức cuối là phép tính theo modulo
+# 256: uint8 không chứa được số âm, nên số âm quay vòng từ phía trên xuống. Trong thư viện, một hàm lo việc đổi này; bài tập
+# 00.1 là tự viết nó.
+
+# %%
+source(to_images)
+
+# %% [markdown] lang="en" slide="slide"
+# ## 7. Where it fails
+#
+# The model has never seen anything but its drawn world. It does not say "I don't know": it draws *something*. So ask the
+# tokenizer first which words were never in a caption. Then a prompt whose every word is known, but which asks for much at
+# once: judge each of the four pictures.
+# %% [markdown] lang="vi" of="55e33ef6"
+# ## 7. Chỗ nó thất bại
+#
+# Mô hình chưa từng thấy gì ngoài thế giới vẽ của nó. Nó không nói "tôi không biết": nó vẽ *một cái gì đó*. Vậy hãy hỏi
+# tokenizer trước xem từ nào chưa từng có trong chú thích. Sau đó là một prompt mà từ nào cũng quen, nhưng đòi hỏi nhiều thứ
+# một lúc: hãy chấm từng bức trong bốn bức.
+
+# %%
+outside = ("an astronaut riding a horse", "một con cáo bằng màu nước", "the idea of freedom")
+for text in outside:
+    print(f"{text!r}: unknown {pipe.tokenizer.unknown_words(text)}")
+show([generate_image(text, seed=5)[0] for text in outside], titles=[textwrap.fill(text, 20) for text in outside])
+
+# %%
+hard = "two red hearts, a yellow moon and a white cat in a room"
+show(generate_image(hard, num_images=4, seed=0))
+
+# %% [markdown] lang="en" role="think"
+# For each of the four: exactly two hearts, both red? One moon, yellow? One cat, white? A room, and nothing else? How many of
+# the four would you accept?
+# ---
+# Count strictly: a picture is right when *everything* is. One thing too many, a cat that is missing or has taken the hearts'
+# colour, and it is wrong. These are the typical faults: things **left out**, **miscounted**, or with **another's colour**.
+# The library counts in the same way, with a separate detector and compositions that training never showed:
+# `minidiff evaluate prompts`. Its figures stand in the README; read them before you believe anybody's chosen pictures, ours
+# included. Lesson 14 is about how such figures are made, and how they lie.
+# %% [markdown] lang="vi" of="449e5c9d"
+# Với từng bức trong bốn bức: có đúng hai trái tim, đều đỏ? Một mặt trăng, màu vàng? Một con mèo, màu trắng? Trong phòng, và
+# không có gì khác? Bạn chấp nhận mấy bức?
+# ---
+# Hãy đếm nghiêm: một bức chỉ đúng khi *mọi thứ* đều đúng. Thừa một vật, thiếu con mèo hay mèo lấy màu của trái tim, là sai.
+# Đó là các lỗi điển hình: **bỏ sót**, **đếm sai**, hoặc **lấy màu của vật khác**. Thư viện cũng đếm như thế, bằng một bộ dò
+# riêng và những tổ hợp chưa từng xuất hiện khi huấn luyện: `minidiff evaluate prompts`. Kết quả nằm trong README; hãy đọc
+# trước khi tin vào những bức tranh được chọn sẵn của bất kỳ ai, kể cả của chúng tôi. Bài 14 nói về cách tạo ra các con số ấy,
+# và cách chúng nói dối.
+
+# %% [markdown] lang="en"
+# Most mistakes happen when the prompt doesn't say **where** things stand. "A cat left of a house" leaves the network nothing to
+# decide. With "a cat and a house" it has to decide from the noise what stands where, and often it decides twice, or not at all.
+# That is why large systems let a language model write a short prompt out in full before they draw: **prompt expansion** (prompt
+# upsampling in Betker et al. 2023, DALL-E 3). `generate_image` does the same on a small scale: if a prompt leaves places open,
+# it adds some, and the seed chooses which. The first row draws the prompt as it is; the second draws what its titles say.
+# %% [markdown] lang="vi" of="f98b8790"
+# Phần lớn lỗi xảy ra khi không ai nói các vật đứng **ở đâu**. Với "một con mèo bên trái một ngôi nhà", mạng không phải quyết
+# định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và hay quyết định hai lần,
+# hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ: **mở rộng prompt**
+# (prompt expansion; Betker và cộng sự 2023, DALL-E 3, gọi là prompt upsampling). `generate_image` làm điều tương tự ở quy mô
+# nhỏ: prompt để ngỏ vị trí thì nó thêm vào, do seed chọn. Hàng đầu vẽ prompt nguyên văn; hàng sau vẽ theo câu ghi trên mỗi bức.
+
+# %%
+vague = "a cat and a house"
+request = pipe.request(vague, seed=0, num_images=4)
+rows = generate_image(vague, seed=0, num_images=4, expand_prompt=False) + pipe(request)
+titles = [vague] * 4 + [textwrap.fill(text, 20) for text in pipe.expanded_prompts(request)]
+show(rows, titles=titles, columns=4)
+
+# %% [markdown] lang="en" slide="slide"
+# ## The map of the course
+#
+# | you saw | you build it in |
+# |---|---|
+# | a network that takes noise away | 01 U-Net, 02 DDPM, 03 what to predict |
+# | the step, the samplers, few steps | 04 samplers, 10 distillation |
+# | guidance, negative prompt | 05 conditions, 07 cross-attention |
+# | tokens, text tower | 06 CLIP |
+# | latent and VAE; the shipped network | 08 VAE, 09 DiT |
+# | what it cannot draw | 11 LoRA, 12 DreamBooth, 13 editing |
+# | how good it is; larger models | 14 measuring, 15 Stable Diffusion, 16 many machines, 17 assessment |
+# %% [markdown] lang="vi" of="2998f305"
+# ## Bản đồ khóa học
+#
+# | bạn đã thấy | bạn sẽ tự dựng ở bài |
+# |---|---|
+# | mạng khử nhiễu (denoise) | 01 U-Net, 02 DDPM, 03 dự đoán cái gì |
+# | bước đi, bộ lấy mẫu (sampler), vẽ ít bước | 04 bộ lấy mẫu, 10 chưng cất (distillation) |
+# | dẫn hướng (guidance), negative prompt | 05 điều kiện, 07 chú ý chéo (cross-attention) |
+# | token, tháp văn bản | 06 CLIP |
+# | latent và VAE; mạng có sẵn | 08 VAE, 09 DiT |
+# | những gì nó không vẽ được | 11 LoRA, 12 DreamBooth, 13 chỉnh sửa |
+# | nó tốt đến đâu; mô hình lớn hơn | 14 đo lường, 15 Stable Diffusion, 16 nhiều máy, 17 bài thi cuối |
+
+# %% [markdown] lang="en"
+# ## Summary
+#
+# | part | formula, code | shapes |
+# |---|---|---|
+# | mix | $x_t = \alpha_t x_0 + \sigma_t \epsilon$, `schedule.mix` | all `(B, 4, 16, 16)` |
+# | text tower | `pipe.encode` | B sentences to `(B, L, 256)`, mask `(B, L)` |
+# | network | $v$ from $x_t, t$, words | `(B, 4, 16, 16)` to the same |
+# | guidance | neg + scale · (words − neg), `combine` | as $x_0$ |
+# | step | $x_s = \alpha_s x_0 + \sigma_s \epsilon$, `step` | as $x_t$ |
+# | VAE | `pipe.pixels` | to `(B, 3, 128, 128)`, -1..1 |
+# %% [markdown] lang="vi" of="6868c5cd"
+# ## Tóm tắt
+#
+# | bộ phận | công thức, mã | kích thước |
+# |---|---|---|
+# | trộn | $x_t = \alpha_t x_0 + \sigma_t \epsilon$, `schedule.mix` | đều là `(B, 4, 16, 16)` |
+# | tháp văn bản | `pipe.encode` | B câu thành `(B, L, 256)`, mask `(B, L)` |
+# | mạng | $v$ từ $x_t, t$ và lời | `(B, 4, 16, 16)`, ra cùng kích thước |
+# | dẫn hướng (guidance) | neg + scale · (words − neg), `combine` | như $x_0$ |
+# | bước đi | $x_s = \alpha_s x_0 + \sigma_s \epsilon$, `step` | như $x_t$ |
+# | VAE | `pipe.pixels` | ra `(B, 3, 128, 128)`, -1..1 |
+
+# %% [markdown] lang="en"
+# **You can now** draw in two languages, choose every knob on purpose, read the trajectory of a drawing, name each part with
+# its shapes, and see from a picture that its range was mistaken. The exercises (notebook `exercises/en/00_tour.ipynb`) put
+# your own code into the shipped model; the last one is the whole drawing loop, in four lines.
+#
+# **What still bothers:** "a network guesses $x_0$" was taken on trust. How can anything see a picture in noise? Lesson 01
+# builds a network that does, from convolutions up, and shows why a single guess is not enough: it blurs.
+# %% [markdown] lang="vi" of="9fab931f"
+# **Giờ bạn có thể** vẽ bằng hai thứ tiếng, chủ động chọn từng núm, đọc được hành trình của một bức vẽ, gọi tên mỗi bộ phận
+# kèm kích thước, và nhìn tranh là biết khoảng số bị nhầm. Các bài tập (notebook `exercises/vi/00_tour.ipynb`) đưa mã của
+# chính bạn vào mô hình có sẵn; bài cuối là toàn bộ vòng lặp vẽ, chỉ bốn dòng.
+#
+# **Điều còn băn khoăn:** câu "mạng đoán $x_0$" bạn mới chỉ tin suông. Làm sao nhìn ra được bức tranh trong nhiễu? Bài 01 dựng
+# một mạng như thế, bắt đầu từ phép tích chập (convolution), và cho thấy vì sao một lời đoán là chưa đủ: nó nhòe.
+
+# %% [markdown] lang="en"
+# ### Sources
+#
+# - Mixing data and noise: Ho, Jain, Abbeel 2020, *Denoising Diffusion Probabilistic Models*, eq. 4; the quarter turn of
+# cosine   and sine, and $v$: Salimans, Ho 2022, *Progressive Distillation for Fast Sampling of Diffusion Models*, appendix D.
+# - The step: Song, Meng, Ermon 2021, *Denoising Diffusion Implicit Models*, eq. 12.
+# - Guidance: Ho, Salimans 2022, *Classifier-Free Diffusion Guidance*, eq. 6. DPM++ 2M: Lu et al. 2022, *DPM-Solver++*.
+# - Drawing in latents: Rombach et al. 2022, *High-Resolution Image Synthesis with Latent Diffusion Models*. The network:
+#   Peebles, Xie 2023, *Scalable Diffusion Models with Transformers*, and Chen et al. 2023, *PixArt-α*.
+# - Text towers trained with pictures: Radford et al. 2021, *Learning Transferable Visual Models From Natural Language
+#   Supervision*.
+# %% [markdown] lang="vi" of="851e84db"
+# ### Nguồn
+#
+# - Trộn dữ liệu và nhiễu: Ho, Jain, Abbeel 2020, *Denoising Diffusion Probabilistic Models*, công thức 4; một phần tư vòng
+# quay   của cosin và sin, cùng với $v$: Salimans, Ho 2022, *Progressive Distillation for Fast   Sampling of Diffusion Models*
+# (chưng cất dần), phụ lục D.
+# - Bước đi: Song, Meng, Ermon 2021, *Denoising Diffusion Implicit Models*, công thức 12.
+# - Dẫn hướng (guidance): Ho, Salimans 2022, *Classifier-Free Diffusion Guidance*, công thức 6. DPM++ 2M: Lu et al. 2022,
+#   *DPM-Solver++*.
+# - Vẽ trong latent: Rombach et al. 2022, *High-Resolution Image Synthesis with Latent Diffusion Models*. Mạng: Peebles, Xie
+# 2023,   *Scalable Diffusion Models with Transformers*, và Chen et al. 2023, *PixArt-α*.
+# - Tháp văn bản học cùng tranh: Radford et al. 2021, *Learning Transferable Visual Models From Natural Language Supervision*.
+
+# %% [markdown] lang="en" only="exercise"
+# # 00 Exercises: your code inside the shipped model
+#
+# Four small functions, in the order in which you meet them on the way from noise to a file. Fill each in, run its cell, and
+# `check` tells you what is right. Then your function draws within the shipped model; the picture must be the library's. (The
+# model computes in float32 here: in bfloat16, faster, the last digits of two equal formulas already differ visibly.)
+# %% [markdown] lang="vi" of="4fccf51a"
+# # 00 Bài tập: mã của bạn trong mô hình có sẵn
+#
+# Bốn hàm nhỏ, nằm trên đường từ nhiễu đến tệp ảnh. Hãy điền từng hàm, chạy ô của nó, và `check` cho biết chỗ nào đúng. Sau đó
+# hàm của bạn vẽ bên trong mô hình có sẵn; bức tranh phải trùng với bức của thư viện. (Ở đây mô hình tính bằng float32: với
+# bfloat16, nhanh hơn, hai công thức bằng nhau cũng đã lệch nhau thấy được ở những chữ số cuối.)
+
+# %% only="exercise"
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from minidiff import load_pipeline
+from minidiff.diffusion import samplers
+
+pipe = load_pipeline("world-dit", dtype="float32")
+schedule = pipe.scheduler.schedule
+prompt = "a big red star left of a small blue house at night"
+noise = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(42)).to(pipe.device)

@@ -1,0 +1,728 @@
+"""Lesson 05: labels go into the U-Net, and classifier-free guidance makes them count."""
+
+# %% [markdown] lang="en" slide="slide"
+# # 05 Conditions and classifier-free guidance
+#
+# One network, one noise, one label: "house". Between the six pictures below a single number changes, from 0 to 15. At 0 there
+# is no house; at 15 there is one, and something has gone badly wrong with it. What does the number do?
+# %% [markdown] lang="vi" of="931b856b"
+# # 05 Điều kiện và dẫn hướng không cần bộ phân loại (classifier-free guidance)
+#
+# Một mạng, một nhiễu, một nhãn: "house" (ngôi nhà). Giữa sáu bức dưới đây chỉ có một con số thay đổi, từ 0 đến 15. Ở 0 chẳng
+# có ngôi nhà nào; ở 15 thì có, nhưng đã hỏng nặng ở đâu đó. Con số ấy làm gì?
+
+# %% slide="sub"
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+
+from minidiff import load_pipeline
+
+pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
+scales = (0, 1, 2, 4, 8, 15)
+houses = [[*pipe.sample(["house"], [6], [""], steps=10, guidance_scale=float(scale))][-1][1] for scale in scales]
+show(torch.cat(houses), titles=[str(scale) for scale in scales])
+
+# %% [markdown] lang="en" role="notes"
+# Collect guesses: contrast? number of steps? strength of the label? Keep them on the board until section 5.
+# %% [markdown] lang="vi" of="73ec33fa"
+# Thu thập các phỏng đoán: độ tương phản? số bước? độ mạnh của nhãn? Giữ trên bảng đến mục 5.
+
+# %% [markdown] lang="en"
+# [[map]]
+#
+# **Aims.** You can tell a network what to draw; you know why a tenth of the labels is dropped in training; you write
+# classifier-free guidance from memory, measure what it gives and what it costs, and recognise its two classic bugs by sight.
+#
+# **Time:** [[time]]. **You need:** lesson 03 (what is predicted), lesson 04 (samplers).
+# Everything runs on a CPU in about a minute; the one training here is of a toy and takes seconds, on a GPU no more is done.
+# %% [markdown] lang="vi" of="fd184e60"
+# [[map]]
+#
+# **Mục tiêu.** Bạn bảo được mạng phải vẽ gì; biết vì sao một phần mười số nhãn bị bỏ khi huấn luyện (training); viết được
+# dẫn hướng không cần bộ phân loại (classifier-free guidance) mà không cần nhìn lại, đo được nó cho gì và lấy đi gì, và nhận
+# ra hai lỗi kinh điển của nó chỉ bằng mắt.
+#
+# **Thời gian:** [[time]]. **Cần biết:** bài 03 (dự đoán cái gì), bài 04 (bộ lấy mẫu, sampler). Mọi thứ
+# chạy trên CPU trong khoảng một phút; lần huấn luyện duy nhất là một mô hình đồ chơi, mất vài giây, có GPU cũng không làm gì
+# thêm.
+
+# %% [markdown] lang="en" role="think"
+# **Three quick questions** from earlier lessons.
+#
+# 1. (01) How does the network learn the time $t$: where does that number enter?
+# 2. (03) The network predicts $v = \alpha\,\epsilon - \sigma\, x_0$. You know $x$ and $v$. What are $x_0$ and $\epsilon$?
+# 3. (04) A sampler calls a denoiser with `(x, t)`. What does it get back, and does it matter what the denoiser is made of?
+# ---
+# 1. As a vector: sines and cosines of $t$ through a small MLP, added inside every residual block.
+# 2. $x_0 = \alpha x - \sigma v$ and $\epsilon = \sigma x + \alpha v$: weighted sums of $x$ and the prediction.
+# 3. The pair `(x0, eps)`. It doesn't matter, and today we put guidance between the network and the sampler.
+# %% [markdown] lang="vi" of="5ba77e38"
+# **Ba câu hỏi nhanh** từ các bài trước.
+#
+# 1. (01) Mạng biết thời điểm $t$ bằng cách nào: con số đó đi vào ở đâu?
+# 2. (03) Mạng dự đoán $v = \alpha\,\epsilon - \sigma\, x_0$. Biết $x$ và $v$, hãy tìm $x_0$ và $\epsilon$.
+# 3. (04) Bộ lấy mẫu (sampler) gọi bộ khử nhiễu bằng `(x, t)`. Nó nhận lại gì, và bộ khử nhiễu làm bằng gì có quan trọng không?
+# ---
+# 1. Dưới dạng vector: các sin và cos của $t$ qua một MLP nhỏ, cộng vào trong từng khối dư.
+# 2. $x_0 = \alpha x - \sigma v$ và $\epsilon = \sigma x + \alpha v$: tổng có trọng số của $x$ và dự đoán.
+# 3. Cặp `(x0, eps)`. Không quan trọng, và hôm nay ta sẽ đặt phần dẫn hướng (guidance) vào giữa mạng và bộ lấy mẫu.
+
+# %% [markdown] lang="en" slide="slide"
+# ## 1. A label is a row of a table
+#
+# The network eats vectors, a label is a number from a list. So keep a table with one vector per label, an **embedding**, and
+# learn its rows along with everything else. Looking up row 2 is the same as multiplying a *one-hot* row by the table; on paper:
+#
+# $$\begin{pmatrix}0&0&1\end{pmatrix}\begin{pmatrix}1&2\\3&4\\5&6\end{pmatrix}=\begin{pmatrix}5&6\end{pmatrix}$$
+# %% [markdown] lang="vi" of="de426b12"
+# ## 1. Nhãn là một hàng của bảng
+#
+# Mạng chỉ ăn vector, còn nhãn là một số thứ tự. Vậy hãy giữ một bảng, mỗi nhãn một vector, gọi là **vector nhúng
+# (embedding)**, và học các hàng ấy cùng với mọi thứ khác. Tra hàng 2 cũng chính là nhân một hàng *one-hot* với bảng; tính tay:
+#
+# $$\begin{pmatrix}0&0&1\end{pmatrix}\begin{pmatrix}1&2\\3&4\\5&6\end{pmatrix}=\begin{pmatrix}5&6\end{pmatrix}$$
+
+# %%
+table = nn.Embedding.from_pretrained(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+one_hot = torch.tensor([[0.0, 0.0, 1.0]])                       # (B, classes)
+print(one_hot @ table.weight, table(torch.tensor([2])))         # (B, width) both
+
+# %% [markdown] lang="en" slide="sub"
+# Where does the vector enter? There is a vector already that reaches every residual block: the time's. **Add** the label to it,
+# and no block needs a new input. In `world-pixels` the table has 19 rows of width 128: 18 kinds of things and, last, one row
+# that stands for *nothing said*. We call that label `null`.
+# %% [markdown] lang="vi" of="52fbaf12"
+# Vector ấy đi vào ở đâu? Đã có sẵn một vector đến được mọi khối dư: vector thời gian. Chỉ cần **cộng** nhãn vào đó, không khối
+# nào phải thêm đầu vào. Trong `world-pixels`, bảng có 19 hàng, mỗi hàng rộng 128: 18 loại vật và, ở cuối, một hàng nghĩa là
+# *không nói gì*. Ta gọi nhãn đó là `null` (nhãn rỗng).
+
+# %%
+from minidiff.data.world.scenes import SHAPES
+from minidiff.models.unet import UNet
+
+unet, null = pipe.network.unet, len(SHAPES)
+schedule, prediction_type = pipe.scheduler.schedule, pipe.prediction_type
+print("table:", tuple(unet.class_embedding.weight.shape), "null:", null, "predicts:", prediction_type)
+source(UNet._time)
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** Below, one noise is drawn under seven labels: circle, heart, house, fish, cat, umbrella, and `null`. What will the
+# pictures share, and what does the last one show?
+# ---
+# They share what the noise decides before the kind matters: colour of paper, often colour and place of the thing. The last one
+# is *some* thing: `null` leaves it to the noise. Here it is half a cat and half a blob, and that is honest: asked for
+# "anything", a small network wavers between kinds.
+# %% [markdown] lang="vi" of="fa040733"
+# **Đoán xem.** Dưới đây, cùng một nhiễu được vẽ theo bảy nhãn: circle, heart, house, fish, cat, umbrella và `null`. Các bức
+# tranh có gì chung, và bức cuối cho thấy gì?
+# ---
+# Chúng có chung những gì nhiễu đã quyết định trước khi loại vật kịp lên tiếng: màu giấy, thường cả màu và vị trí của vật. Bức
+# cuối là *một thứ gì đó*: `null` để mặc nhiễu quyết định. Ở đây nó nửa giống mèo, nửa là một khối vô hình, và như thế là thành
+# thật: được yêu cầu "gì cũng được", một mạng nhỏ sẽ lưỡng lự giữa các loại.
+
+# %% slide="sub"
+from minidiff.diffusion.prediction import Denoiser, denoiser
+from minidiff.diffusion.samplers import run
+
+
+def noise_of(seeds) -> Tensor:
+    return torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+@torch.inference_mode()
+def draw(model: Denoiser, noise: Tensor, steps: int = 10) -> Tensor:
+    *_, last = run("dpmpp_2m", model, noise, schedule, steps)
+    return last.x                                               # (B, 3, 32, 32)
+
+
+names = ["circle", "heart", "house", "fish", "cat", "umbrella"]
+labels = torch.tensor([*map(SHAPES.index, names), null])        # (B,)
+model = denoiser(lambda x, timestep: unet(x, timestep, labels=labels), schedule, prediction_type)
+show(draw(model, noise_of([5]).repeat(7, 1, 1, 1)), titles=[*names, "null"])
+
+# %% [markdown] lang="en" slide="slide"
+# ## 2. By hand: two opinions and an arrow
+#
+# A world of one number: half of all $x$ come from a bell around $-1$ ("left"), half from one around $+1$ ("right"), standard
+# deviation 1. The **score**, the slope of $\log p$, says which way is likelier:
+#
+# $$\nabla\log p(x\mid \text{right}) = 1 - x,\qquad \nabla\log p(x) = \tanh x - x$$
+#
+# Their difference points from "anything" to "right". Guidance walks along it $w$ times:
+#
+# $$\text{guided} = \nabla\log p(x) + w\,\big(\nabla\log p(x\mid\text{right}) - \nabla\log p(x)\big)$$
+# %% [markdown] lang="vi" of="2af9e2b9"
+# ## 2. Tính tay: hai ý kiến và một mũi tên
+#
+# Một thế giới chỉ có một con số: một nửa số $x$ đến từ quả chuông quanh $-1$ ("trái"), một nửa từ quả chuông quanh $+1$
+# ("phải"), độ lệch chuẩn (standard deviation) bằng 1. **Score**, tức độ dốc của $\log p$, cho biết phía nào khả dĩ hơn:
+#
+# $$\nabla\log p(x\mid \text{right}) = 1 - x,\qquad \nabla\log p(x) = \tanh x - x$$
+#
+# Hiệu của chúng chỉ từ "gì cũng được" đến "phải". Dẫn hướng (guidance) đi theo hiệu đó $w$ lần:
+#
+# $$\text{guided} = \nabla\log p(x) + w\,\big(\nabla\log p(x\mid\text{right}) - \nabla\log p(x)\big)$$
+
+# %%
+for x in (0.0, 1.0):
+    x = torch.tensor(x)
+    conditional, unconditional = 1 - x, torch.tanh(x) - x
+    guided = [f"{unconditional + w * (conditional - unconditional):+.3f}" for w in (0, 1, 3)]
+    print(f"x = {x}: conditional {conditional:+.3f}, unconditional {unconditional:+.3f}, guided with w = 0, 1, 3:", *guided)
+
+# %% [markdown] lang="en" role="think"
+# At $x = 1$, the very middle of "right", the conditional score is 0: stay. With $w = 3$ the guided one is $+0.477$. Where does
+# it push, and why would anyone want that?
+# ---
+# Further right, **past** the mode. At $x = 1$ a "left" is still possible, $p(\text{right}\mid 1) = 0.88$, and guidance wants to be
+# surer than that: it looks for the *typical of right*, in the sense of *least like left*. A caricature exaggerates the same way.
+# %% [markdown] lang="vi" of="5f1ecf1e"
+# Tại $x = 1$, ngay giữa "phải", score có điều kiện bằng 0: đứng yên. Với $w = 3$, score được dẫn hướng là $+0.477$. Nó đẩy về
+# đâu, và ai lại muốn thế?
+# ---
+# Đẩy xa hơn về bên phải, **vượt qua** đỉnh. Tại $x = 1$ vẫn có thể là "trái", $p(\text{right}\mid 1) = 0.88$, mà dẫn hướng
+# muốn chắc chắn hơn: nó tìm cái *đặc trưng của phải* theo nghĩa *ít giống trái nhất*. Tranh biếm họa cũng phóng đại như vậy.
+
+# %% [markdown] lang="en" slide="sub"
+# Which density has that slope? By Bayes, $\log p(x\mid c) - \log p(x) = \log p(c\mid x) + \text{const}$, so the guided score
+# belongs to
+#
+# $$p_w(x) \;\propto\; p(x)\; p(c\mid x)^{\,w}$$
+#
+# $p(c\mid x)$ is what a **classifier** would say. Nobody trained one: the two opinions of a single network imply it. Hence the
+# name *classifier-free*. $w=0$ forgets $c$, $w=1$ is $p(x\mid c)$, more sharpens.
+# %% [markdown] lang="vi" of="a0073f4a"
+# Mật độ nào có độ dốc đó? Theo Bayes, $\log p(x\mid c) - \log p(x) = \log p(c\mid x) + \text{const}$, nên score được dẫn hướng
+# (guidance) ứng với
+#
+# $$p_w(x) \;\propto\; p(x)\; p(c\mid x)^{\,w}$$
+#
+# $p(c\mid x)$ là điều một **bộ phân loại** sẽ nói. Không ai huấn luyện nó cả: hai ý kiến của cùng một mạng đã ngầm chứa nó. Vì
+# thế mới gọi là *không cần bộ phân loại* (classifier-free). $w=0$ quên $c$, $w=1$ là $p(x\mid c)$, lớn hơn thì nhọn hơn.
+
+# %% slide="sub"
+grid = torch.linspace(-4, 6, 501, dtype=torch.float64)
+
+
+def sharpened(w: float) -> Tensor:
+    """p(x) p(right | x)^w on the grid, scaled to area 1."""
+    p_x = torch.exp(-((grid + 1) ** 2) / 2) + torch.exp(-((grid - 1) ** 2) / 2)
+    p = p_x * torch.sigmoid(2 * grid) ** w
+    return p / (p.sum() * (grid[1] - grid[0]))
+
+
+def draw_density(w: float, axis) -> None:
+    axis.plot(grid, sharpened(1), color="0.7")
+    axis.plot(grid, sharpened(w))
+    axis.axvline(1, color="0.7", linestyle=":")
+    axis.set(ylim=(0, 0.6), xticks=(-3, -1, 1, 3, 5), yticks=())
+
+
+slider(draw_density, "w", [0, 0.5, 1, 2, 4, 8])
+
+# %% [markdown] lang="en"
+# Grey is $p(x\mid\text{right})$, blue $p_w$. Two things happen at once as $w$ grows: the hill gets **narrower** (fewer different
+# pictures) and its top moves **right of 1** (pictures more typical than typical ones). Remember both for section 5.
+# %% [markdown] lang="vi" of="704a0dc7"
+# Đường xám là $p(x\mid\text{right})$, đường xanh là $p_w$. Khi $w$ tăng, hai điều xảy ra cùng lúc: quả đồi **hẹp** lại (tranh
+# bớt đa dạng) và đỉnh dời sang **phải số 1** (tranh điển hình hơn cả điển hình). Hãy nhớ cả hai cho đến mục 5.
+
+# %% [markdown] lang="en" slide="slide"
+# ## 3. From scores to networks
+#
+# The score of noisy data is the noise, scaled: $\nabla\log p_t(x) = -\epsilon/\sigma_t$. And $\epsilon$, $x_0$, $v$ are weighted
+# sums of one another and $x$ (lesson 03). A rule whose weights, $w$ and $1-w$, add up to 1 passes through weighted sums
+# unchanged, so **one line guides them all**:
+#
+# `unconditional + scale * (conditional - unconditional)`
+#
+# The paper counts from the conditional one: its $w$ is our `scale - 1`. Here, as in most libraries, `scale = 1` is *no* guidance.
+# %% [markdown] lang="vi" of="47178a3f"
+# ## 3. Từ score đến mạng
+#
+# Score của dữ liệu có nhiễu chính là nhiễu nhân hệ số: $\nabla\log p_t(x) = -\epsilon/\sigma_t$. Còn $\epsilon$, $x_0$, $v$ là
+# tổng có trọng số của nhau và của $x$ (bài 03). Quy tắc nào có các trọng số, $w$ và $1-w$, cộng lại bằng 1 thì đi qua tổng có
+# trọng số mà không đổi, nên **một dòng dẫn hướng (guidance) được tất cả**:
+#
+# `unconditional + scale * (conditional - unconditional)`
+#
+# Bài báo tính từ dự đoán có điều kiện: $w$ của họ là `scale - 1` của ta. Ở đây, như đa số thư viện, `scale = 1` là *không* dẫn
+# hướng.
+
+# %%
+from minidiff.diffusion.guidance import combine
+
+x, t = noise_of([5]), torch.tensor(0.5, dtype=torch.float64)
+with torch.inference_mode():
+    both = [unet(x, torch.tensor([500.0]), labels=torch.tensor([label])) for label in (SHAPES.index("cat"), null)]
+v_cond, v_uncond = both
+v = v_uncond + 4.0 * (v_cond - v_uncond)                                        # (1, 3, 32, 32)
+
+alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+x0_cond, x0_uncond = alpha * x - sigma * v_cond, alpha * x - sigma * v_uncond
+torch.testing.assert_close(combine(v_cond, v_uncond, 4.0), v)
+torch.testing.assert_close(combine(x0_cond, x0_uncond, 4.0), alpha * x - sigma * v)     # guide v or x0: the same
+source(combine)
+
+# %% [markdown] lang="en" slide="slide"
+# ## 4. Where the second opinion comes from
+#
+# Two networks would do: one with the label, one without. But one network can be both. While training, replace a share of the labels,
+# a **tenth**, by `null`. Squared error makes a network answer with the mean of what it cannot tell apart:
+#
+# - in rows with a label, that is $E[x_0\mid x_t, c]$;
+# - in rows with `null`, all kinds meet: $E[x_0\mid x_t]$.
+# %% [markdown] lang="vi" of="84851235"
+# ## 4. Ý kiến thứ hai từ đâu ra
+#
+# Hai mạng cũng được: một mạng được báo nhãn, một mạng thì không. Nhưng một mạng có thể đóng cả hai vai. Trong lúc huấn luyện
+# (training), thay một phần các nhãn, **một phần mười**, bằng `null`. Sai số bình phương khiến mạng trả lời bằng trung bình của
+# những gì nó không phân biệt được:
+#
+# - ở hàng có nhãn, đó là $E[x_0\mid x_t, c]$;
+# - ở hàng `null`, mọi loại trộn chung: $E[x_0\mid x_t]$.
+
+# %%
+from minidiff.diffusion.prediction import target
+
+
+class Toy(nn.Module):
+    """x and t (B,), labels (B,): 0 left, 1 right, 2 null. Predicts v (B,)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.table = nn.Linear(2, 64), nn.Embedding(3, 64)
+        self.rest = nn.Sequential(nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        return self.rest(self.first(torch.stack([x, t], dim=1)) + self.table(labels))[:, 0]
+
+
+# %%
+def train(drop: float, steps: int = 800) -> Toy:
+    torch.manual_seed(0)
+    toy = Toy()
+    optimizer = torch.optim.Adam(toy.parameters(), lr=5e-3)
+    for _ in range(steps):
+        labels, eps, t = torch.randint(2, (256,)), torch.randn(256), torch.rand(256)            # (B,) each
+        x0 = 2.0 * labels - 1 + 0.5 * torch.randn(256)                                          # around -1 or +1
+        seen = torch.where(torch.rand(256) < drop, 2, labels)                                   # the dropout mask
+        loss = (toy(schedule.mix(x0, eps, t), t, seen) - target(schedule, "v", x0, eps, t)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return toy
+
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** We train this toy twice, with `drop = 0.1` and with `drop = 0`. Both learn "left" and "right". What does the second
+# one predict for the label `null`?
+# ---
+# Whatever its random start left there: row 2 of its table was never looked up, so it never got a gradient. No error, no
+# warning; just a second opinion that means nothing, and an arrow that starts nowhere.
+# %% [markdown] lang="vi" of="483dbfaa"
+# **Đoán xem.** Ta huấn luyện mô hình đồ chơi này hai lần, với `drop = 0.1` và `drop = 0`. Cả hai đều học được "trái" và
+# "phải". Với nhãn `null`, mô hình thứ hai dự đoán gì?
+# ---
+# Bất cứ thứ gì mà khởi tạo ngẫu nhiên để lại: hàng 2 của bảng chưa bao giờ được tra, nên chưa bao giờ nhận gradient. Không báo
+# lỗi, không cảnh báo; chỉ là một ý kiến thứ hai vô nghĩa, và một mũi tên xuất phát từ chỗ nào không rõ.
+
+# %% slide="sub"
+from minidiff.diffusion.analytic import mixture
+
+x, half = torch.linspace(-2, 2, 81), torch.tensor(0.5, dtype=torch.float64)
+figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True, layout="constrained")
+for axis, drop in zip(axes, (0.1, 0.0), strict=True):
+    toy = train(drop)
+    for label, (name, means) in enumerate({"left": [-1.0], "right": [1.0], "null": [-1.0, 1.0]}.items()):
+        v = toy(x, torch.full_like(x, 0.5), torch.full((81,), label)).detach()
+        exact, _ = mixture(schedule, means, 0.5)(x, half)
+        axis.plot(x, schedule.alpha(half) * x - schedule.sigma(half) * v, color=f"C{label}", label=name)
+        axis.plot(x, exact, color=f"C{label}", linestyle=":")
+    axis.set(title=f"drop = {drop}", xlabel="$x_t$")
+axes[0].set_ylabel("$x_0$")
+axes[0].legend(fontsize=8)
+plt.show()
+
+# %% [markdown] lang="en"
+# Dotted: the exact answers, a formula for bells. Left panel: one network, three curves, all near the truth; far from 0 the
+# green one joins "left" or "right", because there $x_t$ gives the label away. Right panel: the green curve is off.
+#
+# The shipped U-Net was trained the same way; here is where its batch is made, `ANYTHING` being `null`:
+# %% [markdown] lang="vi" of="399741b1"
+# Đường chấm: đáp án chính xác, có công thức cho các quả chuông. Khung trái: một mạng, ba đường, đều gần sự thật; xa số 0,
+# đường xanh lục nhập vào "trái" hoặc "phải", vì ở đó $x_t$ đã tự lộ nhãn. Khung phải: đường xanh lục sai hẳn.
+#
+# U-Net có sẵn được huấn luyện đúng như vậy; đây là chỗ tạo lô (batch) của nó, `ANYTHING` chính là `null`:
+
+# %%
+from minidiff.train.pixels import PixelsTask
+
+source(PixelsTask.make_batch)
+
+# %% [markdown] lang="en" slide="slide"
+# ## 5. Both opinions in one call
+#
+# Put the batch in twice, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, under the labels `[c, ..., c, null, ..., null]`; the answer falls
+# into two halves. One call of $2B$ rows keeps a GPU busier than two of $B$. And at scale 1 the second half has weight 0: don't ask.
+# %% [markdown] lang="vi" of="14ec568f"
+# ## 5. Hai ý kiến trong một lần gọi
+#
+# Đưa lô (batch) vào hai lần, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, với các nhãn `[c, ..., c, null, ..., null]`; câu trả lời
+# tách thành hai nửa. Một lần gọi $2B$ hàng tận dụng GPU tốt hơn hai lần $B$ hàng. Còn ở hệ số 1, nửa sau có trọng số 0: đừng
+# hỏi.
+
+# %%
+def pair_of(labels: Tensor, empty: Tensor) -> Denoiser:
+    both = torch.cat([labels, empty])                                           # (2B,)
+    return denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+
+
+def guided_by_hand(pair: Denoiser, scale: float) -> Denoiser:
+    def guided(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        if scale == 1:
+            return pair(x, t)                                                   # B rows: the conditions
+        x0, eps = pair(torch.cat([x, x]), t)                                    # (2B, ...) each
+        x0_cond, x0_uncond = x0.chunk(2)                                        # (B, ...)
+        eps_cond, eps_uncond = eps.chunk(2)
+        return combine(x0_cond, x0_uncond, scale), combine(eps_cond, eps_uncond, scale)
+
+    return guided
+
+
+# %%
+from minidiff.diffusion.guidance import cfg
+
+labels = torch.tensor([SHAPES.index("cat"), SHAPES.index("boat")])
+pair, noise = pair_of(labels, torch.full_like(labels, null)), noise_of([0, 1])
+with torch.inference_mode():
+    for scale in (0.0, 1.0, 4.0):
+        torch.testing.assert_close(guided_by_hand(pair, scale)(noise, half), cfg(pair, scale)(noise, half))
+source(cfg)
+
+# %% [markdown] lang="en"
+# The library's `cfg` is the same with two extras, `interval` and `rescale`; we'll need them in section 7. It takes a denoiser
+# and gives a denoiser: the samplers of lesson 04 don't know that it exists.
+# %% [markdown] lang="vi" of="f888e2c9"
+# `cfg` của thư viện cũng vậy, thêm hai thứ là `interval` và `rescale`; mục 7 sẽ cần đến. Nó nhận một bộ khử nhiễu và trả về
+# một bộ khử nhiễu: các bộ lấy mẫu (sampler) ở bài 04 không hề biết nó tồn tại.
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** Back to one number: we guide the exact denoisers of "right" and "anything" with $w = 4$ and sample 4,000 numbers.
+# Will their histogram be $p_4$, the blue hill of section 2?
+# ---
+# No: it lands further right. At every noise level the arrow sharpens the *noisy* density, and a sharpened noisy density is not
+# the noisy version of the sharpened one. $p_w$ is the intuition; what the sampler gives goes further (Bradley & Nakkiran 2024).
+# %% [markdown] lang="vi" of="0bcb48ea"
+# **Đoán xem.** Trở lại với một con số: ta dẫn hướng (guidance) hai bộ khử nhiễu chính xác của "phải" và "gì cũng được" với
+# $w = 4$, rồi lấy mẫu 4,000 số. Biểu đồ tần suất có phải là $p_4$, quả đồi xanh ở mục 2 không?
+# ---
+# Không: nó rơi xa hơn về bên phải. Ở mỗi mức nhiễu, mũi tên làm nhọn mật độ *có nhiễu*, mà mật độ có nhiễu được làm nhọn thì
+# không phải là bản có nhiễu của mật độ đã làm nhọn. $p_w$ là trực giác; bộ lấy mẫu còn đi xa hơn (Bradley & Nakkiran 2024).
+
+# %%
+right, anything = mixture(schedule, [1.0], 1.0), mixture(schedule, [-1.0, 1.0], 1.0)
+start = torch.randn(4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def bells(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    answers = right(x[:4000], t), anything(x[4000:], t)
+    return torch.cat([a[0] for a in answers]), torch.cat([a[1] for a in answers])
+
+
+figure, axes = plt.subplots(1, 3, figsize=(7, 2.2), sharey=True, layout="constrained")
+for axis, w in zip(axes, (1.0, 2.0, 4.0), strict=True):
+    *_, last = run("ddim", cfg(bells, w), start, schedule, 50)
+    axis.hist(last.x.numpy(), bins=60, density=True, color="0.8")
+    axis.plot(grid, sharpened(w))
+    axis.set(title=f"w = {w:g}: formula {float((sharpened(w) * grid).sum() / sharpened(w).sum()):.2f}, "
+                   f"samples {last.x.mean():.2f}", xlim=(-4, 6))
+    axis.title.set_fontsize(8)
+plt.show()
+
+# %% [markdown] lang="en" slide="slide"
+# ## 6. The sweep
+#
+# Two portraits of each of 18 kinds, six scales, always the same noise:
+#
+# - **recognised**: share in which the shipped judge (lesson 14) sees the kind asked for;
+# - **diversity**: distance between a kind's two portraits, brought to one contrast;
+# - **contrast**: standard deviation of a picture's values;
+# - **outside**: share of values beyond ±1, which no screen shows.
+#
+# Guess the four curves first.
+# %% [markdown] lang="vi" of="0c10ffd2"
+# ## 6. Quét qua các hệ số
+#
+# Mỗi loại trong 18 loại hai bức, sáu hệ số, luôn cùng một nhiễu:
+#
+# - **recognised**: tỉ lệ tranh mà giám khảo có sẵn (bài 14) nhìn ra đúng loại được yêu cầu;
+# - **diversity**: khoảng cách giữa hai bức cùng loại, sau khi đưa về cùng độ tương phản;
+# - **contrast**: độ lệch chuẩn (standard deviation) của các giá trị trong ảnh;
+# - **outside**: tỉ lệ giá trị vượt ±1, không màn hình nào hiển thị được.
+#
+# Hãy đoán bốn đường trước.
+
+# %%
+from minidiff.evaluate.judge import load_judge
+from minidiff.evaluate.portraits import recognised
+from minidiff.train.pixels import portraits
+
+judge, every = load_judge(), torch.arange(18).repeat(2)                         # (36,): every kind twice
+
+
+def diversity(pictures: Tensor) -> float:
+    x = pictures.clamp(-1, 1).flatten(1)                                        # (36, 3072)
+    x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
+    return float((x[:18] - x[18:]).square().mean(1).sqrt().mean())
+
+
+def measure(pictures: Tensor) -> list[float]:
+    contrast = pictures.clamp(-1, 1).flatten(1).std(1).mean()
+    outside = (pictures.abs() > 1).float().mean()
+    return [float(recognised(judge, pictures, every).float().mean()), diversity(pictures), float(contrast), float(outside)]
+
+
+# %%
+pair, noise = pair_of(every, torch.full_like(every, null)), noise_of(range(36))
+swept = {scale: draw(cfg(pair, float(scale)), noise) for scale in scales}
+figures = {scale: measure(pictures) for scale, pictures in swept.items()}
+data = measure(torch.from_numpy(portraits(36, "validation")).permute(0, 3, 1, 2) / 127.5 - 1)
+
+# %% slide="sub"
+figure, axes = plt.subplots(1, 4, figsize=(7.5, 2), layout="constrained")
+for k, (axis, name) in enumerate(zip(axes, ("recognised", "diversity", "contrast", "outside"), strict=True)):
+    axis.plot(range(6), [figures[scale][k] for scale in scales], marker="o", markersize=3)
+    axis.axhline(data[k], color="0.6", linestyle=":")
+    axis.set(xticks=range(6), xticklabels=scales, ylim=(0, None))
+    axis.set_title(name, fontsize=8)
+    axis.tick_params(labelsize=7)
+plt.show()
+
+# %% slide="sub"
+shown = (0, 6, 8, 10, 11, 12)                                                   # six scales of each, side by side
+show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, scales)] * 6, columns=12)
+
+# %% [markdown] lang="en"
+# Six kinds, each at scales 0, 1, 2, 4, 8, 15 from left to right. Dotted lines in the curves: real portraits.
+#
+# - From 0 to 1 the label arrives. This world is small and clean, so at scale 1 the label is obeyed already. What is missing is
+#   **contrast**: the pictures are paler than the data. At 2 they match it, and 2 is this model's default. A text model with
+#   endless things to say obeys less at 1; `world-dit` works best with 3, Stable Diffusion with about 7.5.
+# - **Diversity** falls all the way. The narrow hill of section 2: colours and shapes agree more and more on one typical thing.
+# - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost,
+#   details are burnt out, and even the judge begins to doubt (of 36 pictures, one miss is 3 %). The top moved past the mode.
+# %% [markdown] lang="vi" of="c012ec5e"
+# Sáu loại, mỗi loại ở các hệ số 0, 1, 2, 4, 8, 15 từ trái sang phải. Đường chấm trên đồ thị: tranh thật.
+#
+# - Từ 0 đến 1, nhãn xuất hiện. Thế giới này nhỏ và sạch, nên ở hệ số 1 nhãn đã được nghe lời. Cái còn thiếu là **độ tương
+#   phản**: tranh nhạt hơn dữ liệu. Ở 2 thì vừa khớp, và 2 là giá trị mặc định của mô hình này. Mô hình đọc lời văn, có vô số
+#   thứ để nói, kém vâng lời hơn ở hệ số 1; `world-dit` hợp nhất với 3, Stable Diffusion khoảng 7.5.
+# - **Độ đa dạng** giảm suốt. Quả đồi hẹp ở mục 2: màu sắc và hình dáng ngày càng chụm về một vật điển hình.
+# - Từ 4 trở đi, các giá trị vượt khỏi ±1 và bị cắt: đen hơn cả đen. Ở 15, gần một phần năm số giá trị bị mất, chi tiết cháy
+#   hết, và đến giám khảo cũng bắt đầu ngờ vực (trong 36 bức, trượt một bức là 3 %). Đỉnh đã vượt quá điểm điển hình.
+
+# %% [markdown] lang="en" slide="slide"
+# ## 7. Where it breaks, and three remedies
+#
+# - `interval=(0.2, 0.8)`: guide in the middle only. Near $t = 1$ the arrow kills diversity, near $t = 0$ it only adds contrast
+#   (Kynkäänniemi et al. 2024).
+# - `rescale=0.7`: bring each $x_0$ back towards the standard deviation of its conditional one (Lin et al. 2024).
+# - `clip_x0`: keep $x_0$ within ±1. For pixels; a latent has no such limits.
+# %% [markdown] lang="vi" of="fd724cd1"
+# ## 7. Hỏng ở đâu, và ba cách chữa
+#
+# - `interval=(0.2, 0.8)`: chỉ dẫn hướng (guidance) ở khoảng giữa. Gần $t = 1$ mũi tên giết độ đa dạng, gần $t = 0$ nó chỉ thêm
+#   tương phản (Kynkäänniemi et al. 2024).
+# - `rescale=0.7`: kéo mỗi $x_0$ về gần độ lệch chuẩn (standard deviation) của bản có điều kiện (Lin et al. 2024).
+# - `clip_x0`: giữ $x_0$ trong ±1. Dành cho pixel; vector ẩn không có giới hạn như thế.
+
+# %% slide="sub"
+from minidiff.diffusion.guidance import clip_x0, match_std
+
+some = torch.tensor(shown)
+strong = pair_of(some, torch.full_like(some, null))
+remedies = {
+    "none": cfg(strong, 8.0),
+    "interval": cfg(strong, 8.0, interval=(0.2, 0.8)),
+    "rescale": cfg(strong, 8.0, rescale=0.7, schedule=schedule),
+    "clip_x0": clip_x0(cfg(strong, 8.0), schedule),
+}
+healed = {name: draw(model, noise[some]) for name, model in remedies.items()}
+for name, pictures in healed.items():
+    outside, contrast = (pictures.abs() > 1).float().mean(), pictures.clamp(-1, 1).flatten(1).std(1).mean()
+    print(f"{name:9} outside {outside:.3f}   contrast {contrast:.3f}")
+show([pictures[k] for k in range(6) for pictures in healed.values()], titles=[*healed] * 6, columns=12)
+
+# %% [markdown] lang="en"
+# Six kinds, each with every remedy, all at scale 8 and from the same noise. The interval is the best trade here: the yellow
+# circle and the yellow car are back. Rescale tames the contrast, yet the colours stay those of strong guidance: it repairs the
+# exposure, not the choice. Its heart is one line:
+# %% [markdown] lang="vi" of="98a1a208"
+# Sáu loại, mỗi loại với từng cách chữa, đều ở hệ số 8 và cùng nhiễu. Ở đây interval có lợi nhất: hình tròn vàng và chiếc
+# xe vàng đã trở lại. Rescale ghìm được tương phản, nhưng màu vẫn là màu của dẫn hướng (guidance) mạnh: nó sửa độ phơi sáng chứ
+# không sửa lựa chọn. Cốt lõi của nó là một dòng:
+
+# %%
+source(match_std)
+
+# %% [markdown] lang="en" slide="slide"
+# ## 8. Negative prompts: the other end of the arrow
+#
+# The arrow starts at "anything". Nothing forces it to. Put another label in the second half of the batch and it starts there:
+#
+# $$x_0^{\text{neg}} + w\,\big(x_0^{\text{cond}} - x_0^{\text{neg}}\big)$$
+#
+# "House, and **not** square." That is all a *negative prompt* is: not a word of the language, a row of the batch.
+# %% [markdown] lang="vi" of="f5f65a06"
+# ## 8. Prompt phủ định: đầu kia của mũi tên
+#
+# Mũi tên xuất phát từ "gì cũng được". Không ai bắt nó phải thế. Đặt một nhãn khác vào nửa sau của lô, nó sẽ xuất phát từ đó:
+#
+# $$x_0^{\text{neg}} + w\,\big(x_0^{\text{cond}} - x_0^{\text{neg}}\big)$$
+#
+# "Ngôi nhà, và **không** vuông." *Prompt phủ định* (negative prompt) chỉ có vậy: không phải một từ của ngôn ngữ, mà là một
+# hàng trong lô.
+
+# %% slide="sub"
+wishes = (("house", "square"), ("balloon", "circle"), ("cloud", "circle"), ("star", "heart"), ("anything", "circle"))
+numbers = {**{name: k for k, name in enumerate(SHAPES)}, "anything": null}
+wanted = torch.tensor([numbers[a] for a, _ in wishes])
+unwanted = torch.tensor([numbers[b] for _, b in wishes])
+dots = noise_of([3, 2, 1, 6, 7])
+plainly = draw(cfg(pair_of(wanted, torch.full_like(wanted, null)), 3.0), dots)
+negated = draw(cfg(pair_of(wanted, unwanted), 3.0), dots)
+show(torch.cat([plainly, negated]), titles=[a for a, _ in wishes] + [f"not {b}" for _, b in wishes], columns=5)
+
+# %% [markdown] lang="en"
+# The house loses its straight walls, the balloon and the cloud get slim, the star gets thin arms. And "anything but a circle"
+# turns a round blob into a pointed one. Note what it did not do: nothing was *removed*. A negative prompt is a direction.
+# %% [markdown] lang="vi" of="6dfa80ed"
+# Ngôi nhà mất những bức tường thẳng, quả bóng và đám mây gầy đi, ngôi sao có cánh mảnh. Còn "gì cũng được trừ hình tròn" biến
+# một khối tròn thành khối nhọn. Hãy để ý điều nó không làm: chẳng có gì bị *xóa đi*. Prompt phủ định là một hướng đi.
+
+# %% [markdown] lang="en" slide="slide" role="pitfall"
+# ## Pitfall: the label or the negative prompt does nothing
+#
+# **Symptom 1.** Another negative prompt, and no pixel changes. **Cause:** guidance scale 1: the second half has weight 0.
+# **Fix:** print the scale that reaches `cfg`.
+#
+# **Symptom 2.** The larger the scale, the *less* of the label. **Cause:** swapped halves. $c + s(u - c)$ is scale $1 - s$: 3 acts
+# like $-2$. **Fix:** one order in `cat` and in `chunk`.
+# %% [markdown] lang="vi" of="b741a134"
+# ## Cạm bẫy: nhãn hay prompt phủ định không có tác dụng
+#
+# **Triệu chứng 1.** Đổi prompt phủ định mà không một pixel nào đổi. **Nguyên nhân:** hệ số dẫn hướng (guidance) bằng 1: nửa
+# sau có trọng số 0. **Cách chữa:** in ra hệ số thật sự đến tay `cfg`.
+#
+# **Triệu chứng 2.** Hệ số càng lớn, tranh càng *ít* giống nhãn. **Nguyên nhân:** hai nửa bị đổi chỗ. $c + s(u - c)$ là hệ số
+# $1 - s$: 3 tác dụng như $-2$. **Cách chữa:** cùng một thứ tự trong `cat` và trong `chunk`.
+
+# %% slide="sub"
+at_one = [draw(cfg(pair_of(wanted, second), 1.0), dots) for second in (torch.full_like(wanted, null), unwanted)]
+print("scale 1, negative prompt changes the picture:", not torch.equal(*at_one))
+words = ("moon", "balloon", "tree", "star")
+labels, seeds = torch.tensor([numbers[word] for word in words]), noise_of([0, 2, 5, 6])
+empty = torch.full_like(labels, null)
+fine, swapped = (draw(cfg(pair_of(*halves), 3.0), seeds) for halves in ((labels, empty), (empty, labels)))
+show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word in words)], columns=4)
+
+# %% [markdown] lang="en" role="think"
+# With the halves swapped, is there a scale at which nobody notices?
+# ---
+# $s = 1 - s$ at $s = \tfrac12$: exactly between the two. And near it the damage is small. At scale 1 the swapped version gives
+# the unconditional picture, at 3 it flees from the label: a moon was asked for, and what came is as little moon as possible.
+# %% [markdown] lang="vi" of="9cfeee72"
+# Khi hai nửa bị đổi chỗ, có hệ số nào mà không ai nhận ra không?
+# ---
+# $s = 1 - s$ khi $s = \tfrac12$: đúng chính giữa. Gần đó thì thiệt hại nhỏ. Ở hệ số 1, bản đổi chỗ cho ra tranh không điều
+# kiện; ở 3, nó chạy trốn khỏi nhãn: yêu cầu mặt trăng thì nhận được thứ ít giống mặt trăng nhất có thể.
+
+# %% [markdown] lang="en" slide="slide"
+# ## Summary
+#
+# | what | formula | shapes |
+# |---|---|---|
+# | label | `time + table(labels)` | (B, 128) + (B,) → (B, 128) |
+# | dropout mask | `where(lots < 0.1, null, labels)` | (B,) → (B,) |
+# | guidance | $u + s\,(c - u)$ | (B, C, H, W), every channel |
+# | in one call | `cat([x, x])`, `[labels, nulls]`, `chunk(2)` | (B, ...) → (2B, ...) → 2 × (B, ...) |
+# | what it means | $p(x)\,p(c\mid x)^s$, roughly | $s$ = 0 forgets, 1 obeys, more exaggerates |
+# | negative prompt | another label for $u$ | no further cost |
+# %% [markdown] lang="vi" of="804d2354"
+# ## Tóm tắt
+#
+# | cái gì | công thức | kích thước |
+# |---|---|---|
+# | nhãn | `time + table(labels)` | (B, 128) + (B,) → (B, 128) |
+# | mặt nạ bỏ nhãn | `where(lots < 0.1, null, labels)` | (B,) → (B,) |
+# | dẫn hướng (guidance) | $u + s\,(c - u)$ | (B, C, H, W), mọi kênh |
+# | trong một lần gọi | `cat([x, x])`, `[labels, nulls]`, `chunk(2)` | (B, ...) → (2B, ...) → 2 × (B, ...) |
+# | ý nghĩa | $p(x)\,p(c\mid x)^s$, xấp xỉ | $s$ = 0 quên, 1 nghe lời, hơn nữa là phóng đại |
+# | prompt phủ định | nhãn khác cho $u$ | không tốn thêm |
+
+# %% [markdown] lang="en"
+# **You can now** condition a network on a label, train it so that it has both opinions, guide any sampler with one line, choose
+# a scale by measuring, and say from a picture whether guidance is missing, too strong, or the wrong way round.
+#
+# **What still bothers:** 18 labels are 18 rows of a table. "A red star left of a small blue house" has no row, and never will.
+# We need vectors for *sentences*, in which similar meanings lie close together. Lesson 06 makes them, from pictures.
+#
+# **Sources.** J. Ho, T. Salimans 2022, *Classifier-free diffusion guidance*, eq. 6, algorithms 1 and 2. P. Dhariwal, A. Nichol
+# 2021, *Diffusion models beat GANs on image synthesis*, section 4 (guidance with a classifier, class embeddings). T. Kynkäänniemi
+# et al. 2024, *Applying guidance in a limited interval improves sample and distribution quality in diffusion models*. S. Lin et
+# al. 2024, *Common diffusion noise schedules and sample steps are flawed*, eq. 15 and 16. A. Bradley, P. Nakkiran 2024,
+# *Classifier-free guidance is a predictor-corrector*.
+# %% [markdown] lang="vi" of="7b9b45c2"
+# **Giờ bạn đã biết** đặt điều kiện cho mạng bằng nhãn, huấn luyện để nó có cả hai ý kiến, dẫn hướng (guidance) bất kỳ
+# bộ lấy mẫu (sampler) nào bằng một dòng, chọn hệ số bằng cách đo, và nhìn tranh là nói được dẫn hướng đang thiếu, quá tay, hay
+# ngược chiều.
+#
+# **Điều còn vướng:** 18 nhãn là 18 hàng của bảng. "Ngôi sao đỏ bên trái ngôi nhà nhỏ màu xanh" không có hàng nào, và sẽ không
+# bao giờ có. Ta cần vector cho cả *câu*, trong đó ý giống nhau nằm gần nhau. Bài 06 tạo ra chúng, từ tranh.
+#
+# **Nguồn.** J. Ho, T. Salimans 2022, *Classifier-free diffusion guidance*, công thức 6, thuật toán 1 và 2
+# (dẫn hướng không cần bộ phân loại). P. Dhariwal, A. Nichol 2021, *Diffusion models beat GANs on image synthesis*, mục 4 (dẫn hướng bằng bộ phân
+# loại, vector nhúng của lớp). T. Kynkäänniemi et al. 2024, *Applying guidance in a limited interval improves sample and
+# distribution quality in diffusion models*. S. Lin et al. 2024, *Common diffusion noise schedules and sample steps are flawed*,
+# công thức 15 và 16. A. Bradley, P. Nakkiran 2024, *Classifier-free guidance is a predictor-corrector*.
+
+# %% [markdown] lang="en" only="exercise"
+# # 05 Exercises: your guidance inside the shipped model
+#
+# From the dropout mask to a sampler that draws what its labels say. Fill in each function, run its cell, and `check` says what is
+# right. Then your function draws inside `world-pixels`, and its pictures must be the library's.
+# %% [markdown] lang="vi" of="5cb2f0e1" only="exercise"
+# # 05 Bài tập: dẫn hướng (guidance) của bạn trong mô hình có sẵn
+#
+# Từ mặt nạ bỏ nhãn đến một bộ lấy mẫu biết nghe lời. Hãy điền từng hàm, chạy ô của nó, và `check` cho biết chỗ nào đúng. Sau
+# đó hàm của bạn vẽ bên trong `world-pixels`, và tranh phải trùng với tranh của thư viện.
+
+# %% only="exercise"
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minidiff import load_pipeline
+from minidiff.diffusion.guidance import cfg
+from minidiff.diffusion.prediction import Denoiser, denoiser
+from minidiff.diffusion.samplers import run
+from minidiff.diffusion.schedules import NoiseSchedule
+from minidiff.utils.plots import show
+
+pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
+unet, null = pipe.network.unet, 18                                              # label 18 says nothing
+schedule, prediction_type = pipe.scheduler.schedule, pipe.prediction_type
+labels = torch.tensor([6, 8, 11, 12])                                           # house, car, bird, cat
+noise = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in (6, 8, 11, 12)])
+both = torch.cat([labels, torch.full_like(labels, null)])                       # (2B,)
+pair = denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+
+
+@torch.inference_mode()
+def sampled(model: Denoiser) -> Tensor:
+    *_, last = run("dpmpp_2m", model, noise, schedule, steps=8)
+    return last.x                                                               # (4, 3, 32, 32)
