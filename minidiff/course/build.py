@@ -8,13 +8,14 @@ What it is not: the format of the sources (source.py, exercise.py), nor the slid
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
-import importlib
 import inspect
 import io
 import json
 import os
+import pkgutil
 import re
 from copy import deepcopy
 from dataclasses import dataclass
@@ -178,13 +179,14 @@ def code_hash(cells: list[dict[str, Any]]) -> str:
 def printed_sources(code: str) -> list[str]:
     """The source of everything of the library that `source(...)` prints in a notebook's code."""
     imported: dict[str, str] = {}
-    for module, names in re.findall(r"^from (minidiff[\w.]*) import \(?([\w, \n]+)", code, re.MULTILINE):
-        imported |= {name.strip(): module for name in names.split(",") if name.strip()}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minidiff"):
+            imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     found = []
     for name in re.findall(r"\bsource\(([\w.]+)\)", code):
         first, *rest = name.split(".")
         if first in imported:
-            thing = getattr(importlib.import_module(imported[first]), first)
+            thing = pkgutil.resolve_name(imported[first])
             for part in rest:
                 thing = getattr(thing, part)
             found.append(inspect.getsource(inspect.unwrap(thing)))

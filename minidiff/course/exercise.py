@@ -224,9 +224,9 @@ def _mistakes(by_role: dict[str, list[Cell]], solution: str, path: Path) -> tupl
     if hints.keys() != codes.keys() or len(codes) != len(by_role["wrong"]) or len(hints) != len(by_role["mistake"]):
         odd = sorted(hints.keys() ^ codes.keys()) or ["one that is there twice"]
         raise SourceError(f'{path}: each mistake has a name, a hint and a cell role="wrong": look at {", ".join(odd)}.')
+    said = {name: Say(*(" ".join(cell.text(lang).split()) for lang in LANGS)) for name, cell in hints.items()}
     return tuple(
-        Mistake(name, Say(*(" ".join(hints[name].text(lang).split()) for lang in LANGS)), patched(cell.code, solution, f"{path}:{cell.line}"))
-        for name, cell in codes.items()
+        Mistake(name, said[name], patched(cell.code, solution, f"{path}:{cell.line}")) for name, cell in codes.items()
     )
 
 

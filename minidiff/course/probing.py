@@ -73,7 +73,8 @@ def probes_of(code: str, name: str = "<probes>") -> tuple[Probe, ...]:
         two = (said, said) if isinstance(said, str) else (str(said[0]), str(said[1]))
         found.append(Probe(call, inputs, points, rtol, atol, tuple(changes), two))
 
-    exec(compile(code, name, "exec"), {"__name__": "__probes__", "probe": probe})
+    with kept_settings():  # a network that a probe makes must not move the learner's dice
+        exec(compile(code, name, "exec"), {"__name__": "__probes__", "probe": probe})
     return tuple(found)
 
 

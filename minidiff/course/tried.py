@@ -79,8 +79,8 @@ def answers_of(root: Path, lesson: str) -> list[Answer]:
 
 def judged(exercise: Exercise, code: str) -> list[Finding]:
     """What an answer gets, in the company of earlier exercises' solutions. Raises whatever its definitions raise."""
-    own = definitions([code])
-    space = run_statements(source_of(own, exercise.name), exercise.name)
+    notebook = definitions([*exercise.company, code])
+    space = run_statements(source_of(notebook, exercise.name), exercise.name)
     for name in exercise.before:
         space[name] = run_statements(exercise.standing_alone("", name), name)[name]
     return judge(exercise, space[exercise.name])

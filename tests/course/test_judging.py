@@ -12,7 +12,7 @@ from torch import Tensor
 
 from minidiff.course.exercise import Exercise
 from minidiff.course.judging import difference, explain, findings, judge
-from minidiff.course.probing import Outcome, outcomes
+from minidiff.course.probing import Outcome, outcomes, probes_of
 from minidiff.course.say import Say
 
 NUMBERS = torch.tensor([1.0, 2.0])
@@ -118,6 +118,14 @@ def test_checking_does_not_move_the_learners_dice(halve: Exercise) -> None:
     wanted = torch.rand(3)
     torch.manual_seed(5)
     judge(halve, lambda x: x / 2 + torch.rand(1) * 0)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_making_probes_does_not_move_the_learners_dice() -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    probes_of("import torch\ntorch.manual_seed(0)\ntorch.nn.Linear(2, 2)")
     assert torch.equal(torch.rand(3), wanted)
 
 

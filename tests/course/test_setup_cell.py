@@ -18,6 +18,8 @@ LAST = """
 import minidiff, sys
 from minidiff.pretrained import zoo
 assert zoo.table()[1], zoo.table()[0]
+from minidiff.course.catalogue import get_exercise
+assert get_exercise("02.1").points > 3, "the exercises come with the package"
 print("found", minidiff.__file__)
 """
 

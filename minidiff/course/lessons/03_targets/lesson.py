@@ -14,7 +14,6 @@
 # vì sao ba từ kia sai theo ba cách khác hẳn nhau: đen kịt, toàn nhiễu, và gần đúng?
 
 # %% slide="sub"
-import matplotlib.pyplot as plt
 import torch
 
 from minidiff import load_pipeline
@@ -25,22 +24,25 @@ from minidiff.diffusion.schedules import get_schedule
 from minidiff.diffusion.timesteps import uniform
 
 pipe = load_pipeline("world-pixels", dtype="float32")
-schedule = get_schedule("cosine")                                       # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
-labels = torch.tensor([SHAPES.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
-noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
+schedule = get_schedule("cosine")       # alpha = cos(pi t / 2), sigma = sin(pi t / 2)
+wanted = ("star", "house", "fish", "flower")
+labels = torch.tensor([SHAPES.index(name) for name in wanted], device=pipe.device)
+generator = torch.Generator().manual_seed(3)
+noise = torch.randn(4, 3, 32, 32, generator=generator).to(pipe.device)
 
 
 @torch.no_grad()
 def network(x, timestep):
-    return pipe.network.unet(x, timestep, labels=labels)            # (4, 3, 32, 32)
+    return pipe.network.unet(x, timestep, labels=labels)        # (4, 3, 32, 32)
 
 
 runs = {}
 for prediction_type in PREDICTION_TYPES:
     model = denoiser(network, schedule, prediction_type)
-    runs[prediction_type] = list(sample(model, noise, schedule, uniform(schedule, 12)))
-ends = [x for states in runs.values() for x in states[-1].x[:2]]        # two pictures of each run
-show(ends, titles=["?"] * 8)
+    states = sample(model, noise, schedule, uniform(schedule, 12))
+    runs[prediction_type] = [state.x for state in states]       # 12 of (4, 3, 32, 32)
+pictures = torch.stack([xs[-1] for xs in runs.values()], dim=1)     # a column each
+show(pictures[:2], titles=["?"] * 4)
 
 # %% [markdown] lang="en" role="notes"
 # Don't tell. Ask for guesses, and let the room describe each of the wrong pairs in one word; the pitfall near the end of the
@@ -116,7 +118,7 @@ v = alpha * eps - sigma * x0
 flow = eps - x0
 print(f"x {x:.2f}   eps {eps}   x0 {x0}   v {v:.2f}   flow {flow}")
 print(f"x0 from eps  {(x - sigma * eps) / alpha:.2f}")
-print(f"x0 from v    {alpha * x - sigma * v:.2f}")                 # because alpha^2 + sigma^2 = 1
+print(f"x0 from v    {alpha * x - sigma * v:.2f}")      # as alpha^2 + sigma^2 = 1
 print(f"x0 from flow {(x - sigma * flow) / (alpha + sigma):.2f}")
 
 # %% [markdown] lang="en" role="think"
@@ -135,18 +137,18 @@ print(f"x0 from flow {(x - sigma * flow) / (alpha + sigma):.2f}")
 # không tệ hơn nhiều. Ô tiếp theo tính cho mọi thời điểm.
 
 # %% slide="sub"
+def into_x0(a, s):
+    """The factor by which an error of each answer reaches x0."""
+    return {"eps": s / a, "x0": a / a, "v": s, "flow": s / (a + s)}
+
+
 t = torch.linspace(0.005, 0.995, 199)
 a, s = schedule.alpha(t), schedule.sigma(t)
-into_x0 = {"eps": s / a, "x0": a / a, "v": s, "flow": s / (a + s)}
-into_eps = {"eps": a / a, "x0": a / s, "v": a, "flow": a / (a + s)}
-COLOUR = {"eps": "tab:red", "x0": "tab:blue", "v": "tab:green", "flow": "tab:orange"}
-figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
-for axis, factors, name in ((axes[0], into_x0, "error of x0"), (axes[1], into_eps, "error of eps")):
-    for prediction_type, factor in factors.items():
-        axis.semilogy(t, factor, color=COLOUR[prediction_type], label=prediction_type)
-    axis.set(title=f"{name} / error of the answer", xlabel="t", ylim=(0.01, 100))
-axes[0].legend(fontsize=7)
-plt.show()
+to_data = {name: (t, factor) for name, factor in into_x0(a, s).items()}
+to_noise = {"eps": (t, a / a), "x0": (t, a / s), "v": (t, a), "flow": (t, a / (a + s))}
+left, right = panels(2, sharey=True)
+lines(to_data, left, "error of x0 / error of the answer", "t", log="y")
+lines(to_noise, right, "error of eps / error of the answer", "t", log="y")
 
 # %% [markdown] lang="en"
 # **eps is badly conditioned near t = 1**: its error reaches $x_0$ times $\sigma/\alpha$, 64 times at t = 0.99. **x0 is badly
@@ -170,17 +172,16 @@ from minidiff.diffusion.prediction import target, to_x0_eps
 from minidiff.train.pixels import portraits
 from minidiff.utils.images import to_tensor
 
-portrait = to_tensor(portraits(4))[3:]                              # (1, 3, 32, 32), number 3 is a star
+portrait = to_tensor(portraits(4))[3:]          # (1, 3, 32, 32), number 3 is a star
 generator = torch.Generator().manual_seed(0)
 eps, error = torch.randn(2, 1, 3, 32, 32, generator=generator)
 rows = []
-for moment in (0.1, 0.5, 0.95):
-    t = torch.tensor(moment)
+for t in torch.tensor([0.1, 0.5, 0.95]):
     x = schedule.mix(portrait, eps, t)
     for prediction_type in PREDICTION_TYPES:
         answer = target(schedule, prediction_type, portrait, eps, t) + 0.1 * error
         rows.append(to_x0_eps(schedule, prediction_type, answer, x, t)[0][0])
-show(rows, titles=list(PREDICTION_TYPES), columns=4)
+show(rows, titles=PREDICTION_TYPES, columns=4)
 
 # %% [markdown] lang="en"
 # Only the eps column at t = 0.95, where 0.1 became 1.27. That is a picture made in the first steps of sampling, when everything
@@ -203,20 +204,20 @@ show(rows, titles=list(PREDICTION_TYPES), columns=4)
 # xác định điểm; **tốt nhất khi hai đường vuông góc, và vô ích khi chúng trùng nhau**.
 
 # %% slide="sub"
-def lines(t, axis):
-    """What the network sees (black) and the four prediction types."""
-    a, s = float(schedule.alpha(torch.tensor(t))), float(schedule.sigma(torch.tensor(t)))
-    axis.plot([-a, a], [-s, s], color="black", lw=4)
-    axis.text(-1.3 * a, -1.3 * s, "x", ha="center", va="center", weight="bold")
-    directions = {"eps": (0, 1), "x0": (1, 0), "v": (-s, a), "flow": (-0.707, 0.707)}
-    for name, (along_x0, along_eps) in directions.items():
-        axis.plot([-along_x0, along_x0], [-along_eps, along_eps], color=COLOUR[name], lw=1.5)
-        far = 1.5 if name == "v" else 1.25                          # lines meet, names should not
-        axis.text(far * along_x0, far * along_eps, name, color=COLOUR[name], fontsize=8, ha="center", va="center")
+from math import cos, pi, sin
+
+
+def shadows(t, axis):
+    """The line of x, which the network sees (black), and those of the four answers."""
+    a, s = cos(pi * t / 2), sin(pi * t / 2)
+    answers = {"eps": (0, 1), "x0": (1, 0), "v": (-s, a), "flow": (-0.707, 0.707)}
+    through_0 = {name: ([-i, i], [-j, j]) for name, (i, j) in answers.items()}
+    lines({"x": ([-a, a], [-s, s])}, axis, color="black", lw=5)
+    lines(through_0, axis)
     axis.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xticks=[], yticks=[])
 
 
-slider(lines, "t", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
+slider(shadows, "t", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 
 # %% [markdown] lang="en"
 # As t grows the black line turns a quarter turn, from $x_0$ to eps. **v turns with it, always at a right angle**. eps stands
@@ -236,8 +237,8 @@ slider(lines, "t", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 # \begin{pmatrix} x_0 \\ \epsilon \end{pmatrix}$$
 
 # %%
-rotation = torch.tensor([[0.6, 0.8], [-0.8, 0.6]])                  # [[alpha, sigma], [-sigma, alpha]]
-x_and_v = rotation @ torch.tensor([1.0, -0.5])                      # the pixel from above
+rotation = torch.tensor([[0.6, 0.8], [-0.8, 0.6]])  # [[alpha, sigma], [-sigma, alpha]]
+x_and_v = rotation @ torch.tensor([1.0, -0.5])      # x0 and eps of the pixel from above
 print("x, v    ", x_and_v)
 print("x0, eps ", rotation.T @ x_and_v)
 
@@ -259,7 +260,7 @@ print("x0, eps ", rotation.T @ x_and_v)
 # \epsilon = \frac{\alpha\,\text{pred} - b\,x}{\det}$$
 
 # %%
-WEIGHTS = {                                                         # the (a, b) of a eps + b x0
+WEIGHTS = {                                             # the (a, b) of a eps + b x0
     "eps": lambda alpha, sigma: (1, 0),
     "x0": lambda alpha, sigma: (0, 1),
     "v": lambda alpha, sigma: (alpha, -sigma),
@@ -281,11 +282,12 @@ def read(prediction_type, pred, x, alpha, sigma):
 # %%
 source(target)
 source(to_x0_eps)
-x0, eps = torch.randn(2, 5, 3, 8, 8, generator=generator)           # (B, C, H, W), B = 5
-t = torch.tensor([0.05, 0.3, 0.5, 0.7, 0.95])                       # (B,)
-x, a, s = schedule.mix(x0, eps, t), schedule.alpha(t).view(5, 1, 1, 1), schedule.sigma(t).view(5, 1, 1, 1)
+x0, eps = torch.randn(2, 5, 3, 8, 8, generator=generator)   # (B, C, H, W), B = 5
+t = torch.tensor([0.05, 0.3, 0.5, 0.7, 0.95])               # (B,)
+a, s = (part.view(5, 1, 1, 1) for part in (schedule.alpha(t), schedule.sigma(t)))
+x = schedule.mix(x0, eps, t)                                # (B, C, H, W)
 for prediction_type in PREDICTION_TYPES:
-    pred = target(schedule, prediction_type, x0, eps, t)            # (B, C, H, W): a prediction has the shape of x
+    pred = target(schedule, prediction_type, x0, eps, t)    # (B, C, H, W), like x
     library = to_x0_eps(schedule, prediction_type, pred, x, t)
     torch.testing.assert_close(read(prediction_type, pred, x, a, s), library)
 
@@ -320,23 +322,22 @@ for prediction_type in PREDICTION_TYPES:
 
 # %% slide="sub"
 t = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
-figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
-for name in ("cosine", "linear", "scaled_linear", "flow"):
-    log_snr = 2 * get_schedule(name).log_snr_half(t)
-    axes[0].plot(t, log_snr, label=name)
-    axes[1].hist(log_snr.numpy(), bins=30, range=(-12, 12), histtype="step", density=True)
-axes[0].set(title="log SNR", xlabel="t", ylim=(-12, 12))
-axes[1].set(title="where uniform t spends its time", xlabel="log SNR")
-axes[0].legend(fontsize=7)
-plt.show()
+names = ("cosine", "linear", "scaled_linear", "flow")
+log_snr = {name: 2 * get_schedule(name).log_snr_half(t) for name in names}
+left, right = panels(2)
+lines({name: (t, log_snr[name]) for name in names}, left, "log SNR", "t")
+histogram(log_snr, right, "where uniform t spends its time", "log SNR", 24, lw=1.5,
+          histtype="step", alpha=1)
 
 # %%
 for name in ("linear", "cosine"):
-    print(f"{name:7} share of times with log SNR below -5: {float((2 * get_schedule(name).log_snr_half(t) < -5).float().mean()):.2f}")
-t = torch.tensor([0.1, 0.25, 0.4, 0.55, 0.7, 0.85])                 # (6,)
-noise6 = torch.randn(6, 3, 32, 32, generator=generator)
-both = [get_schedule(name).mix(portrait.expand(6, -1, -1, -1), noise6, t) for name in ("linear", "cosine")]
-show(torch.cat(both), titles=[f"t = {float(k):.2f}" for k in t], columns=6)
+    share = float((log_snr[name] < -5).double().mean())
+    print(f"{name:7} share of times with log SNR below -5: {share:.2f}")
+t = torch.tensor([0.1, 0.25, 0.4, 0.55, 0.7, 0.85])         # (6,)
+stars = portrait.expand(6, -1, -1, -1)                      # (6, 3, 32, 32)
+eps = torch.randn(6, 3, 32, 32, generator=generator)
+both = [get_schedule(name).mix(stars, eps, t) for name in ("linear", "cosine")]
+show(torch.stack(both), titles=[f"t = {float(k):.2f}" for k in t])
 
 # %% [markdown] lang="en"
 # Above linear (DDPM's), below cosine. On 32 × 32 pixels linear has all but hidden the star by t = 0.55. It spends 30 % of its times
@@ -392,18 +393,18 @@ from minidiff.diffusion.losses import min_snr_weight
 
 t = torch.linspace(0.01, 0.99, 99)
 snr = (schedule.alpha(t) / schedule.sigma(t)) ** 2
-plain = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
-figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained")
-for prediction_type in PREDICTION_TYPES:
-    weight = min_snr_weight(schedule, prediction_type, t)
-    axes[0].semilogy(t, plain[prediction_type], color=COLOUR[prediction_type], label=prediction_type)
-    axes[1].plot(t, weight, color=COLOUR[prediction_type])
-    torch.testing.assert_close(weight, snr.clamp(max=5) / plain[prediction_type], rtol=1e-4, atol=1e-6)
-axes[0].semilogy(t, snr.clamp(max=5), color="black", ls="--", label="min(SNR, 5)")
-axes[0].set(title="weight of an x0 error", xlabel="t", ylim=(1e-3, 1e4))
-axes[1].set(title="min-SNR weight of each loss", xlabel="t")
-axes[0].legend(fontsize=7)
-plt.show()
+clipped = snr.clamp(max=5)                                  # min(SNR, 5)
+plain = {"eps": snr, "x0": snr / snr, "v": snr + 1, "flow": (1 + snr.sqrt()) ** 2}
+weights = {name: min_snr_weight(schedule, name, t) for name in PREDICTION_TYPES}
+for name, weight in weights.items():
+    torch.testing.assert_close(weight, clipped / plain[name], rtol=1e-4, atol=1e-6)
+
+on_x0 = {name: (t, factor) for name, factor in plain.items()}
+on_loss = {name: (t, weight) for name, weight in weights.items()}
+left, right = panels(2)
+lines({"min(SNR, 5)": (t, clipped)}, left, color="black", ls="--")
+lines(on_x0, left, "weight of an x0 error", "t", log="y")
+lines(on_loss, right, "min-SNR weight of each loss", "t")
 
 # %%
 source(min_snr_weight)
@@ -427,12 +428,13 @@ from minidiff.diffusion.losses import diffusion_loss
 t = torch.linspace(0.05, 0.95, 64)
 x0, eps, wrong = torch.randn(3, 64, 2, generator=generator)
 x = schedule.mix(x0, eps, t)
-guess, its_eps = to_x0_eps(schedule, "x0", x0 + 0.1 * wrong, x, t)  # a guess of x0, and the eps that goes with it
+guess = x0 + 0.1 * wrong
+_, its_eps = to_x0_eps(schedule, "x0", guess, x, t)         # the eps that goes with it
 for prediction_type in PREDICTION_TYPES:
-    pred = target(schedule, prediction_type, guess, its_eps, t)     # the same guess as another prediction
+    pred = target(schedule, prediction_type, guess, its_eps, t)
     weight = min_snr_weight(schedule, prediction_type, t)
-    plain_loss = diffusion_loss(pred, x0, eps, t, schedule, prediction_type)
-    weighted = diffusion_loss(pred, x0, eps, t, schedule, prediction_type, weight)
+    given = (pred, x0, eps, t, schedule, prediction_type)
+    plain_loss, weighted = diffusion_loss(*given), diffusion_loss(*given, weight)
     print(f"{prediction_type:5} plain {plain_loss:.4f}   min-SNR {weighted:.4f}")
 
 # %% [markdown] lang="en" slide="slide"
@@ -452,19 +454,24 @@ for prediction_type in PREDICTION_TYPES:
 
 # %% slide="sub"
 steps = torch.arange(400)
-walk = 1 - 2 * torch.exp(-steps / 40) + 0.3 * torch.randn(400, generator=torch.Generator().manual_seed(0))
+jitter = torch.randn(400, generator=torch.Generator().manual_seed(0))
+walk = (1 - 2 * torch.exp(-steps / 40) + 0.3 * jitter).tolist()     # from -1 to 1
+
+
+def averaged(walk, decay, warm_up=True):
+    """The average after each update; like the walk it starts at -1."""
+    average, trace = -1.0, []
+    for n, w in enumerate(walk):
+        d = min(decay, (1 + n) / (10 + n)) if warm_up else decay
+        average = d * average + (1 - d) * w
+        trace.append(average)
+    return trace
 
 
 def follow(decay, axis):
-    """The walk of one weight towards 1, its average, and the average without the warm-up."""
-    for warm_up, style in ((True, "-"), (False, ":")):
-        average, trace = -1.0, []
-        for n, w in enumerate(walk.tolist()):
-            d = min(decay, (1 + n) / (10 + n)) if warm_up else decay
-            average = d * average + (1 - d) * w
-            trace.append(average)
-        axis.plot(trace, style, color="tab:red", lw=1.5)
-    axis.plot(walk, color="0.7", lw=0.5, zorder=0)
+    lines({"weight": walk}, axis, color="0.8", lw=0.7)
+    lines({"average": averaged(walk, decay)}, axis, color="tab:red")
+    lines({"no warm-up": averaged(walk, decay, False)}, axis, color="tab:red", ls=":")
 
 
 slider(follow, "decay", [0.0, 0.9, 0.98, 0.995])
@@ -486,13 +493,11 @@ from minidiff.train.ema import EMA
 source(EMA.update)
 weight = nn.Linear(1, 1, bias=False)
 nn.init.constant_(weight.weight, -1.0)
-ema, average = EMA(weight, decay=0.98), -1.0
-for n, w in enumerate(walk.tolist()):
-    nn.init.constant_(weight.weight, w)                             # stands for an optimiser's step
+ema = EMA(weight, decay=0.98)
+for w in walk:
+    nn.init.constant_(weight.weight, w)                 # as an optimiser's step does
     ema.update(weight)
-    d = min(0.98, (1 + n) / (10 + n))
-    average = d * average + (1 - d) * w
-assert abs(float(ema.average["weight"]) - average) < 1e-4
+assert abs(float(ema.average["weight"]) - averaged(walk, 0.98)[-1]) < 1e-4
 
 # %% [markdown] lang="en"
 # *Exercises 03.3 and 03.4 fit here.* Now to what all this is worth.
@@ -516,7 +521,7 @@ assert abs(float(ema.average["weight"]) - average) < 1e-4
 from minidiff.diffusion.analytic import mixture
 
 MEANS, STD = (-1.0, 1.0), 0.2
-exact = mixture(schedule, MEANS, STD)                               # (x, t) -> (x0, eps), the best there is
+exact = mixture(schedule, MEANS, STD)       # (x, t) -> (x0, eps), the best there is
 
 
 def points(shape, generator):
@@ -526,13 +531,13 @@ def points(shape, generator):
 
 
 generator = torch.Generator().manual_seed(2)
-x0, eps, start = points((512, 2), generator), *torch.randn(2, 512, 2, generator=generator)
-x = schedule.mix(x0, eps, torch.tensor(0.5))
-figure, axes = plt.subplots(1, 3, figsize=(7, 2.5), layout="constrained", sharex=True, sharey=True)
-for axis, cloud, name in zip(axes, (x0, x, exact(x, torch.tensor(0.5))[0]), ("x0", "x at t = 0.5", "E[x0 | x]"), strict=True):
-    axis.scatter(*cloud.T, s=3, color="tab:purple")
-    axis.set(title=name, aspect="equal")
-plt.show()
+x0 = points((512, 2), generator)
+eps, start = torch.randn(2, 512, 2, generator=generator)
+t = torch.tensor(0.5)
+x = schedule.mix(x0, eps, t)
+clouds = {"x0": x0, "x at t = 0.5": x, "E[x0 | x]": exact(x, t)[0]}
+for axis, (name, where) in zip(panels(3), clouds.items(), strict=True):
+    cloud(where, axis, name, limit=2.8)
 
 # %% [markdown] lang="en"
 # Eight ways to train (4 prediction types, plain or min-SNR), three seeds each: 24 small networks. They train **side by side** as one stack of
@@ -548,9 +553,8 @@ import torch.nn.functional as F
 
 from minidiff.nn.embeddings import timestep_embedding
 
-RUNS = [(name, snr) for name in PREDICTION_TYPES for snr in (False, True)]      # R = 8: prediction type, min-SNR
-SEEDS, BATCH, STEPS = 3, 128, 800
-
+RUNS = [(name, snr) for name in PREDICTION_TYPES for snr in (False, True)]
+R, SEEDS, BATCH, STEPS = len(RUNS), 3, 128, 800             # R = 8
 
 # %% [markdown] lang="en"
 # Each network has two hidden layers of 64: a point and its time go in, (2 + 32) numbers, a prediction of the point's shape comes out.
@@ -561,14 +565,16 @@ SEEDS, BATCH, STEPS = 3, 128, 800
 
 # %%
 class Crowd(nn.Module):
-    """R x S networks side by side: x (..., S, B, 2) and timestep to a prediction (R, S, B, 2)."""
+    """R x S networks: x (..., S, B, 2) and timestep to predictions (R, S, B, 2)."""
 
     def __init__(self, runs, seeds, width=64):
         super().__init__()
-        generator, sizes = torch.Generator().manual_seed(0), [2 + 32, width, width, 2]
-        layers = [torch.randn(1, seeds, i, o, generator=generator) * (2 / i) ** 0.5 for i, o in pairwise(sizes)]
-        self.weights = nn.ParameterList(layer.repeat(runs, 1, 1, 1) for layer in layers)    # all runs start alike
-        self.biases = nn.ParameterList(torch.zeros(runs, seeds, 1, o) for o in sizes[1:])
+        generator = torch.Generator().manual_seed(0)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for i, o in pairwise([2 + 32, width, width, 2]):
+            weight = torch.randn(1, seeds, i, o, generator=generator) * (2 / i) ** 0.5
+            self.weights.append(weight.repeat(runs, 1, 1, 1))   # all runs start alike
+            self.biases.append(torch.zeros(runs, seeds, 1, o))
         nn.init.zeros_(self.weights[-1])
 
     def forward(self, x, timestep):
@@ -586,23 +592,27 @@ class Crowd(nn.Module):
 # lẫn trung bình của chúng.
 
 # %%
-crowd = Crowd(len(RUNS), SEEDS)
-ema, optimizer = EMA(crowd, decay=0.99), torch.optim.Adam(crowd.parameters(), lr=3e-3)
-generator, n, shape = torch.Generator().manual_seed(1), SEEDS * BATCH, (len(RUNS), SEEDS, BATCH)
+crowd = Crowd(R, SEEDS)
+ema = EMA(crowd, decay=0.99)
+optimizer = torch.optim.Adam(crowd.parameters(), lr=3e-3)
+generator = torch.Generator().manual_seed(1)
+n, ones = SEEDS * BATCH, torch.ones(SEEDS * BATCH)
 for _ in range(STEPS):
-    data, noise2 = points((n, 2), generator), torch.randn(n, 2, generator=generator)
-    t = torch.rand(n, generator=generator)                          # (S B,)
-    goal = torch.stack([target(schedule, name, data, noise2, t) for name, _ in RUNS]).view(*shape, 2)
-    weights = [min_snr_weight(schedule, name, t) if snr else torch.ones(n) for name, snr in RUNS]
-    weight = torch.stack(weights).view(shape)                       # (R, S, B)
-    pred = crowd(schedule.mix(data, noise2, t).view(SEEDS, BATCH, 2), schedule.timestep(t).view(SEEDS, BATCH))
-    losses = (pred - goal).square().mean(-1) * weight               # (R, S, B)
+    data = points((n, 2), generator)                        # (S B, 2)
+    its_noise = torch.randn(n, 2, generator=generator)
+    t = torch.rand(n, generator=generator)                  # (S B,)
+    x, timestep = schedule.mix(data, its_noise, t), schedule.timestep(t)
+    pred = crowd(x.view(SEEDS, BATCH, 2), timestep.view(SEEDS, BATCH))  # (R, S, B, 2)
+    goals = [target(schedule, name, data, its_noise, t) for name, _ in RUNS]
+    difference = pred - torch.stack(goals).view(pred.shape)
+    weights = [min_snr_weight(schedule, name, t) if snr else ones for name, snr in RUNS]
+    losses = difference.square().mean(-1) * torch.stack(weights).view(R, SEEDS, BATCH)
     optimizer.zero_grad()
-    losses.mean(-1).sum().backward()                                # a sum: no network touches another's gradient
+    losses.mean(-1).sum().backward()    # a sum: no network touches another's gradient
     optimizer.step()
     ema.update(crowd)
-averaged = Crowd(len(RUNS), SEEDS)
-ema.copy_to(averaged)
+smoothed = Crowd(R, SEEDS)
+ema.copy_to(smoothed)
 
 # %% [markdown] lang="en" role="think"
 # Two things will be measured: how far each network's $x_0$ is from the exact one at every time, and how far its *samples* land
@@ -622,11 +632,12 @@ ema.copy_to(averaged)
 
 # %%
 def denoise_with(net):
-    """All networks as one denoiser: x (R, S, N, 2), t () to x0 and eps of that shape."""
+    """All networks as one denoiser: x (R, S, N, 2), t () to x0 and eps, like x."""
     @torch.no_grad()
     def denoise(x, t):
         pred = net(x, schedule.timestep(t))
-        pairs = [to_x0_eps(schedule, name, pred[k], x[k], t) for k, (name, _) in enumerate(RUNS)]
+        parts = zip(RUNS, pred, x, strict=True)
+        pairs = [to_x0_eps(schedule, name, p, x, t) for (name, _), p, x in parts]
         return tuple(torch.stack(part) for part in zip(*pairs, strict=True))
     return denoise
 
@@ -637,17 +648,21 @@ def denoise_with(net):
 
 # %%
 def rms(difference):
-    return difference.square().sum(-1).mean(-1).sqrt()              # (..., N, 2) to (...)
+    return difference.square().sum(-1).mean(-1).sqrt()      # (..., N, 2) to (...)
 
 
 def x0_error(net, t):
-    x = schedule.mix(x0, eps, t)
-    return rms(denoise_with(net)(x.expand(len(RUNS), SEEDS, -1, -1), t)[0] - exact(x, t)[0])    # (R, S)
+    x = schedule.mix(x0, eps, t)                            # (N, 2)
+    found, _ = denoise_with(net)(x.expand(R, SEEDS, -1, -1), t)
+    return rms(found - exact(x, t)[0])                      # (R, S)
 
 
-TIMES = torch.tensor([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98], dtype=torch.float64)
-nets = {"last": crowd, "EMA": averaged}
-errors = {name: torch.stack([x0_error(net, t) for t in TIMES], dim=-1) for name, net in nets.items()}   # (R, S, T)
+TIMES = torch.tensor([2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98]) / 100   # (T,)
+nets = {"last": crowd, "EMA": smoothed}
+errors = {
+    name: torch.stack([x0_error(net, t) for t in TIMES], dim=-1)    # (R, S, T)
+    for name, net in nets.items()
+}
 
 # %% [markdown] lang="en"
 # Second figure: 40 steps from the same 512 draws of noise, once with each network, once with the exact denoiser. How far apart do they
@@ -661,55 +676,52 @@ def landing(denoise, x):
     return last.x
 
 
-right_place = landing(exact, start)                                 # (512, 2)
-crowds_start = start.expand(len(RUNS), SEEDS, -1, -1)               # (R, S, 512, 2)
-ends = {name: rms(landing(denoise_with(net), crowds_start) - right_place) for name, net in nets.items()}    # (R, S)
+right_place = landing(exact, start)                         # (512, 2)
+starts = start.expand(R, SEEDS, -1, -1)                     # (R, S, 512, 2)
+ends = {
+    name: rms(landing(denoise_with(net), starts) - right_place)     # (R, S)
+    for name, net in nets.items()
+}
 
 # %%
 from math import comb
 
-print("             error of x0 (EMA) at t =        samples, mean ± std of 3 seeds")
-print("              0.02    0.50    0.98            last weights        EMA")
-for k, (prediction_type, snr) in enumerate(RUNS):
-    by_time = errors["EMA"][k].mean(0)
-    middle = "".join(f"{by_time[TIMES.tolist().index(t)]:8.3f}" for t in (0.02, 0.5, 0.98))
-    last, smooth = (f"{ends[name][k].mean():.3f} ± {ends[name][k].std():.3f}" for name in ends)
-    print(f"{prediction_type:5}{'min-SNR' if snr else '':8}{middle}         {last}     {smooth}")
+print("             error of x0 (EMA) at t =    samples, mean ± std of the seeds")
+print("              0.02    0.50    0.98        last weights        EMA")
+for k, (name, snr) in enumerate(RUNS):
+    by_time = errors["EMA"][k].mean(0)[[0, 6, -1]]          # at t = 0.02, 0.5 and 0.98
+    middle = "".join(f"{error:8.3f}" for error in by_time)
+    samples = [f"{end[k].mean():.3f} ± {end[k].std():.3f}" for end in ends.values()]
+    print(f"{name:5}{'min-SNR' if snr else '':8}{middle}", *samples, sep="     ")
 
-pairs = {"EMA against last weights": ends["EMA"] < ends["last"], "min-SNR against plain": ends["EMA"][1::2] < ends["EMA"][::2]}
+min_snr_wins = ends["EMA"][1::2] < ends["EMA"][::2]         # (4, S)
+pairs = {"EMA": ends["EMA"] < ends["last"], "min-SNR": min_snr_wins}
 for name, wins in pairs.items():
     k, n = int(wins.sum()), wins.numel()
     by_chance = sum(comb(n, j) for j in range(k, n + 1)) / 2**n
-    print(f"{name}: nearer {k} times of {n} (a coin: {by_chance:.2f})")
+    print(f"with {name} nearer {k} times of {n} (a coin: {by_chance:.2f})")
 
 # %% slide="sub"
-figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), layout="constrained", sharey=True)
+x0s, owns = {}, {}
+factors = into_x0(schedule.alpha(TIMES), schedule.sigma(TIMES))
 for k, prediction_type in enumerate(PREDICTION_TYPES):
-    own = errors["EMA"][2 * k].mean(0)                              # plain loss, mean of the seeds
-    a, s = schedule.alpha(TIMES), schedule.sigma(TIMES)
-    factor = {"eps": s / a, "x0": 1, "v": s, "flow": s / (a + s)}[prediction_type]
-    axes[0].semilogy(TIMES, own, color=COLOUR[prediction_type], label=prediction_type)
-    axes[1].semilogy(TIMES, own / factor, color=COLOUR[prediction_type])
-axes[0].set(title="error of x0", xlabel="t")
-axes[1].set(title="error of the network's own answer", xlabel="t")
-axes[0].legend(fontsize=7)
-plt.show()
+    error = errors["EMA"][2 * k].mean(0)                # plain loss, mean of the seeds
+    x0s[prediction_type] = (TIMES, error)
+    owns[prediction_type] = (TIMES, error / factors[prediction_type])
+left, right = panels(2, sharey=True)
+lines(x0s, left, "error of x0", "t", log="y")
+lines(owns, right, "error of the network's own answer", "t", log="y")
 
 # %% slide="sub"
-figure, axis = plt.subplots(figsize=(7, 2.5), layout="constrained")
-for offset, (name, colour) in zip((-0.2, 0.2), (("last", "0.7"), ("EMA", "tab:purple")), strict=True):
-    place = torch.arange(len(RUNS)) + offset
-    axis.bar(place, ends[name].mean(1), 0.4, yerr=ends[name].std(1), color=colour, capsize=2, label=name)
-    for column in ends[name].T:
-        axis.plot(place, column, ".", color="black", ms=3)          # every seed is a dot
-axis.set_xticks(range(len(RUNS)), [f"{name}\nmin-SNR" if snr else name for name, snr in RUNS], fontsize=8)
-axis.set(title="distance of the samples from the exact ones")
-axis.legend(fontsize=7)
-plt.show()
+recipes = [f"{name}\nmin-SNR" if snr else name for name, snr in RUNS]
+dots = {name: (recipes * SEEDS, end.T.flatten()) for name, end in ends.items()}
+title = "distance of the samples from the exact ones, a dot for each seed"
+lines(dots, title=title, marker="o", ms=5, ls="", alpha=0.6)
 
 # %%
-assert (errors["EMA"][0, :, -1] > 3 * errors["EMA"][2::2, :, -1]).all()      # eps is worst at t = 0.98, for every seed
-assert (errors["EMA"][2, :, 0] > 3 * errors["EMA"][[0, 4, 6], :, 0]).all()   # x0 is worst at t = 0.02, for every seed
+at_098, at_002 = errors["EMA"][..., -1], errors["EMA"][..., 0]      # (R, S)
+assert (at_098[0] > 3 * at_098[2::2]).all()             # eps is worst, for every seed
+assert (at_002[2] > 3 * at_002[[0, 4, 6]]).all()        # x0 is worst, for every seed
 
 # %% [markdown] lang="en" slide="slide"
 # ### What this says
@@ -779,11 +791,10 @@ assert (errors["EMA"][2, :, 0] > 3 * errors["EMA"][[0, 4, 6], :, 0]).all()   # x
 
 # %% slide="sub"
 print("prediction type that the pipeline read from the zoo:", pipe.prediction_type)
-ends = [x for states in runs.values() for x in states[-1].x[:2]]
-show(ends, titles=[name for name in runs for _ in range(2)])
-for name, states in runs.items():
-    spread = [float(states[k].x.std()) for k in (0, 3, 7, 11)]
-    print(f"{name:5} std of x at steps 1, 4, 8, 12:", " ".join(f"{std:.2f}" for std in spread))
+show(pictures[:2], titles=list(runs))
+for name, xs in runs.items():
+    spread = " ".join(f"{float(xs[k].std()):.2f}" for k in (0, 3, 7, 11))
+    print(f"{name:5} std of x at steps 1, 4, 8, 12: {spread}")
 
 # %% [markdown] lang="en" role="think"
 # Near t = 1 v is about $-x_0$, near t = 0 about eps. Explain the three wrong pairs.
@@ -807,17 +818,19 @@ for name, states in runs.items():
 # mát min-SNR so với mục tiêu của từng kiểu. Bốn số ấy cùng đơn vị (đều là hàm mất mát theo $x_0$) nên so sánh được, và số nhỏ nhất cho biết đáp án.
 
 # %%
-real = to_tensor(portraits(18, "validation"))                       # (18, 3, 32, 32), one of each kind of thing
-t, its_noise = torch.linspace(0.1, 0.9, 18), torch.randn(real.shape, generator=generator)
+real = to_tensor(portraits(18, "validation"))   # (18, 3, 32, 32), all kinds of things
+t = torch.linspace(0.1, 0.9, 18)
+its_noise = torch.randn(real.shape, generator=generator)
 with torch.no_grad():
-    x = schedule.mix(real, its_noise, t).to(pipe.device)
-    things = torch.arange(18, device=pipe.device)
-    pred = pipe.network.unet(x, schedule.timestep(t).to(pipe.device), labels=things).cpu()
+    x, timestep = schedule.mix(real, its_noise, t), schedule.timestep(t)
+    kinds = torch.arange(18, device=pipe.device)
+    pred = pipe.network.unet(x.to(pipe.device), timestep.to(pipe.device), labels=kinds)
 found = {}
-for prediction_type in PREDICTION_TYPES:
-    weight = min_snr_weight(schedule, prediction_type, t)
-    found[prediction_type] = float(diffusion_loss(pred, real, its_noise, t, schedule, prediction_type, weight))
-print({name: round(loss, 3) for name, loss in found.items()})
+for name in PREDICTION_TYPES:
+    weight = min_snr_weight(schedule, name, t)
+    loss = diffusion_loss(pred.cpu(), real, its_noise, t, schedule, name, weight)
+    found[name] = round(float(loss), 3)
+print(found)
 assert min(found, key=found.get) == pipe.prediction_type
 
 # %% [markdown] lang="en" slide="slide"
@@ -888,7 +901,9 @@ from torch import Tensor, nn
 from minidiff import load_pipeline
 from minidiff.data.world.scenes import SHAPES
 from minidiff.diffusion.losses import min_snr_weight
-from minidiff.diffusion.prediction import PREDICTION_TYPES, denoiser, prediction_weights, target, to_x0_eps
+from minidiff.diffusion.prediction import (
+    PREDICTION_TYPES, denoiser, prediction_weights, target, to_x0_eps,
+)
 from minidiff.diffusion.samplers import sample
 from minidiff.diffusion.schedules import NoiseSchedule, get_schedule, per_example
 from minidiff.diffusion.timesteps import uniform
@@ -897,13 +912,15 @@ from minidiff.utils.images import to_tensor
 
 pipe = load_pipeline("world-pixels", dtype="float32")
 schedule = get_schedule("cosine")
-labels = torch.tensor([SHAPES.index(name) for name in ("star", "house", "fish", "flower")], device=pipe.device)
-noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3)).to(pipe.device)
+wanted = ("star", "house", "fish", "flower")
+labels = torch.tensor([SHAPES.index(name) for name in wanted], device=pipe.device)
+generator = torch.Generator().manual_seed(3)
+noise = torch.randn(4, 3, 32, 32, generator=generator).to(pipe.device)
 
 
 @torch.no_grad()
 def network(x, timestep):
-    return pipe.network.unet(x, timestep, labels=labels)            # v, (4, 3, 32, 32)
+    return pipe.network.unet(x, timestep, labels=labels)        # v, (4, 3, 32, 32)
 
 
 @torch.no_grad()
