@@ -44,7 +44,7 @@ def first_word(found: list) -> str:
         ("import mmap; mmap.mmap(-1, 8 * 2**30, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)", "Cannot allocate memory"),
         ("sys.exit(0)", "SystemExit"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("return betas[:3] if print('x' * 50 * 2**20) else betas", "tensor"),
+        ("return betas[:3] if print('x' * 50 * 2**20) else betas", "[4]"),  # what it prints is nobody's business
         ("os.close(int(sys.argv[1]))", "ended in the middle"),
         ("[os.write(int(sys.argv[1]), b'x' * 999) for _ in range(99)]; return betas", "returned too much"),
         ("os.write(int(sys.argv[1]), (3).to_bytes(8, 'little') + b'abc'); return betas", "cannot be read"),
@@ -82,8 +82,8 @@ def test_what_an_answer_has_no_business_with_is_refused(body: str) -> None:
 
 @on_linux
 def test_its_own_folder_may_hold_a_little() -> None:
-    found, _ = ran("open('mine', 'w').write('x'); return list(map(str, os.listdir('.')))")
-    assert found[0].error is None or "mine" in str(found[0])
+    found, _ = ran("open('mine', 'w').write('x'); raise ValueError(str(os.listdir('.')))")
+    assert found[0].error == ("ValueError", "['mine']")
     found, _ = ran(
         f"[open(str(k), 'wb').write(b'x' * 10**7) for k in range({FOLDER_LIMIT // 10**7 + 2})]; time.sleep(9)", Limits(20)
     )
@@ -109,7 +109,9 @@ def test_no_solution_no_expected_value_and_no_check_is_in_its_process() -> None:
 
 def test_those_before_a_crash_count() -> None:
     found, _ = ran("return os._exit(0) if len(betas) > 100 else torch.cat([betas.new_ones(1), (1 - betas).cumprod(0)])")
-    assert [isinstance(one, Say) for one in found] == [False] * (len(found) - 1) + [True]
+    ended = [isinstance(one, Say) for one in found]
+    first = ended.index(True)
+    assert first >= 3 and ended == [False] * first + [True] * (len(found) - first)
 
 
 @on_linux
@@ -174,7 +176,9 @@ def test_an_answer_that_patches_what_runs_it_gains_nothing(tmp_path: Path) -> No
         "    p.same = lambda *a: True\n    p.packed = lambda found: b''\n"
         "    torch.Tensor.__eq__ = lambda *a: torch.tensor(True)\n    return betas"
     )
-    assert scores(notebook(tmp_path, cheat))["02.1"]["points"] == 0
+    honest = "import torch\ndef alpha_bars(betas):\n    return betas"
+    points = [scores(notebook(tmp_path, cell))["02.1"]["points"] for cell in (cheat, honest)]
+    assert points[0] == points[1] < FIRST.points
 
 
 def test_an_answer_gets_the_solutions_of_earlier_exercises_and_not_its_own(tmp_path: Path) -> None:

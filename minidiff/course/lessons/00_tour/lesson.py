@@ -112,7 +112,7 @@ print(*(" ".join(words) for words in (SHAPES, COLOURS, SETTINGS)), sep="\n")
 # ---
 # Exactly, to the last pixel. Each picture owns its dice: its noise comes from its own seed and not from a common pot. That is
 # not a law of nature but a decision in the code, and exercise 00.3 shows what happens without it. (A GPU draws all three at
-# once and may round them differently than one alone: there the last digit of a pixel can differ.)
+# once and may round differently than when it draws one alone: there the last digit of a pixel can differ.)
 # %% [markdown] lang="vi" of="7650d846"
 # **Đoán xem.** `num_images=3, seed=42` vẽ ba bức, với seed 42, 43 và 44. Sau đó ta xin riêng seed 43. Nó có phải là bức ở
 # giữa không: đúng hệt, gần giống, hay khác hẳn?
@@ -159,9 +159,9 @@ print(f"alpha {alpha:.4f}, sigma {sigma:.4f}, x_t {x_t:.4f}")
 assert torch.equal(x_t, schedule.mix(x0, eps, t))
 
 # %% [markdown] lang="en"
-# For a picture the same sum is done for each of its numbers: $x_0$ is `(1, 3, 32, 32)`, and so is $\epsilon$, the dice thrown
-# once for each of the 3,072. Below, a small scene of our drawn world goes from data to noise. This direction, the
-# **forward process**, needs no network, and at $t = 1$ nothing is left of the scene.
+# For a picture the same sum is done for each of its numbers: $x_0$ is `(1, 3, 32, 32)`, and so is $\epsilon$: the dice are
+# thrown once for each of the 3,072 numbers. Below, a small scene of our drawn world goes from data to noise. This direction,
+# the **forward process**, needs no network, and at $t = 1$ nothing is left of the scene.
 # %% [markdown] lang="vi" of="a783288a"
 # Với một bức tranh vẫn là tổng ấy, làm cho từng con số: $x_0$ có kích thước `(1, 3, 32, 32)`, $\epsilon$ cũng vậy, gieo xúc
 # xắc 3072 lần. Dưới đây, một cảnh nhỏ trong thế giới vẽ của ta đi từ dữ liệu đến nhiễu. Chiều này, **quá trình thuận (forward
@@ -220,8 +220,8 @@ for s in torch.tensor([1 / 3, 0], dtype=torch.float64):
 # That is what the library's `step` does. Here it is in full. The part with `eta` adds fresh noise on the way: DDPM wants that
 # (lesson 02), and we leave `eta` at 0.
 # %% [markdown] lang="vi" of="a9bf7a1f"
-# Hàm `step` của thư viện làm đúng việc ấy. Đây là toàn văn. Phần có `eta` thêm nhiễu mới trên đường đi: DDPM cần điều đó (bài
-# 02), còn ta để `eta` bằng 0.
+# Hàm `step` của thư viện làm đúng việc ấy. Đây là toàn văn. Phần có `eta` thêm nhiễu mới trên đường đi: DDPM cần điều đó
+# (bài 02), còn ta để `eta` bằng 0.
 
 # %%
 source(step)
@@ -270,8 +270,8 @@ print("places with a token or a mark:", int(mask.sum()))
 # %% [markdown] lang="en"
 # **The network.** It does not work on pixels but on a *latent*, a small code of a picture: *one picture, 4 channels, 16 rows,
 # 16 columns*. It gets the noisy latent, the time (from 0 to 1000) and the vectors, and returns something of the latent's own
-# shape. Ours returns $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; from $v$ and $x_t$ both $x_0$ and $\epsilon$ follow (lesson
-# 03). At $t = 1$ that is easy to check: $\alpha = 0$ and $\sigma = 1$, so $x_0 = -v$.
+# shape. Ours returns $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; from $v$ and $x_t$ both $x_0$ and $\epsilon$ follow
+# (lesson 03). At $t = 1$ that is easy to check: $\alpha = 0$ and $\sigma = 1$, so $x_0 = -v$.
 # %% [markdown] lang="vi" of="1cfc3da5"
 # **Mạng.** Nó không làm việc trên điểm ảnh mà trên *latent*, một mã nhỏ gọn của bức tranh: *một bức, 4 kênh, 16 hàng, 16
 # cột*. Nó nhận latent đầy nhiễu, thời điểm (từ 0 đến 1000) và các vector, rồi trả về thứ có đúng kích thước của latent. Mạng
@@ -295,8 +295,8 @@ torch.testing.assert_close(x0, -v)
 # fewer numbers to care about, and that is why it can draw on a laptop.
 # %% [markdown] lang="vi" of="e40c54bf"
 # **VAE** biến latent thành điểm ảnh: `(1, 4, 16, 16)` thành `(1, 3, 128, 128)`. Dưới đây là bốn kênh của latent đã vẽ ở đầu
-# bài, và bức tranh VAE dựng từ chúng: 49 152 con số của điểm ảnh từ 1024 con số. Số con số mạng phải lo ít đi 48 lần, nhờ vậy
-# nó vẽ được trên laptop.
+# bài, và bức tranh VAE dựng từ chúng: 49 152 con số của điểm ảnh từ 1024 con số. Mạng chỉ phải lo một lượng số ít hơn 48 lần,
+# nhờ vậy nó vẽ được trên laptop.
 
 # %%
 latent = moments[-1].latents                                    # (1, 4, 16, 16)
@@ -343,7 +343,8 @@ assert torch.equal(moments[-1].latents, moments[-1].x0)
 last = moments[-1].x0                                           # (1, 4, 16, 16)
 apart = {m.index: float((m.x0 - last).square().mean().sqrt()) for m in moments}
 curve = (list(apart), list(apart.values()))
-lines({"": curve}, title="from each guess to the last (RMS)", x="step", marker="o")
+axis = lines({"": curve}, title="each guess to the last (RMS)", x="step", marker="o")
+axis.set_xticks(range(0, 21, 5))
 print({step: round(apart[step], 2) for step in (1, 5, 10, 15, 20)})
 
 # %% [markdown] lang="en"
@@ -384,7 +385,7 @@ print({step: round(apart[step], 2) for step in (1, 5, 10, 15, 20)})
 # %%
 counts = (1, 2, 6, 20)
 drawn = [generate_image(prompt, steps=n)[0] for n in counts]
-show(drawn, titles=[f"{n} steps" for n in counts])
+show(drawn, titles=[f"steps = {n}" for n in counts])
 
 # %% [markdown] lang="en" slide="slide"
 # **Guidance.** The network guesses twice: with your words, and with the negative prompt (empty by default). The difference is
@@ -411,10 +412,10 @@ for scale in (0.0, 1.0, 5.0):
 # %% [markdown] lang="en" role="think"
 # **Predict.** What does scale 0 draw? And scale 1? Is more always better? Then turn the knob.
 # ---
-# At 0 the words cancel out: the picture may be any of this world's, it ignores you. At 1 the negative guess cancels out: you
-# get an honest picture of what the network makes of your words, often a little vague. Above 1 the words are exaggerated: the
-# picture gets clearer, and beyond some point it is too much, with glaring colours and torn shapes. In the example by hand,
-# 1.1 already lay outside 0.1..0.3.
+# At 0 the words cancel out: any picture of this world may come out, and it ignores you. At 1 the negative guess cancels out:
+# you get an honest picture of what the network makes of your words, often a little vague. Above 1 the words are exaggerated:
+# the picture gets clearer, and beyond some point it is too much, with glaring colours and torn shapes. In the example by
+# hand, 1.1 already lay outside 0.1..0.3.
 # %% [markdown] lang="vi" of="41beff7f"
 # **Đoán xem.** Scale 0 vẽ gì? Còn scale 1? Có phải càng lớn càng tốt? Rồi hãy vặn núm.
 # ---
@@ -439,8 +440,8 @@ slider(guided, "scale", [0, 1, 5, 15])
 
 # %% [markdown] lang="en" role="think"
 # **The negative prompt** takes the place of the empty words in the formula above. The next prompt leaves the setting open,
-# and each negative prompt gets two pictures. Guess what each pair has in common. And what does a negative prompt do at scale
-# 1?
+# and each negative prompt gets two pictures. Guess what each pair has in common. And what does a negative prompt do at
+# scale 1?
 # ---
 # Each pair keeps away from the setting that it denies, and often lands in one that is most unlike it. At scale 1 it does
 # nothing at all: its term has the weight $1 - \text{scale} = 0$, and the library does not even compute it. If you lower the
@@ -592,12 +593,12 @@ show(generate_image(hard, num_images=4, seed=0))
 # places open, it adds some, and the seed chooses which. The first row draws the prompt as it is; the second draws what its
 # titles say.
 # %% [markdown] lang="vi" of="f98b8790"
-# Phần lớn lỗi xảy ra khi không ai nói các vật đứng **ở đâu**. Với "một con mèo bên trái một ngôi nhà", mạng không phải quyết
-# định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và hay quyết định hai lần,
-# hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ:
+# Phần lớn lỗi xảy ra khi prompt không nói các vật đứng **ở đâu**. Với "một con mèo bên trái một ngôi nhà", mạng không phải
+# quyết định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và thường quyết định
+# hai lần, hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ:
 # **mở rộng prompt** (prompt expansion; Betker và cộng sự 2023, DALL-E 3, gọi là prompt upsampling). `generate_image` làm điều
-# tương tự ở quy mô nhỏ: prompt để ngỏ vị trí thì nó thêm vào, do seed chọn. Hàng đầu vẽ prompt nguyên văn; hàng sau vẽ theo
-# câu ghi trên mỗi bức.
+# tương tự ở quy mô nhỏ: nếu prompt để ngỏ vị trí, nó thêm vào, và seed chọn thêm gì. Hàng đầu vẽ prompt nguyên văn; hàng sau
+# vẽ theo câu ghi trên mỗi bức.
 
 # %%
 vague = "a cat and a house"

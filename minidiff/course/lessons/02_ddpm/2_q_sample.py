@@ -231,6 +231,16 @@ patch("* eps", "* torch.randn_like(x0)")
 # %% role="wrong" name="multiplied_again"
 patch("alpha_bar[t]", "alpha_bar.cumprod(0)[t]")
 
+# %% [markdown] lang="en" role="mistake" name="clamped"
+# The result was clamped to -1..1. Pictures lie there, but noise doesn't: x_t has to keep what goes beyond, or there is less
+# noise in it than the network is told.
+# %% [markdown] lang="vi" of="00000000"
+# Kết quả bị cắt về -1..1. Ảnh nằm trong khoảng đó, nhưng nhiễu thì không: x_t phải giữ cả phần vượt ra ngoài, nếu không lượng
+# nhiễu trong nó sẽ ít hơn mức mà mạng được báo.
+# %% role="wrong" name="clamped"
+patch("return a.sqrt() * x0", "return (a.sqrt() * x0")
+patch("* eps", "* eps).clamp(-1, 1)")
+
 # %% role="library"
 from minidiff.diffusion.schedules import get_schedule
 

@@ -162,7 +162,7 @@ patch(".mean()", ".flatten(1).mean(1)")
 
 # %% [markdown] lang="en" role="mistake" name="rmse"
 # This is the root of the mean square (RMSE). It has its minimum at the same place, but its gradient is that of the mean square
-# divided by twice the root: the smaller the error, the larger the relative stride. Leave the root away.
+# divided by twice the root: the smaller the error, the larger the relative stride. Leave out the root.
 # %% [markdown] lang="vi" of="fbfeee09"
 # Đây là căn của trung bình bình phương (RMSE). Điểm cực tiểu thì vẫn ở đó, nhưng gradient của nó bằng gradient của trung bình
 # bình phương chia cho hai lần căn: sai số càng nhỏ, bước đi tương đối càng lớn. Hãy bỏ căn.
@@ -173,8 +173,8 @@ patch(".mean()", ".mean().sqrt()")
 # The differences are averaged first and squared afterwards, so those above and below 0 cancel: a network that is wrong
 # everywhere may have a loss of 0. Square each one, then take the mean.
 # %% [markdown] lang="vi" of="8768900d"
-# Các hiệu được lấy trung bình trước rồi mới bình phương, nên phần dương và phần âm triệt tiêu nhau: mạng sai ở mọi chỗ vẫn có
-# thể có giá trị của hàm mất mát bằng 0. Hãy bình phương từng hiệu rồi mới lấy trung bình.
+# Các hiệu được lấy trung bình trước rồi mới bình phương, nên phần dương và phần âm triệt tiêu nhau: mạng sai ở mọi chỗ mà hàm
+# mất mát vẫn có thể bằng 0. Hãy bình phương từng hiệu rồi mới lấy trung bình.
 # %% role="wrong" name="squared_too_late"
 patch(".square().mean()", ".mean().square()")
 
@@ -214,17 +214,17 @@ patch("x_t = ", "eps = torch.randn_like(x0)\n    x_t = ")
 patch("q_sample(x0, eps,", "q_sample(eps, x0,")
 
 # %% [markdown] lang="en" role="mistake" name="eps_for_t"
-# q_sample was handed eps where it expects t, and numbers with a fraction can't point into a table. Mind the order, which
-# differs here: q_sample takes x0, eps, t.
+# Most likely q_sample was handed eps where it expects t, and numbers with a fraction can't point into a table. The order of the
+# two functions differs: q_sample takes x0, eps, t.
 # %% [markdown] lang="vi" of="c14c2925"
-# q_sample nhận eps ở chỗ nó chờ t, mà số lẻ thì không chỉ được vào phần tử nào của bảng. Hãy để ý thứ tự, ở hai hàm không giống
-# nhau: q_sample nhận x0, eps, t.
+# Nhiều khả năng q_sample nhận eps ở chỗ nó chờ t, mà số lẻ thì không chỉ được vào phần tử nào của bảng. Thứ tự ở hai hàm không
+# giống nhau: q_sample nhận x0, eps, t.
 # %% role="wrong" name="eps_for_t"
 patch("q_sample(x0, eps, t, alpha_bar)", "q_sample(x0, t, eps, alpha_bar)")
 
 # %% [markdown] lang="en" role="mistake" name="no_gradient"
-# The value is right, but it is cut off from the network: nothing can be learnt from it. Leave detach(), no_grad() and .data
-# away here; they belong to sampling.
+# The value is right, but it is cut off from the network: nothing can be learnt from it. Leave out detach(), no_grad() and .data
+# here; they belong to sampling.
 # %% [markdown] lang="vi" of="1e3adab7"
 # Giá trị thì đúng, nhưng đã bị cắt rời khỏi mạng: không học được gì từ nó. Ở đây hãy bỏ detach(), no_grad() và .data; chúng
 # dành cho việc lấy mẫu.
@@ -237,6 +237,16 @@ patch(".mean()", ".mean().detach()")
 # Đây là một số Python thường, không lấy gradient được. Hãy trả về tensor; .item() chỉ để in ra.
 # %% role="wrong" name="plain_number"
 patch(".mean()", ".mean().item()")
+
+# %% [markdown] lang="en" role="mistake" name="own_backward"
+# It calls backward() itself, so whoever asked for the loss can't take its gradient any more, nor ask for it without gradients.
+# Only compute the loss here; the training loop does the rest.
+# %% [markdown] lang="vi" of="00000000"
+# Hàm tự gọi backward(), nên nơi cần hàm mất mát không lấy được gradient của nó nữa, cũng không tính được nó khi không có
+# gradient. Ở đây chỉ tính hàm mất mát; vòng lặp huấn luyện sẽ làm phần còn lại.
+# %% role="wrong" name="own_backward"
+patch("return (network(x_t, t)", "loss = (network(x_t, t)")
+patch(".mean()", ".mean()\n    loss.backward()\n    return loss")
 
 # %% role="library"
 from minidiff.diffusion.losses import diffusion_loss

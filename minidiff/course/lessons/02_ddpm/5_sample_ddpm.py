@@ -145,20 +145,20 @@ probe(always_half, **GIVEN)
 probe(gradients, points=2, **GIVEN)
 
 # %% [markdown] lang="en" role="mistake" name="missing_no_grad"
-# The numbers are right, but the result requires gradients: every step of the loop is kept in memory for a backward pass that
-# never comes. Sample under torch.no_grad().
+# The result requires gradients: every step of the loop is kept in memory for a backward pass that never comes. Sample under
+# torch.no_grad().
 # %% [markdown] lang="vi" of="be1a29c6"
-# Các con số đều đúng, nhưng kết quả vẫn đòi gradient: mọi bước của vòng lặp bị giữ trong bộ nhớ cho một lượt backward không bao
-# giờ đến. Hãy lấy mẫu trong torch.no_grad().
+# Kết quả vẫn đòi gradient: mọi bước của vòng lặp bị giữ trong bộ nhớ cho một lượt backward không bao giờ đến. Hãy lấy mẫu trong
+# torch.no_grad().
 # %% role="wrong" name="missing_no_grad"
 patch("@torch.no_grad()\n", "")
 
 # %% [markdown] lang="en" role="mistake" name="detached"
-# The numbers are right and the result is detached, but the network ran with gradients: until detach(), whatever a backward pass
-# would need was kept in memory. Under torch.no_grad() it is not kept at all.
+# The result is detached, but the network ran with gradients: until detach(), whatever a backward pass would need was kept in
+# memory. Under torch.no_grad() it is not kept at all.
 # %% [markdown] lang="vi" of="a6075ab4"
-# Các con số đều đúng và kết quả đã detach, nhưng mạng vẫn chạy có gradient: cho đến lúc detach(), mọi thứ mà một lượt backward
-# cần đều bị giữ trong bộ nhớ. Trong torch.no_grad() thì chúng không hề được giữ.
+# Kết quả đã detach, nhưng mạng vẫn chạy có gradient: cho đến lúc detach(), mọi thứ mà một lượt backward cần đều bị giữ trong bộ
+# nhớ. Trong torch.no_grad() thì chúng không hề được giữ.
 # %% role="wrong" name="detached"
 patch("@torch.no_grad()\n", "")
 patch("return x", "return x.detach()")

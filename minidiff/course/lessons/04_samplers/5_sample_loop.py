@@ -1,15 +1,17 @@
 """Exercise 04.5, sample_loop: the task, its stub and solution, the checks, and the mistakes that people make."""
 
 # %% [markdown] lang="en" role="task" difficulty="3" minutes="20"
-# ## Debugging: grey grains that will not go
+# ## Debugging: nothing but noise
 #
-# A colleague's loop makes pictures with grey grains over them. It should make `n` steps of equal length with $\eta=0$, from
-# time 1 to time 0. There are two bugs; both are about being one off. Mend it.
+# A colleague's loop should make `n` steps of equal length with $\eta=0$, from time 1 to time 0. But it gives back the noise that
+# went in. There are two bugs; both are about being one off. Mend one of them and a picture appears, under grains; mend the other
+# too and the grains are gone.
 # %% [markdown] lang="vi" of="0c38a355"
-# ## Gỡ lỗi: những hạt nhiễu không chịu biến mất
+# ## Gỡ lỗi: chỉ toàn nhiễu
 #
-# Vòng lặp của một đồng nghiệp cho ra ảnh phủ hạt nhiễu xám. Đáng lẽ nó phải đi `n` bước dài bằng nhau với $\eta=0$, từ thời
-# điểm 1 về thời điểm 0. Có hai lỗi, đều là lỗi lệch một đơn vị. Hãy sửa.
+# Vòng lặp của một đồng nghiệp đáng lẽ phải đi `n` bước dài bằng nhau với $\eta=0$, từ thời điểm 1 về thời điểm 0. Nhưng nó trả
+# lại đúng nhiễu đã đưa vào. Có hai lỗi, đều là lỗi lệch một đơn vị. Sửa một lỗi thì ảnh hiện ra, dưới một lớp hạt nhiễu; sửa nốt
+# lỗi kia thì hạt nhiễu cũng hết.
 
 # %% [markdown] lang="en" role="hints"
 # For n = 4, write down on paper the times you expect, and how often the network is called. Compare.

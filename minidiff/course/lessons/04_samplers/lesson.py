@@ -1,5 +1,4 @@
-"""Lesson 04: one step, every sampler. Source of the notebooks and slides in both languages; its format is explained in
-minidiff/course/source.py, its exercises are in minidiff/course/checks/lesson04.py."""
+"""Lesson 04: the step that all samplers share, the times that they visit and, in an optional second part, order two."""
 
 # %% [markdown] lang="en" slide="slide"
 # # 04 One step, every sampler
@@ -8,15 +7,15 @@ minidiff/course/source.py, its exercises are in minidiff/course/checks/lesson04.
 # %% [markdown] lang="vi" of="90e29791"
 # # 04 Một bước, mọi bộ lấy mẫu (sampler)
 #
-# Một mạng đã huấn luyện, một nhiễu đầu, một yêu cầu ("star": ngôi sao), sáu cái tên nổi tiếng. Hàng trên 4 bước, hàng dưới
+# Một mạng đã huấn luyện, một nhiễu khởi đầu, một yêu cầu ("star": ngôi sao), sáu cái tên nổi tiếng. Hàng trên 4 bước, hàng dưới
 # 16 bước.
 
 # %%
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from torch.testing import assert_close
 
 from minidiff import load_pipeline
 from minidiff.diffusion.samplers import SAMPLERS, run
@@ -34,26 +33,30 @@ def draw(name, steps, prompts=("star",), timesteps=None, seed=4):
     def fresh(_=0):
         return torch.randn(len(prompts), 3, 32, 32, generator=generator).to(pipe.device)
 
-    *_, last = run(name, model, fresh(), schedule, steps, noise=fresh, timesteps=timesteps)
-    return last.x.cpu()
+    states = run(
+        name, model, fresh(), schedule, steps, noise=fresh, timesteps=timesteps
+    )
+    return list(states)[-1].x.cpu()
 
 # %% slide="slide"
 names = ["ddim", "euler", "ddpm", "euler_a", "dpmpp_2m", "heun"]
 few, many = (torch.cat([draw(name, steps) for name in names]) for steps in (4, 16))
-show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
+show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 
 # %% [markdown] lang="en" role="think" slide="fragment"
 # Look closely before you read on. Which columns are the same picture? Why would that be, when their names come from
 # different papers? And why is one pair of columns another colour altogether?
 # ---
-# DDIM equals Euler, and DDPM equals Euler ancestral, to the last bit. DPM++ 2M and Heun end at the same star as DDIM, only
-# nearer to where many steps lead. At the end of this lesson all six are rows of one small table.
+# DDIM equals Euler, and DDPM equals Euler ancestral, to the last bit. DDPM and Euler ancestral draw fresh noise at every step,
+# so they arrive at another star. DPM++ 2M and Heun end at the same star as DDIM, only nearer to where many steps lead. Soon all
+# six will be rows of one small table.
 # %% [markdown] lang="vi" of="febdd36c"
 # Nhìn kỹ trước khi đọc tiếp. Những cột nào là cùng một bức ảnh? Vì sao lại thế, khi các tên này đến từ những bài báo khác
 # nhau? Và vì sao có một cặp cột mang hẳn màu khác?
 # ---
-# DDIM trùng với Euler, DDPM trùng với Euler ancestral, đến bit cuối cùng. DPM++ 2M và Heun đi tới cùng ngôi sao với DDIM, chỉ
-# gần hơn với kết quả của rất nhiều bước. Cuối bài, cả sáu sẽ là các hàng của một bảng nhỏ.
+# DDIM trùng với Euler, DDPM trùng với Euler ancestral, đến bit cuối cùng. DDPM và Euler ancestral rút thêm nhiễu mới ở mỗi
+# bước nên đi tới một ngôi sao khác. DPM++ 2M và Heun đi tới cùng ngôi sao với DDIM, chỉ gần hơn với kết quả của rất nhiều bước.
+# Lát nữa cả sáu sẽ là các hàng của một bảng nhỏ.
 
 # %% [markdown] lang="en" role="think"
 # **Three quick questions from earlier lessons**
@@ -62,7 +65,7 @@ show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
 # 2. Our network predicts $v$. How do you get $x_0$ and $\epsilon$?
 # 3. How often did the ancestral sampling of lesson 02 call the network for one picture?
 # ---
-# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, with $\alpha_t^2+\sigma_t^2=1$ with our noise schedule (lesson 02; the papers
+# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, where $\alpha_t^2+\sigma_t^2=1$ in our noise schedule (lesson 02; the papers
 #    write $\bar\alpha_t=\alpha_t^2$).
 # 2. Two equations, two unknowns: $x_0=\alpha_t x_t-\sigma_t v$ and $\epsilon=\sigma_t x_t+\alpha_t v$ (lesson 03).
 # 3. Once for every timestep it visits; as published, 1000 times. That is what we are about to save.
@@ -73,34 +76,42 @@ show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
 # 2. Mạng của ta dự đoán $v$. Lấy $x_0$ và $\epsilon$ ra thế nào?
 # 3. Phép lấy mẫu tổ tiên (ancestral sampling) ở bài 02 gọi mạng bao nhiêu lần cho một bức ảnh?
 # ---
-# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, với $\alpha_t^2+\sigma_t^2=1$ với lịch nhiễu (noise schedule) của ta (bài 02; các
-#    bài báo viết $\bar\alpha_t=\alpha_t^2$).
+# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, trong đó $\alpha_t^2+\sigma_t^2=1$ với lịch nhiễu (noise schedule) của ta (bài 02;
+#    các bài báo viết $\bar\alpha_t=\alpha_t^2$).
 # 2. Hai phương trình, hai ẩn: $x_0=\alpha_t x_t-\sigma_t v$ và $\epsilon=\sigma_t x_t+\alpha_t v$ (bài 03).
 # 3. Mỗi bước thời gian (timestep) đi qua là một lần; theo bài báo gốc là 1000 lần. Đó chính là thứ ta sắp tiết kiệm.
 
 # %% [markdown] lang="en"
 # [[map]]
 #
-# **Aims.** You can write the step that all samplers share; say what DDIM, DDPM, Euler, flow Euler, DPM++ 2M and
-# Heun are and where they agree; choose the timesteps they visit; read a plot of error against steps; recognise a broken loop by
-# its picture.
+# **Aims.** After part one you can write the step that all samplers share; say what DDIM, DDPM, Euler and flow Euler are and where
+# they agree; choose the timesteps they visit, and say why DDIM may skip most of them; recognise a broken loop by its picture.
+# After part two you can also say what DPM++ 2M and Heun add, and read a plot of error against steps.
 #
-# **Time:** [[time]]. **You need:** lessons 02 and 03. Nothing is trained here, and the
+# **Two parts.** Part one is sections 1 to 5, the pitfall, the table of samplers and the summary. **Part two, sections 6 to 10, is
+# optional:** it comes after the summary, and later lessons don't build on it. The exercises on Heun and on DPM-Solver++ 2M belong
+# to part two, all others to part one.
+#
+# **Time for both parts:** [[time]]. **You need:** lessons 02 and 03. Nothing is trained here, and the
 # notebook runs in about a minute on 2 CPU cores; on a GPU the last measurement uses ten times as many pictures.
 # %% [markdown] lang="vi" of="1edb0548"
 # [[map]]
 #
-# **Mục tiêu.** Bạn viết được bước chung của mọi bộ lấy mẫu; nói được DDIM, DDPM, Euler, flow Euler, DPM++ 2M và
-# Heun là gì và trùng nhau ở đâu; chọn các bước thời gian (timesteps) để đi qua; đọc đồ thị sai số theo số bước; nhìn ảnh mà đoán ra vòng lặp
-# hỏng ở đâu.
+# **Mục tiêu.** Sau phần một, bạn viết được bước chung của mọi bộ lấy mẫu; nói được DDIM, DDPM, Euler, flow Euler là gì và trùng
+# nhau ở đâu; chọn được các bước thời gian cần đi qua và nói được vì sao DDIM có thể bỏ qua phần lớn trong số đó; nhìn ảnh mà đoán
+# ra vòng lặp hỏng ở đâu. Sau phần hai, bạn còn nói được DPM++ 2M và Heun thêm điều gì, và đọc được đồ thị sai số theo số bước.
 #
-# **Thời gian:** [[time]]. **Cần có:** bài 02 và 03. Bài này không huấn luyện gì, cả notebook chạy
+# **Hai phần.** Phần một gồm mục 1 đến 5, cạm bẫy, bảng các bộ lấy mẫu và phần tóm tắt. **Phần hai, mục 6 đến 10, không bắt buộc:**
+# nó nằm sau phần tóm tắt, và các bài sau không dùng đến. Các bài tập về Heun và về DPM-Solver++ 2M thuộc phần hai, các bài tập còn
+# lại thuộc phần một.
+#
+# **Thời gian cho cả hai phần:** [[time]]. **Cần có:** bài 02 và 03. Bài này không huấn luyện gì, cả notebook chạy
 # khoảng một phút trên 2 nhân CPU; nếu có GPU, phép đo cuối dùng số ảnh gấp mười.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 1. A step, by hand
 #
-# The denoiser looks at $x_t$ and says what it is made of: $(x_0,\epsilon)$. To stand at an earlier time $s$, mix the same two
+# The denoiser looks at $x_t$ and says what it is made of: $(x_0,\epsilon)$. To get to an earlier time $s$, mix the same two
 # again, in the proportions of $s$:
 #
 # $$x_s=\alpha_s x_0+\sigma_s\,\epsilon$$
@@ -109,7 +120,7 @@ show([*few, *many], titles=[SAMPLERS[name].label for name in names], columns=6)
 # %% [markdown] lang="vi" of="4cc3253f"
 # ## 1. Tính tay một bước
 #
-# Bộ khử nhiễu (denoiser) nhìn $x_t$ và nói nó gồm những gì: $(x_0,\epsilon)$. Muốn đứng ở thời điểm sớm hơn $s$, ta trộn lại đúng hai
+# Bộ khử nhiễu (denoiser) nhìn $x_t$ và nói nó gồm những gì: $(x_0,\epsilon)$. Muốn tới thời điểm sớm hơn $s$, ta trộn lại đúng hai
 # thứ đó theo tỉ lệ của $s$:
 #
 # $$x_s=\alpha_s x_0+\sigma_s\,\epsilon$$
@@ -159,11 +170,13 @@ r = (sigma_s / alpha_s) / (sigma_t / alpha_t)
 c = (1 - r**2) ** 0.5
 ours = alpha_s * x0 + sigma_s * (1 - c**2) ** 0.5 * eps, sigma_s * c
 
-alpha_ts = alpha_t / alpha_s                                    # one noising step, from s to t
+alpha_ts = alpha_t / alpha_s                            # one noising step, from s to t
 var_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
 mean = (alpha_ts * sigma_s**2 * x_t + alpha_s * var_ts * x0) / sigma_t**2
-ddpm = mean, sigma_s * var_ts**0.5 / sigma_t                    # Ho et al. 2020, eq. 6-7
-print(f"r = {r:.4f}, c = {c:.4f}\nours  {ours[0]:.5f} + {ours[1]:.5f} z\nDDPM  {ddpm[0]:.5f} + {ddpm[1]:.5f} z")
+ddpm = mean, sigma_s * var_ts**0.5 / sigma_t            # Ho et al. 2020, eq. 6-7
+print(f"r = {r:.4f}, c = {c:.4f}")
+for name, (mean, std) in {"ours": ours, "DDPM": ddpm}.items():
+    print(f"{name}  {mean:.5f} + {std:.5f} z")
 assert np.allclose(ours, ddpm)
 
 # %% [markdown] lang="en" slide="slide"
@@ -187,16 +200,17 @@ assert np.allclose(ours, ddpm)
 
 # %% [markdown] lang="en"
 # Now with tensors. $x_0$, $\epsilon$ and the noise are (B, C, H, W); the four numbers $\alpha,\sigma$ at $t$ and $s$ are single
-# values. Note who is absent: $x_t$. It is inside $x_0$ and $\epsilon$.
+# values. Note that $x_t$ does not appear: $x_0$ and $\epsilon$ together already say what it is.
 # %% [markdown] lang="vi" of="73c33e7e"
-# Bây giờ dùng tensor. $x_0$, $\epsilon$ và nhiễu có kích thước (B, C, H, W); bốn số $\alpha,\sigma$ tại $t$ và $s$ là số đơn.
-# Để ý ai vắng mặt: $x_t$. Nó đã nằm trong $x_0$ và $\epsilon$.
+# Bây giờ dùng tensor. $x_0$, $\epsilon$ và nhiễu có kích thước (B, C, H, W); bốn số $\alpha,\sigma$ tại $t$ và $s$ là những số
+# vô hướng. Để ý rằng $x_t$ không xuất hiện: $x_0$ và $\epsilon$ cùng nhau đã cho biết nó là gì.
 
 # %%
 def my_step(schedule, x0, eps, t, s, eta, noise):
     r = schedule.sigma(s) * schedule.alpha(t) / (schedule.alpha(s) * schedule.sigma(t))
     c = eta * (1 - r**2).sqrt()
-    return schedule.alpha(s) * x0 + schedule.sigma(s) * ((1 - c**2).sqrt() * eps + c * noise)
+    mixed = (1 - c**2).sqrt() * eps + c * noise                 # (B, C, H, W)
+    return schedule.alpha(s) * x0 + schedule.sigma(s) * mixed
 
 
 from minidiff.diffusion.samplers import step, step_weights
@@ -206,7 +220,7 @@ x0, eps, noise = torch.randn(3, 2, 3, 32, 32, generator=generator, dtype=torch.f
 t, s = torch.tensor([0.8, 0.5], dtype=torch.float64)
 for eta in (0.0, 0.3, 1.0):
     library = step(schedule, x0, eps, t, s, eta, noise)
-    torch.testing.assert_close(my_step(schedule, x0, eps, t, s, eta, noise), library)
+    assert_close(my_step(schedule, x0, eps, t, s, eta, noise), library)
 
 # %%
 source(step_weights)
@@ -237,7 +251,8 @@ source(step)
 
 # %%
 def ode_euler(schedule, x0, eps, t, s):
-    rho_t, rho_s = schedule.sigma(t) / schedule.alpha(t), schedule.sigma(s) / schedule.alpha(s)
+    rho_t = schedule.sigma(t) / schedule.alpha(t)
+    rho_s = schedule.sigma(s) / schedule.alpha(s)
     u = schedule.mix(x0, eps, t) / schedule.alpha(t)            # x_t / alpha_t
     return schedule.alpha(s) * (u + (rho_s - rho_t) * eps)
 
@@ -249,8 +264,8 @@ def flow_euler(flow, x0, eps, t, s):
 from minidiff.diffusion.schedules import get_schedule
 
 flow = get_schedule("flow")
-torch.testing.assert_close(ode_euler(schedule, x0, eps, t, s), step(schedule, x0, eps, t, s))
-torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, t, s))
+assert_close(ode_euler(schedule, x0, eps, t, s), step(schedule, x0, eps, t, s))
+assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, t, s))
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. A sampler is the step, repeated
@@ -262,8 +277,8 @@ torch.testing.assert_close(flow_euler(flow, x0, eps, t, s), step(flow, x0, eps, 
 # %% [markdown] lang="vi" of="89ed08df"
 # ## 4. Bộ lấy mẫu là bước ấy, lặp lại
 #
-# Bộ lấy mẫu đi qua một dãy thời điểm giảm dần, gọi là **các bước thời gian** (timesteps), từ 1 (nhiễu) về 0 (dữ liệu). $n$ bước
-# có $n+1$ thời điểm.
+# Bộ lấy mẫu đi qua một dãy thời điểm giảm dần, gọi là **các bước thời gian**, từ 1 (nhiễu) về 0 (dữ liệu). $n$ bước có $n+1$
+# thời điểm.
 #
 # Để nhìn cho rõ, dữ liệu bây giờ là các điểm: bốn cụm tại $(\pm1,\pm1)$. Với dữ liệu này, bộ khử nhiễu hoàn hảo là một công
 # thức (`minidiff.diffusion.analytic.mixture`), nên mọi sai lệch đều do bộ lấy mẫu, không phải do mạng.
@@ -283,10 +298,11 @@ def my_sample(denoiser, x, timesteps, eta=0.0):
     return torch.stack(states)                                  # (n + 1, B, 2)
 
 
-start = torch.randn(12, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+generator = torch.Generator().manual_seed(2)
+start = torch.randn(12, 2, generator=generator, dtype=torch.float64)
 timesteps = uniform(schedule, 8)
 library = [state.x for state in run("ddim", clumps, start, schedule, 8)]
-torch.testing.assert_close(my_sample(clumps, start, timesteps)[1:], torch.stack(library))
+assert_close(my_sample(clumps, start, timesteps)[1:], torch.stack(library))
 print(timesteps.tolist())
 
 # %% [markdown] lang="en" role="think"
@@ -305,10 +321,9 @@ print(timesteps.tolist())
 # đúng, nên đều lấy mẫu từ cùng một dữ liệu.
 
 # %% slide="slide"
-def trails(states, axis):
-    axis.plot(*states.unbind(-1), linewidth=0.7)
-    axis.plot(*states[-1].T, "k.", markersize=5)
-    axis.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
+def trails(states, axis, title="", limit=3):
+    lines({"": states.unbind(-1)}, axis, linewidth=0.7)         # x and y: (n + 1, B)
+    cloud(states[-1], axis, title, limit, s=12, color="black", zorder=3)
 
 
 def with_eta(eta, axis):
@@ -322,53 +337,85 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # ## 5. Which times? What DDPM visits, and why DDIM may skip
 #
 # Published networks count time in 1000 timesteps, 0 to 999. DDPM was published walking through **all** of them; DDIM picks $n$
-# and jumps. Nobody trains the network again for that. Why is it allowed?
+# of them and skips the others. Nobody trains the network again for that. Two things make it possible:
 #
 # - The loss of lesson 02 takes **one** $t$ at a time. It never says which time comes next.
 # - The step needs $\alpha,\sigma$ at $t$ and $s$ alone; the two need not be neighbours.
+#
+# But both hold for DDPM too. So why is it DDIM that skips?
 # %% [markdown] lang="vi" of="573127c8"
 # ## 5. Đi qua thời điểm nào? DDPM đi hết, vì sao DDIM được nhảy cóc
 #
-# Các mạng đã công bố đếm thời gian bằng 1000 bước thời gian, từ 0 đến 999. DDPM trong bài gốc đi qua **tất cả**; DDIM chọn $n$
-# bước rồi nhảy. Không ai huấn luyện lại mạng cho việc này. Vì sao được phép?
+# Các mạng đã công bố đếm thời gian bằng 1000 bước thời gian, từ 0 đến 999. DDPM trong bài gốc đi qua **tất cả**; DDIM chọn ra
+# $n$ bước và bỏ qua các bước khác. Không ai huấn luyện lại mạng cho việc này. Có hai điều cho phép làm vậy:
 #
 # - Hàm mất mát (loss) ở bài 02 mỗi lần chỉ xét **một** $t$. Nó không hề nói thời điểm nào kế tiếp.
 # - Bước đi chỉ cần $\alpha,\sigma$ tại $t$ và $s$; hai thời điểm không cần kề nhau.
+#
+# Nhưng cả hai điều cũng đúng với DDPM. Vậy vì sao lại là DDIM được nhảy cóc?
 
 # %% [markdown] lang="en" role="notes"
 # Song et al. 2021, section 4.2: a whole family of processes shares the marginals q(x_t | x_0), hence the loss. DDPM is the one
-# with the most noise. Skipping is allowed for it too (Nichol & Dhariwal 2021 respaced it), but it pays more, as the next cell
-# shows.
+# with the most noise. It may skip too (Nichol & Dhariwal 2021 respaced it), but it pays more, as the numbers below show.
 # %% [markdown] lang="vi" of="e8e6ab30"
 # Song và cộng sự 2021, mục 4.2: cả một họ quá trình có chung phân phối biên q(x_t | x_0), vì thế chung hàm mất mát. DDPM là
 # thành viên nhiều nhiễu nhất. DDPM cũng được phép nhảy (Nichol & Dhariwal 2021 đã chia lại bước), nhưng phải trả giá nhiều
-# hơn, như ô sau cho thấy.
+# hơn, như các con số bên dưới cho thấy.
 
 # %% [markdown] lang="en" role="think"
-# DDPM ($\eta=1$) may skip too: the formula allows it. But its step was derived with a *known* $x_0$. The network's $x_0$ is only
-# a guess, which does not matter while steps are small. Data: $N(0,\,0.5^2)$. After few large steps, will the standard deviation of the
-# samples be 0.5, more, or less? And DDIM's?
+# DDPM's step ($\eta=1$) was derived with a *known* $x_0$. The network's $x_0$ is only a guess: the mean of everything from which
+# $x_t$ may have come. Take data $N(0,\,0.5^2)$. After a few large steps, will the standard deviation of the samples be 0.5, more,
+# or less? And which is further off, DDPM or DDIM?
 # ---
-# Less, for both, because $x_0$ is a mean, and means have less spread than data. But DDIM's error is only the bend of the curve
-# that it cuts across, while DDPM draws its noise as if $x_0$ were certain, and that doubt is lost at every step: for each
-# number of steps it is further off. So DDPM was run through all timesteps, and DDIM may skip.
-# %% [markdown] lang="vi" of="a74bff2a"
-# DDPM ($\eta=1$) cũng nhảy được: công thức không phản đối. Nhưng bước của nó được suy ra với $x_0$ *đã biết*; khi bước nhỏ thì
-# việc $x_0$ của mạng chỉ là dự đoán không ảnh hưởng gì. Dữ liệu: $N(0,\,0.5^2)$. Sau vài bước dài, độ lệch chuẩn (standard deviation) của
-# mẫu sẽ bằng 0.5, lớn hơn hay nhỏ hơn? Còn DDIM?
+# Less, for both: they aim at means, and means have less spread than the data. DDPM is further off for each number of steps.
+# Below the numbers you find out why.
+# %% [markdown] lang="vi"
+# Bước của DDPM ($\eta=1$) được suy ra với $x_0$ *đã biết*. $x_0$ của mạng chỉ là dự đoán: trung bình của mọi thứ có thể đã sinh
+# ra $x_t$. Lấy dữ liệu $N(0,\,0.5^2)$. Sau vài bước dài, độ lệch chuẩn (standard deviation) của mẫu sẽ bằng 0.5, lớn hơn hay nhỏ
+# hơn? Và DDPM hay DDIM lệch xa hơn?
 # ---
-# Cả hai đều nhỏ hơn, vì $x_0$ là một trung bình, mà trung bình thì ít phân tán hơn dữ liệu. Nhưng sai số của DDIM chỉ là chỗ
-# cong mà nó đi tắt, còn DDPM rút nhiễu như thể $x_0$ là chắc chắn, và mỗi bước lại đánh mất phần không chắc chắn ấy: với cùng
-# số bước nó luôn lệch xa hơn. Vì thế DDPM đi qua mọi bước thời gian, còn DDIM được nhảy.
+# Cả hai đều nhỏ hơn: chúng nhắm tới các trung bình, mà trung bình thì ít phân tán hơn dữ liệu. Với cùng số bước, DDPM lệch xa
+# hơn. Phần ngay dưới các con số giải thích vì sao.
 
 # %%
 bell = mixture(schedule, [0.0], 0.5)
-x = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+generator = torch.Generator().manual_seed(0)
+x = torch.randn(20_000, generator=generator, dtype=torch.float64)
+x = x / x.std()
+
+
+def spread(name, n):
+    *_, last = run(name, bell, x, schedule, n)
+    return last.x.std()
+
+
 print("steps   DDPM   DDIM")
 for n in (4, 10, 50, 250):
     torch.manual_seed(0)
-    ends = [list(run(name, bell, x, schedule, n))[-1].x.std() for name in ("ddpm", "ddim")]
-    print(f"{n:5d}  {ends[0]:.3f}  {ends[1]:.3f}")
+    print(f"{n:5d}  {spread('ddpm', n):.3f}  {spread('ddim', n):.3f}")
+
+# %% [markdown] lang="en" slide="sub"
+# **Why may DDIM skip steps?** No network has to be trained again, because the loss takes each time by itself. And a long step
+# costs DDIM little, because nothing is random after the first $x$:
+#
+# - **DDIM** ($\eta=0$) follows one smooth curve (section 3). A step goes straight on with the slope at its beginning, so a long
+#   step cuts a bend. That is all that it does wrong.
+# - **DDPM** ($\eta=1$) cuts the same bends, and it draws its fresh noise as if $x_0$ were certain. But $x_0$ is a mean, and how
+#   far the truth may be from it is forgotten at every step: the longer the step, the more is forgotten.
+#
+# In the table, DDPM misses 0.5 by more than DDIM in every row, with 50 steps by twice as much. So DDPM was published with all
+# 1000 timesteps, while DDIM makes pictures of similar quality 10 to 50 times faster (Song et al. 2021).
+# %% [markdown] lang="vi"
+# **Vì sao DDIM được nhảy cóc?** Không phải huấn luyện lại mạng nào, vì hàm mất mát xét từng thời điểm riêng rẽ. Và một bước dài
+# không làm DDIM sai nhiều, vì sau $x$ đầu tiên không còn gì ngẫu nhiên nữa:
+#
+# - **DDIM** ($\eta=0$) đi theo một đường cong trơn (mục 3). Mỗi bước đi thẳng theo độ dốc ở đầu bước, nên bước dài thì cắt ngang
+#   chỗ cong. Toàn bộ sai số của nó chỉ có vậy.
+# - **DDPM** ($\eta=1$) cũng cắt ngang những chỗ cong ấy, lại còn rút nhiễu mới như thể $x_0$ là chắc chắn. Nhưng $x_0$ chỉ là
+#   trung bình, còn việc sự thật có thể cách nó bao xa thì bước nào cũng bị bỏ quên: bước càng dài, phần bị quên càng nhiều.
+#
+# Trong bảng, hàng nào DDPM cũng lệch khỏi 0.5 nhiều hơn DDIM; với 50 bước thì lệch gấp đôi. Vì thế DDPM trong bài gốc đi hết 1000
+# bước thời gian, còn DDIM cho ảnh có chất lượng tương đương nhanh hơn 10 đến 50 lần (Song và cộng sự 2021).
 
 # %% [markdown] lang="en" slide="sub"
 # Three ways to spread $n=5$ steps over 1000 timesteps (Lin et al. 2024, table 2): **leading** counts up from 0,
@@ -379,27 +426,27 @@ for n in (4, 10, 50, 250):
 
 # %% slide="sub"
 spacings = ["leading", "linspace", "trailing"]
-_, axis = plt.subplots(figsize=(7, 1.3), layout="constrained")
-for row, name in enumerate(spacings):
-    entries = (SPACINGS[name](schedule, 5)[:-1] * 1000 - 1).round().long()
-    axis.plot(entries, [row] * 5, "o")
-    print(f"{name:9s}", entries.tolist())
-axis.set(yticks=range(3), yticklabels=spacings, xlim=(-20, 1020), ylim=(2.5, -0.5))
-axis.axvline(999, color="0.8", zorder=0)
-plt.show()
+times = torch.stack([SPACINGS[name](schedule, 5)[:-1] for name in spacings])
+entries = (times * 1000 - 1).round().long()                     # (3, 5)
+for name, row in zip(spacings, entries.tolist(), strict=True):
+    print(f"{name:9s}", row)
+dots = entries.flip(0).flatten(), np.repeat(spacings[::-1], 5)
+axis = lines({"": dots}, panels(1, 1.4)[0], x="timestep", linestyle="", marker="o")
+axis.margins(y=0.3)
 wishes = ("star", "boat", "car")
-drawn = torch.cat([draw("ddim", 5, wishes, timesteps=name) for name in spacings])
-show(drawn, titles=[name for name in spacings for _ in wishes], columns=9)
+drawn = [draw("ddim", 5, wishes, timesteps=name) for name in spacings]
+show(torch.stack(drawn, dim=1), titles=spacings)
 
 # %% [markdown] lang="en"
 # *Leading* begins at 800: the timestep says "a fifth of the way is done", but the network is given pure noise. It takes some of
-# that noise for picture, and never gets rid of it: grains. Stable Diffusion shipped with leading. That is one of the reasons why
-# its pictures are never very dark or very bright (Lin et al. 2024). *Trailing* begins where training ended. Exercise 04.1 asks for it.
+# that noise for a part of the picture and never removes it: grains. Stable Diffusion was published with leading. That is one of
+# the reasons why its pictures are never very dark or very bright (Lin et al. 2024). *Trailing* begins at 999, as training did.
+# You write it in the exercises.
 # %% [markdown] lang="vi" of="b9f5c609"
-# *Leading* bắt đầu ở 800: bước thời gian (timestep) nói "đã đi một phần năm đường", trong khi đầu vào là nhiễu thuần. Mạng tưởng một phần nhiễu
-# ấy là ảnh và không bao giờ bỏ được: còn lại những hạt lấm tấm. Stable Diffusion khi phát hành dùng leading, một trong những
-# khiếm khuyết khiến ảnh của nó không bao giờ rất tối hay rất sáng (Lin và cộng sự 2024). *Trailing* bắt đầu đúng nơi huấn luyện kết thúc. Bài tập 04.1 sẽ viết
-# nó.
+# *Leading* bắt đầu ở 800: bước thời gian nói "đã đi một phần năm đường", trong khi đầu vào là nhiễu thuần. Mạng tưởng một phần
+# nhiễu ấy là ảnh và không bao giờ bỏ được: còn lại những hạt lấm tấm. Stable Diffusion khi phát hành dùng leading, một trong những
+# lý do khiến ảnh của nó không bao giờ rất tối hay rất sáng (Lin và cộng sự 2024). *Trailing* bắt đầu ở 999, như khi huấn luyện.
+# Bạn sẽ tự viết nó trong phần bài tập.
 
 # %% [markdown] lang="en" role="pitfall" slide="slide"
 # ## Pitfall: the timesteps
@@ -409,46 +456,121 @@ show(drawn, titles=[name for name in spacings for _ in wishes], columns=9)
 # | the picture, under grains | the last time is above 0: noise is left | $n+1$ times for $n$ steps, the last one 0 |
 # | pure noise | times in rising order | from 1 down to 0 |
 # | grains, other colours | first time below 1, yet given pure noise | trailing or uniform, not leading |
-# | other picture, soft edges | $\eta=1$ with very few steps | more steps, or $\eta=0$ |
+# | burnt colours, pale parts white | the denoiser is told the time of the step before | after each step the new time: `now = s` |
 # %% [markdown] lang="vi" of="f73c3d7d"
-# ## Cạm bẫy: các bước thời gian (timesteps)
+# ## Cạm bẫy: các bước thời gian
 #
 # | triệu chứng | nguyên nhân | cách sửa |
 # |---|---|---|
 # | ảnh đúng nhưng phủ hạt nhiễu | thời điểm cuối lớn hơn 0: nhiễu còn sót | $n+1$ thời điểm cho $n$ bước, cuối cùng là 0 |
 # | toàn nhiễu | thời điểm xếp tăng dần | đi từ 1 xuống 0 |
 # | lấm tấm hạt, màu khác đi | thời điểm đầu nhỏ hơn 1 mà đầu vào là nhiễu thuần | dùng trailing hoặc uniform, không dùng leading |
-# | ra ảnh khác, viền mờ | $\eta=1$ mà quá ít bước | thêm bước, hoặc $\eta=0$ |
+# | màu cháy, phần nhạt thành trắng | bộ khử nhiễu được báo thời điểm của bước trước | sau mỗi bước phải là thời điểm mới: `now = s` |
 
 # %% slide="fragment"
-model = pipe.denoiser(["star"], [""], 2.0)
-x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(4)).to(pipe.device)
+model = pipe.denoiser(["boat"], [""], 2.0)
+generator = torch.Generator().manual_seed(4)
+x = torch.randn(1, 3, 32, 32, generator=generator).to(pipe.device)
 
 
-def loop(timesteps):
-    z = x
+def loop(timesteps, late=False):
+    z, now = x, timesteps[0]                                    # now: the time of z
     for t, s in pairwise(timesteps):
-        z = step(schedule, *model(z, t), t, s)
-    return z.cpu()[0]
+        z = step(schedule, *model(z, now), t, s)
+        now = t if late else s
+    return z.cpu()
 
 
-good = uniform(schedule, 8)
-late, coarse = draw("ddim", 4, timesteps="leading")[0], draw("ddpm", 3)[0]
-pictures = [loop(good), loop(good[:-1]), loop(good.flip(0)), late, coarse]
-show(pictures, titles=["right", "stops at 1/8", "rising", "leading, 4", "eta 1, 3 steps"])
+good, leading = uniform(schedule, 8), SPACINGS["leading"](schedule, 4)
+pictures = [loop(good), loop(good[:-1]), loop(good.flip(0)), loop(leading)]
+titles = ["right", "stops at 1/8", "rising", "leading, 4", "told a step late"]
+show(torch.cat([*pictures, loop(good, late=True)]), titles)
 
 # %% [markdown] lang="en"
-# The library refuses at once what nobody can mean: timesteps that rise raise an error. Timesteps that stop above 0 are allowed
-# (editing needs them, lesson 13), so you have to notice that mistake yourself.
+# The last picture is the most treacherous one, since it is clean. At each step the denoiser is told that there is more noise and
+# less picture in $z$ than there is, so it makes the picture too strong. The grey background becomes white, and so do the sails.
+# More steps do not help: try `uniform(schedule, 32)`.
+#
+# The library rejects at once what can only be a mistake: timesteps that rise raise an error. Timesteps that stop above 0 are
+# allowed (editing needs them, lesson 13), and no check can know which time *your* loop should tell the denoiser. Those mistakes
+# you have to notice in the picture.
 # %% [markdown] lang="vi" of="a44df0ce"
-# Thư viện từ chối ngay những gì không ai cố ý làm: các bước thời gian (timesteps) tăng dần sẽ báo lỗi. Dãy dừng trên 0 thì được
-# phép (bài 13, chỉnh sửa ảnh, cần đến), nên lỗi này bạn phải tự nhận ra.
+# Bức cuối dễ đánh lừa nhất, vì nó sạch nhiễu. Ở mỗi bước, bộ khử nhiễu được báo rằng trong $z$ nhiều nhiễu hơn và ít ảnh hơn thực
+# tế, nên nó vẽ ảnh quá đậm. Nền xám thành trắng, và cánh buồm cũng vậy. Thêm bước cũng không đỡ: hãy thử `uniform(schedule, 32)`.
+#
+# Thư viện từ chối ngay những gì chỉ có thể là nhầm lẫn: các bước thời gian tăng dần sẽ báo lỗi. Dãy dừng trên 0 thì được phép (bài
+# 13, chỉnh sửa ảnh, cần đến), và không phép kiểm tra nào biết được vòng lặp *của bạn* phải báo thời điểm nào cho bộ khử nhiễu.
+# Những lỗi ấy bạn phải tự nhận ra khi nhìn ảnh.
 
 # %%
 try:
     run("ddim", model, x, schedule, 8, timesteps=good.flip(0))
 except ValueError as error:
     print(error)
+
+# %% [markdown] lang="en" slide="slide"
+# ## All of them are one table
+#
+# A sampler is a spacing of the timesteps, an $\eta$ and an order. Order 1 is the step that you have built; order 2 uses a second
+# prediction to correct it (part two). Only Heun needs a loop of its own.
+# %% [markdown] lang="vi"
+# ## Tất cả chỉ là một bảng
+#
+# Một bộ lấy mẫu là một cách chia các bước thời gian, một $\eta$ và một bậc. Bậc 1 là bước bạn đã dựng; bậc 2 dùng thêm một dự đoán
+# thứ hai để hiệu chỉnh bước ấy (phần hai). Chỉ Heun cần vòng lặp riêng.
+
+# %% slide="fragment"
+for name, row in SAMPLERS.items():
+    print(f"{name:13s} eta {row.eta:.0f}   order {row.order}   loop {row.method}")
+
+# %% [markdown] lang="en" slide="slide"
+# ## Summary
+#
+# | what | formula | shape |
+# |---|---|---|
+# | step | $x_s=\alpha_s x_0+\sigma_s(\sqrt{1-c^2}\,\epsilon+c\,z)$ | (B, C, H, W) |
+# | share of fresh noise | $c=\eta\sqrt{1-r^2},\ r=\sigma_s\alpha_t/(\alpha_s\sigma_t)$ | number |
+# | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
+# | timesteps | from 1 down to 0 | (n + 1,) |
+# %% [markdown] lang="vi"
+# ## Tóm tắt
+#
+# | gì | công thức | kích thước |
+# |---|---|---|
+# | bước | $x_s=\alpha_s x_0+\sigma_s(\sqrt{1-c^2}\,\epsilon+c\,z)$ | (B, C, H, W) |
+# | phần nhiễu mới | $c=\eta\sqrt{1-r^2},\ r=\sigma_s\alpha_t/(\alpha_s\sigma_t)$ | số |
+# | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
+# | các bước thời gian | từ 1 xuống 0 | (n + 1,) |
+
+# %% [markdown] lang="en" slide="sub"
+# **Which one to use?** DPM++ 2M with 15 to 25 steps (part two shows why). DDIM where you want to follow the same way back and
+# forth. $\eta=1$ where there is time for many steps: fresh noise can wash out earlier errors.
+#
+# **You can now** build DDIM, DDPM and Euler from one formula, say why DDIM may skip steps, and say from a picture which part of
+# the loop is broken.
+#
+# **What still bothers:** we said "star", and the network obeyed, but how? And what was that `2.0`? Lesson 05: conditions and
+# classifier-free guidance.
+# %% [markdown] lang="vi"
+# **Nên dùng cái nào?** DPM++ 2M với 15 đến 25 bước (phần hai cho thấy vì sao). DDIM khi cần đi tới đi lui trên cùng một đường.
+# $\eta=1$ khi có thời gian cho nhiều bước: nhiễu mới có thể xóa bớt sai sót trước đó.
+#
+# **Giờ bạn có thể** dựng DDIM, DDPM và Euler từ một công thức, nói được vì sao DDIM được nhảy cóc, và nhìn ảnh mà nói phần nào của
+# vòng lặp bị hỏng.
+#
+# **Điều còn băn khoăn:** ta nói "star" và mạng nghe theo, nhưng bằng cách nào? Và số `2.0` kia là gì? Bài 05: điều kiện và
+# dẫn hướng không cần bộ phân loại (classifier-free guidance).
+
+# %% [markdown] lang="en" slide="slide"
+# # Part two, optional: order two
+#
+# You may stop here: later lessons don't build on what follows. Part two shows two ways to end nearer to the exact answer with the
+# same number of steps, DPM++ 2M and Heun. Then it measures all samplers, first on data that we know exactly, then in pictures.
+# %% [markdown] lang="vi"
+# # Phần hai, không bắt buộc: bậc hai
+#
+# Bạn có thể dừng ở đây: các bài sau không dùng đến những gì dưới đây. Phần hai cho thấy hai cách để cùng số bước mà kết thúc gần
+# đáp án đúng hơn, là DPM++ 2M và Heun. Sau đó ta đo mọi bộ lấy mẫu, trước hết trên dữ liệu biết chính xác, rồi trên ảnh.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 6. Order two, the first way: look back
@@ -490,11 +612,13 @@ aim = x0 + h / (2 * h_prev) * (x0 - x0_prev)
 alpha = sigma = 0.5**0.5                                        # where lambda = 0
 x = alpha * x0 + sigma * eps
 eps_aim = (x - alpha * aim) / sigma
-print(f"aim {aim:.2f}, eps {eps_aim:.2f}, still x: {alpha * aim + sigma * eps_aim:.4f} = {x:.4f}")
+print(f"aim {aim:.2f}, eps {eps_aim:.2f}")
+print(f"still x: {alpha * aim + sigma * eps_aim:.4f} = {x:.4f}")
 
 timesteps = schedule.time(torch.tensor([-1.0, 0.0, 0.5], dtype=torch.float64))
 ahead = lookaheads(schedule, timesteps)
-torch.testing.assert_close(extrapolate(x0, eps, x0_prev, ahead[1], alpha / sigma), (aim, eps_aim))
+aimed = extrapolate(x0, eps, x0_prev, ahead[1], alpha / sigma)
+assert_close(aimed, (aim, eps_aim))
 print("h / (2 h_prev) of each step:", [round(value, 3) for value in ahead])
 source(extrapolate)
 
@@ -530,9 +654,10 @@ eps_s = sigma_s * euler                                         # the slope at t
 mine = alpha_s * (x / alpha_t + (rho_s - rho_t) * (eps_t + eps_s) / 2)
 print(f"Euler {euler.item():.4f}, Heun {mine.item():.4f}, exact 1.0000")
 
-timesteps = schedule.time(torch.tensor([alpha_t / sigma_t, alpha_s / sigma_s], dtype=torch.float64).log())
+ratios = torch.tensor([alpha_t / sigma_t, alpha_s / sigma_s], dtype=torch.float64)
+timesteps = schedule.time(ratios.log())
 (state,) = heun(mixture(schedule, [0.0], 1.0), x, schedule, timesteps)
-torch.testing.assert_close(state.x, mine)
+assert_close(state.x, mine)
 source(heun)
 
 # %% [markdown] lang="en" slide="slide"
@@ -549,18 +674,20 @@ source(heun)
 # %% slide="fragment"
 angle = 2 * torch.pi * (torch.arange(8, dtype=torch.float64) + 0.2) / 8
 ring = 1.6 * torch.stack([angle.cos(), angle.sin()], dim=1)     # (8, 2)
-exact = torch.stack([ring, *(state.x for state in run("heun", clumps, ring, schedule, 200))])
-_, axes = plt.subplots(1, 4, figsize=(7.5, 2.2), layout="constrained")
-for axis, name in zip(axes, ["ddim", "dpmpp_2m", "heun", "euler_a"], strict=True):
+
+
+def way(name, steps):
     torch.manual_seed(1)
-    states = torch.stack([ring, *(state.x for state in run(name, clumps, ring, schedule, 5))])
-    axis.plot(*exact.unbind(-1), color="0.8", linewidth=4)
-    trails(states, axis)
-    axis.plot(*states.flatten(0, 1).T, "k.", markersize=2)
-    limit = 1.9 if SAMPLERS[name].eta == 0 else 3
-    axis.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    axis.set_title(SAMPLERS[name].label, fontsize=8)
-plt.show()
+    states = run(name, clumps, ring, schedule, steps)
+    return torch.stack([ring, *(state.x for state in states)])  # (n + 1, 8, 2)
+
+
+exact = way("heun", 200)
+for name, axis in zip(["ddim", "dpmpp_2m", "heun", "euler_a"], panels(4), strict=True):
+    states, limit = way(name, 5), 1.9 if SAMPLERS[name].eta == 0 else 3
+    lines({"": exact.unbind(-1)}, axis, color="0.8", linewidth=4)
+    trails(states, axis, SAMPLERS[name].label, limit)
+    cloud(states.flatten(0, 1), axis, SAMPLERS[name].label, limit, s=3, color="black")
 
 # %% [markdown] lang="en" role="think" slide="slide"
 # ## 9. Error against steps
@@ -579,14 +706,14 @@ plt.show()
 # ---
 # Euler, bậc 1: một nửa. Heun và DPM++ 2M, bậc 2: một phần tư. Giờ thì đo: dữ liệu một chiều, một nửa quanh -1, một nửa quanh 1,
 # mà ta biết mọi phân vị. Sai số là khoảng cách trung bình giữa các mẫu đã sắp xếp và các phân vị ấy. Ta đo với hai cách chia các
-# bước thời gian (timesteps): chia đều, và cách của Karras với nhiều bước tí hon gần dữ liệu (Karras và cộng sự 2022, pt. 5).
+# bước thời gian: chia đều, và cách của Karras với nhiều bước tí hon gần dữ liệu (Karras và cộng sự 2022, pt. 5).
 
 # %%
 two, points = mixture(schedule, [-1.0, 1.0], 0.3), 2**16
 share = (torch.arange(points, dtype=torch.float64) + 0.5) / points
 noise = torch.special.ndtri(share)                              # quantiles of the noise
 value = torch.linspace(-3, 3, 60_001, dtype=torch.float64)
-below = (torch.special.ndtr((value + 1) / 0.3) + torch.special.ndtr((value - 1) / 0.3)) / 2
+below = sum(torch.special.ndtr((value - mean) / 0.3) for mean in (-1, 1)) / 2
 truth = torch.from_numpy(np.interp(share, below, value))        # quantiles of the data
 
 
@@ -597,36 +724,37 @@ def mirrored(_):
 
 def error(name, steps, spacing):
     torch.manual_seed(0)
-    *_, last = run(name, two, noise, schedule, steps, timesteps=spacing, noise=mirrored)
+    *_, last = run(
+        name, two, noise, schedule, steps, timesteps=spacing, noise=mirrored
+    )
     return (last.x.sort().values - truth).abs().mean().item()
 
 # %% slide="slide"
-families = {"ddim": "DDIM = Euler", "ddpm": "DDPM = Euler a", "dpmpp_2m": "DPM++ 2M", "dpmpp_2m_sde": "DPM++ 2M SDE",
-            "heun": "Heun"}  # fmt: skip
+families = {"ddim": "DDIM = Euler", "ddpm": "DDPM = Euler a", "dpmpp_2m": "DPM++ 2M",
+            "dpmpp_2m_sde": "DPM++ 2M SDE", "heun": "Heun"}  # fmt: skip
 steps = [10, 20, 40, 80]
-_, axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, layout="constrained")
-for axis, spacing in zip(axes, ["uniform", "karras"], strict=True):
-    for (name, label), marker in zip(families.items(), "so^vD", strict=True):
+for spacing, axis in zip(["uniform", "karras"], panels(2, 3, sharey=True), strict=True):
+    curves = {}
+    for name, label in families.items():
         errors = [error(name, n, spacing) for n in steps]
-        axis.loglog(steps, errors, marker=marker, label=label)
         slope = np.polyfit(np.log(steps[1:]), np.log(errors[1:]), 1)[0]
-        print(f"{spacing:8s} {label:15s} " + "  ".join(f"{e:.4f}" for e in errors) + f"   slope {slope:.2f}")
-    axis.set(title=spacing, xlabel="steps", xticks=steps, xticklabels=steps)
+        shown = "  ".join(f"{e:.4f}" for e in errors)
+        print(f"{spacing:8s} {label:15s} {shown}   slope {slope:.2f}")
+        curves[label] = (steps, errors)
+    lines(curves, axis, spacing, "steps", "error", log="xy", marker="o")
+    axis.set_xticks(steps, steps)
     axis.minorticks_off()
-axes[0].set_ylabel("error")
-axes[0].legend(fontsize=7)
-plt.show()
 
 # %% [markdown] lang="en"
-# Did it come out as you guessed? Right, with Karras' spacing: slopes near -1 for DDIM and DDPM, -2 or steeper for the other three.
-# Left, with uniform timesteps, everything is smaller at first, but DPM++ 2M has a kink: its last step, into clean data, has
-# infinite $h$ and is made with order 1, and here that step is long. Karras' last step is tiny, which is why his lines are
-# straight. **Order is a promise about many small steps. What counts at 10 steps is read off at 10 steps.**
-# %% [markdown] lang="vi" of="703a4edd"
-# Có đúng như bạn đoán? Bên phải, với cách chia của Karras: độ dốc gần -1 với DDIM và DDPM, -2 hoặc dốc hơn với ba phương pháp còn
-# lại. Bên trái, với các bước thời gian (timesteps) chia đều, ban đầu mọi sai số đều nhỏ hơn, nhưng DPM++ 2M bị gãy khúc: bước cuối,
-# về dữ liệu sạch, có $h$ vô hạn nên phải đi bằng bậc 1, mà ở đây bước ấy dài. Bước cuối của Karras rất nhỏ, nên các đường của ông thẳng. **Bậc là lời hứa khi
-# có nhiều bước nhỏ. Muốn biết ở 10 bước thế nào thì phải đo ở 10 bước.**
+# Did it come out as you guessed? On the right, with Karras' spacing, the slopes are near -1 for DDIM and DDPM, and -2 or steeper
+# for the other three. On the left, with uniform timesteps, every error is smaller at first, but DPM++ 2M has a kink: its last
+# step, into clean data, has infinite $h$ and is made with order 1, and here that step is long. Karras' last step is tiny, so his
+# lines are straight. **Order is a promise about many small steps. What counts at 10 steps has to be measured at 10 steps.**
+# %% [markdown] lang="vi"
+# Có đúng như bạn đoán? Bên phải, với cách chia của Karras, độ dốc gần -1 với DDIM và DDPM, -2 hoặc dốc hơn với ba phương pháp còn
+# lại. Bên trái, với các bước thời gian chia đều, ban đầu mọi sai số đều nhỏ hơn, nhưng DPM++ 2M bị gãy khúc: bước cuối, về dữ liệu
+# sạch, có $h$ vô hạn nên phải đi bằng bậc 1, mà ở đây bước ấy dài. Bước cuối của Karras rất nhỏ, nên các đường của ông thẳng.
+# **Bậc là lời hứa khi có nhiều bước nhỏ. Muốn biết ở 10 bước thế nào thì phải đo ở 10 bước.**
 
 # %% [markdown] lang="en" role="think" slide="slide"
 # ## 10. And in pictures?
@@ -634,8 +762,8 @@ plt.show()
 # Now our network draws, and a judge's features say how far the pictures are from real ones: **FD-mini**, a Fréchet distance
 # (lesson 14; smaller is better). Heun calls the network twice a step, so count *calls*: 4, 8, 16. Who wins at 4? Who at 16?
 # ---
-# See below. Few calls: one order more helps only if it costs no calls; Heun has 3 steps where the others have 4. Many calls:
-# all come near the floor (dashed: as many real pictures), where the network's own error is what is left.
+# With few calls, a higher order helps only if it costs no extra calls; Heun has 3 steps where the others have 4. With many calls,
+# all come near the floor (dashed: as many real pictures), where only the network's own error is left.
 # %% [markdown] lang="vi" of="7056f8bb"
 # ## 10. Còn với ảnh thì sao?
 #
@@ -643,8 +771,8 @@ plt.show()
 # Fréchet (bài 14; càng nhỏ càng tốt). Heun gọi mạng hai lần mỗi bước, nên ta đếm *số lần gọi*: 4, 8, 16. Ai thắng ở 4? Ai
 # thắng ở 16?
 # ---
-# Xem bên dưới. Ít lần gọi: thêm một bậc chỉ có ích nếu không tốn thêm lần gọi; Heun chỉ có 3 bước khi các bộ lấy mẫu khác có 4.
-# Nhiều lần gọi: tất cả đều gần mức sàn (nét đứt: ngần ấy ảnh thật), chỉ còn lại sai số của chính mạng.
+# Với ít lần gọi, bậc cao hơn chỉ có ích nếu không tốn thêm lần gọi; Heun chỉ có 3 bước khi các bộ lấy mẫu khác có 4. Với nhiều
+# lần gọi, tất cả đều gần mức sàn (nét đứt: cùng ngần ấy ảnh thật), chỉ còn lại sai số của chính mạng.
 
 # %%
 import torch.nn.functional as F
@@ -660,20 +788,23 @@ judge = load_judge()
 
 @torch.no_grad()
 def features(pictures):
-    """Pictures (N, 3, 32, 32) in -1..1 to features (N, 120), each scaled by its spread over real pictures."""
-    shown = F.interpolate(pictures.clamp(-1, 1) / 2 + 0.5, scale_factor=2, mode="bicubic").clamp(0, 1)
+    """Pictures (N, 3, 32, 32) in -1..1 to features (N, 120)."""
+    small = pictures.clamp(-1, 1) / 2 + 0.5
+    shown = F.interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1)
     return torch.cat([judge(part).features for part in shown.split(64)])
 
 
-photos = torch.from_numpy(portraits(540 + count, "validation")).permute(0, 3, 1, 2) / 127.5 - 1
-real = features(photos)
-scale = real.std(0).clamp(min=1e-6)
+photos = torch.from_numpy(portraits(540 + count, "validation"))  # (N, 32, 32, 3)
+real = features(photos.permute(0, 3, 1, 2) / 127.5 - 1)
+scale = real.std(0).clamp(min=1e-6)                             # spread of each feature
 real, others = (real / scale).split([540, count])
-print("floor", round(frechet_distance(real, others), 1))
+floor = frechet_distance(real, others)
+print(f"floor {floor:.1f}")
 
 # %%
 labels = [SHAPES[n % 18] for n in range(count)]
-noise_32 = torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(pipe.device)
+generator = torch.Generator().manual_seed(0)
+noise_32 = torch.randn(count, 3, 32, 32, generator=generator).to(pipe.device)
 model = pipe.denoiser(labels, [""] * count, 1.0)                # guidance off
 calls = [4, 8, 16]
 fd, sheets = {}, []
@@ -686,34 +817,36 @@ def fresh(_):
 for name, label in families.items():
     for n in calls:
         torch.manual_seed(1)
-        steps = n // 2 + 1 if name == "heun" else n             # 2 calls a step, but 1 into clean data and out of noise
+        # Heun: 2 calls a step, but 1 out of pure noise and 1 into clean data
+        steps = n // 2 + 1 if name == "heun" else n
         *_, last = run(name, model, noise_32, schedule, steps, noise=fresh)
-        fd.setdefault(label, []).append(frechet_distance(real, features(last.x.cpu()) / scale))
-        sheets.append(last.x.cpu()[3])
+        drawn = last.x.cpu()
+        distance = frechet_distance(real, features(drawn) / scale)
+        fd.setdefault(label, []).append(distance)
+        sheets.append(drawn[3])
 
 # %% slide="slide"
-_, axis = plt.subplots(figsize=(7, 2.6), layout="constrained")
-for (label, row), marker in zip(fd.items(), "so^vD", strict=True):
-    axis.plot(calls, row, marker=marker, label=label)
-    print(f"{label:15s}", "  ".join(f"{value:5.1f}" for value in row))
-axis.axhline(frechet_distance(real, others), color="0.5", linestyle="--")
-axis.set(xscale="log", xlabel="calls of the network", ylabel="FD-mini", xticks=calls, xticklabels=calls)
+curves = {label: (calls, row) for label, row in fd.items()}
+axis = lines(curves, x="calls of the network", y="FD-mini", log="x", marker="o")
+lines({"": (calls, [floor] * 3)}, axis, linestyle="--", color="0.5")
+axis.set_xticks(calls, calls)
 axis.minorticks_off()
-axis.legend(fontsize=7)
-plt.show()
+for label, row in fd.items():
+    print(f"{label:15s}", "  ".join(f"{value:5.1f}" for value in row))
 
 # %%
-show(sheets, titles=[f"{label}, {n}" for label in families.values() for n in calls], columns=6)
+titles = [f"{label}, {n}" for label in families.values() for n in calls]
+show(sheets, titles, columns=6)
 
 # %% [markdown] lang="en"
-# The curves fall, and order pays where it is free: DPM++ 2M stays below DDIM, call for call, while Heun, which pays for its
-# order in calls, is behind both at 4 and at 8. At 16 all are near the floor: from there a better network would help, not a better
-# sampler. And look at the pictures: without fresh noise more steps refine one picture; with it every number of steps draws
-# another one.
+# The curves fall, and a higher order pays where it is free: DPM++ 2M stays below DDIM for each number of calls, while Heun, which
+# pays for its order in calls, is behind both at 4 and at 8. At 16 all are near the floor: from there a better network would help,
+# not a better sampler. And look at the pictures: without fresh noise, more steps refine one picture; with it, every number of
+# steps draws another one.
 #
-# Read the numbers with care. On a CPU these are 54 pictures, fewer than the 120 features, so every value is too large by
-# about the floor, and with other noise close neighbours change places; whether fresh noise helps can't be told from them.
-# Lesson 14 is about that.
+# Read the numbers with care. On a CPU these are 54 pictures, fewer than the 120 features, so every value is too large by about
+# the floor. With other noise, values that are close to each other change places, so these numbers cannot tell whether fresh noise
+# helps. Lesson 14 is about that.
 # %% [markdown] lang="vi" of="44460492"
 # Các đường đi xuống, và bậc cao có ích khi không phải trả thêm: với cùng số lần gọi, DPM++ 2M luôn thấp hơn DDIM, còn Heun phải
 # trả cho bậc hai bằng số lần gọi nên đứng sau cả hai ở 4 và 8. Ở 16, tất cả đều gần mức sàn: từ đó trở đi cần mạng tốt hơn, không
@@ -725,58 +858,26 @@ show(sheets, titles=[f"{label}, {n}" for label in families.values() for n in cal
 # Bài 14 bàn kỹ chuyện này.
 
 # %% [markdown] lang="en" slide="slide"
-# ## 11. All of them are one table
+# ## Summary of part two
 #
-# A sampler is a spacing of the timesteps, an $\eta$ and an order. Only Heun needs a loop of its own.
-# %% [markdown] lang="vi" of="55dee414"
-# ## 11. Tất cả chỉ là một bảng
-#
-# Một bộ lấy mẫu là một cách chia các bước thời gian (timesteps), một $\eta$ và một bậc. Chỉ Heun cần vòng lặp riêng.
-
-# %% slide="fragment"
-for name, row in SAMPLERS.items():
-    print(f"{name:13s} eta {row.eta:.0f}   order {row.order}   loop {row.method}")
-
-# %% [markdown] lang="en" slide="slide"
-# ## Summary
-#
-# | what | formula | shape |
+# | what | formula | calls of the network |
 # |---|---|---|
-# | step | $x_s=\alpha_s x_0+\sigma_s(\sqrt{1-c^2}\,\epsilon+c\,z)$ | (B, C, H, W) |
-# | share of fresh noise | $c=\eta\sqrt{1-r^2},\ r=\sigma_s\alpha_t/(\alpha_s\sigma_t)$ | number |
-# | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
-# | DPM++ 2M | $x_0+\frac{h}{2h_\text{prev}}(x_0-x_{0,\text{prev}})$ | (B, C, H, W) |
-# | Heun | slope $(\epsilon_t+\epsilon_s)/2$ | (B, C, H, W) |
-# | timesteps | from 1 down to 0 | (n + 1,) |
-# %% [markdown] lang="vi" of="928628cf"
-# ## Tóm tắt
+# | DPM++ 2M | $x_0+\frac{h}{2h_\text{prev}}(x_0-x_{0,\text{prev}})$ in place of $x_0$ | 1 a step |
+# | Heun | slope $(\epsilon_t+\epsilon_s)/2$ in place of $\epsilon_t$ | 2 a step |
+# | order $p$ | error like $1/n^p$ | |
 #
-# | gì | công thức | kích thước |
-# |---|---|---|
-# | bước | $x_s=\alpha_s x_0+\sigma_s(\sqrt{1-c^2}\,\epsilon+c\,z)$ | (B, C, H, W) |
-# | phần nhiễu mới | $c=\eta\sqrt{1-r^2},\ r=\sigma_s\alpha_t/(\alpha_s\sigma_t)$ | số |
-# | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
-# | DPM++ 2M | $x_0+\frac{h}{2h_\text{prev}}(x_0-x_{0,\text{prev}})$ | (B, C, H, W) |
-# | Heun | độ dốc $(\epsilon_t+\epsilon_s)/2$ | (B, C, H, W) |
-# | các bước thời gian | từ 1 xuống 0 | (n + 1,) |
-
-# %% [markdown] lang="en" slide="sub"
-# **Which one to use?** DPM++ 2M with 15 to 25 steps. DDIM where you want to follow the same trail back and forth.
-# $\eta=1$ where there is time for many steps: fresh noise can wash out earlier errors. Heun where the last bit of accuracy
+# DPM++ 2M gets its second order without an extra call, so it is the usual choice. Heun is for where the last bit of accuracy
 # counts.
+# %% [markdown] lang="vi"
+# ## Tóm tắt phần hai
 #
-# **You can now** build any of them from one formula, and say from a picture which part of the loop is broken.
+# | gì | công thức | số lần gọi mạng |
+# |---|---|---|
+# | DPM++ 2M | $x_0+\frac{h}{2h_\text{prev}}(x_0-x_{0,\text{prev}})$ thay cho $x_0$ | 1 mỗi bước |
+# | Heun | độ dốc $(\epsilon_t+\epsilon_s)/2$ thay cho $\epsilon_t$ | 2 mỗi bước |
+# | bậc $p$ | sai số cỡ $1/n^p$ | |
 #
-# **What still bothers:** we said "star", and the network obeyed, but how? And what was that `2.0`? Lesson 05: conditions and
-# classifier-free guidance.
-# %% [markdown] lang="vi" of="81f8f88d"
-# **Nên dùng cái nào?** DPM++ 2M với 15 đến 25 bước. DDIM khi cần đi tới đi lui trên cùng một vệt. $\eta=1$ khi có thời gian cho
-# nhiều bước: nhiễu mới có thể xóa bớt sai sót trước đó. Heun khi cần chính xác đến cùng.
-#
-# **Giờ bạn có thể** dựng mọi phương pháp trên từ một công thức, và nhìn ảnh mà nói phần nào của vòng lặp bị hỏng.
-#
-# **Điều còn băn khoăn:** ta nói "star" và mạng nghe theo, nhưng bằng cách nào? Và số `2.0` kia là gì? Bài 05: điều kiện và
-# dẫn hướng không cần bộ phân loại (classifier-free guidance).
+# DPM++ 2M có bậc hai mà không tốn thêm lần gọi nào, nên là lựa chọn quen thuộc. Heun dành cho khi cần chính xác đến cùng.
 
 # %% [markdown] lang="en"
 # **Sources.** Ho, Jain & Abbeel 2020, *Denoising Diffusion Probabilistic Models*, eq. 6-7. Song, Meng & Ermon 2021, *Denoising
@@ -827,4 +928,5 @@ model, trained_schedule = pipe.denoiser(wishes, [""] * 3, 2.0), pipe.scheduler.s
 
 def start_noise(seed: int = 4) -> Tensor:
     """(3, 3, 32, 32)"""
-    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(seed)).to(pipe.device)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, 3, 32, 32, generator=generator).to(pipe.device)

@@ -63,6 +63,10 @@ A_LOT_OF_ZERO = torch.tensor([0.62, 0.31, 0.0, 0.90, 0.08, 0.55, 0.17, 0.71])
 NULL = 9
 
 
+def at_two_rates(f, labels, lots, null):
+    return [f(labels.clone(), lots, drop, null) for drop in (0.3, 0.4)]
+
+
 def none_and_all(f, labels, lots, null):
     return [f(labels.clone(), lots, drop, null) for drop in (0.0, 1.0)]
 
@@ -75,7 +79,7 @@ def afterwards(f, labels, lots, null):
 
 probe(lambda f, labels, lots, null: list(f(labels, lots, 0.3, null).shape), labels=LABELS, lots=LOTS, null=NULL)
 probe(lambda f, labels, lots, null: str(f(labels, lots, 0.3, null).dtype), labels=LABELS, lots=LOTS, null=NULL)
-probe(lambda f, labels, lots, null: f(labels, lots, 0.3, null), points=2, labels=LABELS, lots=LOTS, null=NULL)
+probe(at_two_rates, points=2, labels=LABELS, lots=LOTS, null=NULL)
 probe(none_and_all, labels=LABELS, lots=A_LOT_OF_ZERO, null=NULL)
 probe(afterwards, labels=LABELS, lots=LOTS, null=NULL)
 
