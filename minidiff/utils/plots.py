@@ -69,43 +69,41 @@ def panels(count: int, height: float = 2.4, **options: Any) -> list[Any]:
 
 def lines(
     curves: Mapping[str, Any], axis: Any = None, title: str = "", x: str = "", y: str = "", log: str = "", **style: Any
-) -> Any:
+) -> None:
     """Curves by name, on `axis` or in a figure of their own: each is y (N,) or a pair (x, y). log: the axes that are logarithmic,
-    "x", "y" or "xy"; style: as of matplotlib's `plot`. Returns the axis."""
+    "x", "y" or "xy"; style: as of matplotlib's `plot`."""
     axis = axis or panels(1)[0]
     for name, curve in curves.items():
         places = curve if isinstance(curve, tuple) else (range(len(curve)), curve)
         axis.plot(*(np.asarray(part) for part in places), label=name, **style)
-    return _finish(axis, curves, title, x, y, log)
+    _finish(axis, curves, title, x, y, log)
 
 
-def histogram(values: Mapping[str, Any], axis: Any = None, title: str = "", x: str = "", bins: int = 60, **style: Any) -> Any:
-    """How often each value comes, by name, as densities over one range. style: as of matplotlib's `hist`. Returns the axis."""
+def histogram(values: Mapping[str, Any], axis: Any = None, title: str = "", x: str = "", bins: int = 60, **style: Any) -> None:
+    """How often each value comes, by name, as densities over one range. style: as of matplotlib's `hist`."""
     axis = axis or panels(1)[0]
     arrays = {name: np.asarray(value).ravel() for name, value in values.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(arrays.values())), bins)
     for name, array in arrays.items():
         axis.hist(array, edges, density=True, label=name, **{"alpha": 0.5, **style})
-    return _finish(axis, values, title, x)
+    _finish(axis, values, title, x)
 
 
-def cloud(points: Any, axis: Any = None, title: str = "", limit: float | None = None, **style: Any) -> Any:
-    """Points (N, 2) as dots, in a square of -limit..limit if that is given, without numbers at its sides. Returns the axis."""
+def cloud(points: Any, axis: Any = None, title: str = "", limit: float | None = None, **style: Any) -> None:
+    """Points (N, 2) as dots, in a square of -limit..limit if that is given, without numbers at its sides."""
     axis = axis or panels(1)[0]
     axis.scatter(*np.asarray(points).T, **{"s": 1, **style})
     axis.set(title=title, xticks=[], yticks=[], aspect="equal")
     if limit is not None:
         axis.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    return axis
 
 
-def _finish(axis: Any, names: Mapping[str, Any], title: str, x: str = "", y: str = "", log: str = "") -> Any:
+def _finish(axis: Any, names: Mapping[str, Any], title: str, x: str = "", y: str = "", log: str = "") -> None:
     axis.set(title=title, xlabel=x, ylabel=y)
     for side in log:
         axis.set(**{f"{side}scale": "log"})
     if any(names):
         axis.legend(fontsize=7)
-    return axis
 
 
 def slider(draw: Callable[[Any, Any], None], name: str, values: Sequence[Any]) -> None:

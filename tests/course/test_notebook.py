@@ -129,9 +129,13 @@ def test_curves_histograms_and_clouds_hold_what_they_are_given(figures: None) ->
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["a", "b"]
     plots.histogram({"all": torch.zeros(3, 4), "half": torch.ones(2)}, right, bins=2)
     assert [patch.get_height() for patch in right.patches] == [2.0, 0.0, 0.0, 2.0], "densities over one range"
-    axis = plots.cloud(torch.tensor([[0.0, 1.0], [2.0, 3.0]]), limit=4)
+    (axis,) = plots.panels(1)
+    plots.cloud(torch.tensor([[0.0, 1.0], [2.0, 3.0]]), axis, limit=4)
     assert axis.collections[0].get_offsets().tolist() == [[0, 1], [2, 3]] and axis.get_xlim() == (-4, 4)
-    assert plots.lines({"": torch.ones(2)}).get_legend() is None
+    (axis,) = plots.panels(1)
+    plots.lines({"": torch.ones(2)}, axis)
+    assert axis.get_legend() is None
+    assert plots.lines({"": torch.ones(2)}) is None, "a cell that ends with it shows a figure, and no object's name"
 
 
 def test_a_slider_is_a_row_of_figures_without_a_kernel_and_a_widget_with_one(

@@ -6,7 +6,7 @@
 # A sentence goes in, a picture comes out; in between, noise turns into something, step by step. Below you see one drawing
 # while it is being made. Why does it begin as noise, and why is it so coarse? Who decides what becomes of it? At the end of
 # this lesson you will have turned every knob, and you'll know where in the course you build each part yourself.
-# %% [markdown] lang="vi" of="c4f4133a"
+# %% [markdown] lang="vi" of="871f51ff"
 # # 00 Từ prompt đến bức tranh: một chuyến tham quan
 #
 # Một câu đi vào, một bức tranh đi ra; ở giữa, nhiễu dần thành hình, từng bước một. Dưới đây là một lần vẽ, nhìn ngay khi nó
@@ -40,7 +40,7 @@ show(rough + moments[-1].images, titles=[*names, "picture"])
 #
 # **Time:** [[time]]. **You need:** Python, and what a PyTorch tensor and its shape are. Everything runs on a laptop's CPU;
 # nothing is trained in this lesson, not even on a GPU.
-# %% [markdown] lang="vi" of="9b52fa17"
+# %% [markdown] lang="vi" of="0b1a1643"
 # [[map]]
 #
 # **Mục tiêu.** Bạn vẽ bằng mô hình có sẵn, bằng tiếng Anh và tiếng Việt; nói được mỗi bộ phận nhận gì và trả về gì, kèm kích
@@ -60,7 +60,7 @@ show(rough + moments[-1].images, titles=[*names, "picture"])
 # 1. 128 · 128 · 3 = 49,152: each pixel has a red, a green and a blue.
 # 2. It is the same order. Computers shuffle that way: a *seed* fixes all "random" numbers that follow.
 # 3. A blur: light above, dark below. Keep this one in mind: it is what a model answers when it does not know yet.
-# %% [markdown] lang="vi" of="68090d2b"
+# %% [markdown] lang="vi" of="942a69df"
 # **Ba câu hỏi nhanh**, lấy từ đời thường.
 #
 # 1. Một bức ảnh màu 128 × 128 điểm ảnh (pixel) gồm bao nhiêu con số?
@@ -95,7 +95,7 @@ show([generate_image(text, seed=3)[0] for text in same.values()], titles=list(sa
 # drawing. Change the prompts and run the cell again. What this model knows is small: a drawn world of 18 kinds of things in
 # 10 colours, 2 sizes and 7 settings, one to four of a kind. Even there it errs: when a thing is missing or has a wrong
 # colour, your prompt is not to blame. Section 7 looks at that.
-# %% [markdown] lang="vi" of="1d77274a"
+# %% [markdown] lang="vi" of="b778424f"
 # Ba bức tranh có họ hàng với nhau (cùng một nhiễu) mà vẫn không giống hệt: lời khác nhau thành các vector khác nhau, và
 # vector dẫn dắt nét vẽ. Hãy đổi prompt rồi chạy lại ô trên. Thế giới mà mô hình biết rất nhỏ: 18 loại vật, 10 màu, 2 cỡ, 7
 # bối cảnh, mỗi loại từ một đến bốn vật. Ngay trong đó nó vẫn sai: khi thiếu một vật hay sai màu, lỗi không phải ở prompt của
@@ -113,7 +113,7 @@ print(*(" ".join(words) for words in (SHAPES, COLOURS, SETTINGS)), sep="\n")
 # Exactly, to the last pixel. Each picture owns its dice: its noise comes from its own seed and not from a common pot. That is
 # not a law of nature but a decision in the code, and exercise 00.3 shows what happens without it. (A GPU draws all three at
 # once and may round differently than when it draws one alone: there the last digit of a pixel can differ.)
-# %% [markdown] lang="vi" of="7650d846"
+# %% [markdown] lang="vi" of="b14628e6"
 # **Đoán xem.** `num_images=3, seed=42` vẽ ba bức, với seed 42, 43 và 44. Sau đó ta xin riêng seed 43. Nó có phải là bức ở
 # giữa không: đúng hệt, gần giống, hay khác hẳn?
 # ---
@@ -137,7 +137,7 @@ print("equal:", alone.tobytes() == three[1].tobytes())
 #
 # The **noise schedule**, $\alpha_t$ and $\sigma_t$, says how much there is of each at each time; this one is called *cosine*.
 # Take $x_0 = 0.8$, $\epsilon = -0.4$, $t = \tfrac23$, which is 60°: $x_t = 0.5 \cdot 0.8 - 0.866 \cdot 0.4 = 0.0536$.
-# %% [markdown] lang="vi" of="1d858276"
+# %% [markdown] lang="vi" of="89b218b4"
 # ## 2. Tính tay: một con số và nhiễu
 #
 # Trộn một số $x_0$ với nhiễu $\epsilon$, ở thời điểm $t$ từ 0 (dữ liệu) đến 1 (nhiễu):
@@ -162,7 +162,7 @@ assert torch.equal(x_t, schedule.mix(x0, eps, t))
 # For a picture the same sum is done for each of its numbers: $x_0$ is `(1, 3, 32, 32)`, and so is $\epsilon$: the dice are
 # thrown once for each of the 3,072 numbers. Below, a small scene of our drawn world goes from data to noise. This direction,
 # the **forward process**, needs no network, and at $t = 1$ nothing is left of the scene.
-# %% [markdown] lang="vi" of="a783288a"
+# %% [markdown] lang="vi" of="47a4a5a9"
 # Với một bức tranh vẫn là tổng ấy, làm cho từng con số: $x_0$ có kích thước `(1, 3, 32, 32)`, $\epsilon$ cũng vậy, gieo xúc
 # xắc 3072 lần. Dưới đây, một cảnh nhỏ trong thế giới vẽ của ta đi từ dữ liệu đến nhiễu. Chiều này, **quá trình thuận (forward
 # process)**, không cần mạng nào cả, và ở $t = 1$ cảnh không còn lại gì.
@@ -180,7 +180,7 @@ show(film, titles=[f"t = {t}" for t in times])                  # (6, 3, 32, 32)
 
 # %% [markdown] lang="en" role="notes"
 # Read the row from right to left as well: that is the direction of drawing. Ask at which t they could name the things.
-# %% [markdown] lang="vi" of="5c7638e1"
+# %% [markdown] lang="vi" of="f8c1e260"
 # Xem hàng ảnh từ phải sang trái nữa: đó là chiều vẽ. Hỏi xem ở t nào thì gọi được tên các vật.
 
 # %% [markdown] lang="en" slide="slide"
@@ -192,7 +192,7 @@ show(film, titles=[f"t = {t}" for t in times])                  # (6, 3, 32, 32)
 # $$x_s = \alpha_s\, x_0 + \sigma_s\, \epsilon$$
 #
 # For our number and $s = \tfrac13$ (30°): $0.866 \cdot 0.8 - 0.5 \cdot 0.4 = 0.4928$. And for $s = 0$: $0.8$, the data.
-# %% [markdown] lang="vi" of="7a7031a9"
+# %% [markdown] lang="vi" of="ed64aa61"
 # ## 3. Bước ngược lại
 #
 # Giả sử có ai mách bạn $x_0$ và $\epsilon$. Khi đó bạn đến được mọi thời điểm sớm hơn $s < t$ bằng cách trộn lại, ít nhiễu
@@ -219,7 +219,7 @@ for s in torch.tensor([1 / 3, 0], dtype=torch.float64):
 # %% [markdown] lang="en"
 # That is what the library's `step` does. Here it is in full. The part with `eta` adds fresh noise on the way: DDPM wants that
 # (lesson 02), and we leave `eta` at 0.
-# %% [markdown] lang="vi" of="a9bf7a1f"
+# %% [markdown] lang="vi" of="098bed22"
 # Hàm `step` của thư viện làm đúng việc ấy. Đây là toàn văn. Phần có `eta` thêm nhiễu mới trên đường đi: DDPM cần điều đó
 # (bài 02), còn ta để `eta` bằng 0.
 
@@ -238,7 +238,7 @@ source(step)
 # seed -> noise x_1 ------------------------> network -> (x0, eps) -> step -> ... -> latent -> VAE -> pixels
 #                                               ^______________________|
 # ```
-# %% [markdown] lang="vi" of="a6c0bbd7"
+# %% [markdown] lang="vi" of="c3bc5d14"
 # ## 4. Ai mách ta $x_0$ và $\epsilon$?
 #
 # Không ai cả: một mạng nơ-ron *đoán* chúng, dựa vào $x_t$, $t$ và câu văn. Ta đi một bước theo lời đoán, rồi mạng đoán lại,
@@ -272,7 +272,7 @@ print("places with a token or a mark:", int(mask.sum()))
 # 16 columns*. It gets the noisy latent, the time (from 0 to 1000) and the vectors, and returns something of the latent's own
 # shape. Ours returns $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; from $v$ and $x_t$ both $x_0$ and $\epsilon$ follow
 # (lesson 03). At $t = 1$ that is easy to check: $\alpha = 0$ and $\sigma = 1$, so $x_0 = -v$.
-# %% [markdown] lang="vi" of="1cfc3da5"
+# %% [markdown] lang="vi" of="7091cbab"
 # **Mạng.** Nó không làm việc trên điểm ảnh mà trên *latent*, một mã nhỏ gọn của bức tranh: *một bức, 4 kênh, 16 hàng, 16
 # cột*. Nó nhận latent đầy nhiễu, thời điểm (từ 0 đến 1000) và các vector, rồi trả về thứ có đúng kích thước của latent. Mạng
 # của ta trả về $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; từ $v$ và $x_t$ suy ra cả $x_0$ lẫn $\epsilon$ (bài 03). Ở $t = 1$
@@ -293,7 +293,7 @@ torch.testing.assert_close(x0, -v)
 # **The VAE** turns a latent into pixels: `(1, 4, 16, 16)` to `(1, 3, 128, 128)`. Below are the four channels of the latent
 # that was drawn at the very top, and what the VAE makes of them: 49,152 pixel numbers from 1,024. The network has 48 times
 # fewer numbers to care about, and that is why it can draw on a laptop.
-# %% [markdown] lang="vi" of="e40c54bf"
+# %% [markdown] lang="vi" of="0d641d97"
 # **VAE** biến latent thành điểm ảnh: `(1, 4, 16, 16)` thành `(1, 3, 128, 128)`. Dưới đây là bốn kênh của latent đã vẽ ở đầu
 # bài, và bức tranh VAE dựng từ chúng: 49 152 con số của điểm ảnh từ 1024 con số. Mạng chỉ phải lo một lượng số ít hơn 48 lần,
 # nhờ vậy nó vẽ được trên laptop.
@@ -318,7 +318,7 @@ for name, part in parts.items():
 # answer to "which one?" is their mean, like the thousand streets of question 3. As the noise goes away, fewer pictures remain
 # possible, and the guess gets sharp. At the end $x$ and $x_0$ are one and the same latent, since at $s = 0$ the step is
 # $x_s = 1 \cdot x_0 + 0 \cdot \epsilon$; only our view of it differs.
-# %% [markdown] lang="vi" of="4a6b9760"
+# %% [markdown] lang="vi" of="cf2379c6"
 # **Đoán xem.** Ở hình dưới, hàng trên vẫn là $x_t$, nơi bức vẽ đang đứng sau mỗi bước: 16 × 16 ô của latent bằng màu ước
 # lượng. Hàng dưới là lời đoán $x_0$ mà bước ấy đã dùng, do VAE giải mã. Lời đoán đầu tiên, đoán từ toàn nhiễu, trông ra sao?
 # Và sau bước cuối, $x$ và $x_0$ có phải hai latent khác nhau không?
@@ -336,7 +336,7 @@ assert torch.equal(moments[-1].latents, moments[-1].x0)
 
 # %% [markdown] lang="en" role="notes"
 # Cover the lower row first. Point out that the guess is a whole picture from the first step on; what shrinks is its doubt.
-# %% [markdown] lang="vi" of="d0010305"
+# %% [markdown] lang="vi" of="9d228ff1"
 # Che hàng dưới trước. Nhấn mạnh rằng ngay từ bước đầu lời đoán đã là cả bức tranh; thứ giảm dần là sự phân vân của nó.
 
 # %%
@@ -364,7 +364,7 @@ print({step: round(apart[step], 2) for step in (1, 5, 10, 15, 20)})
 # | guidance scale | 3 | how much the words are exaggerated |
 # | negative prompt | empty | what to move away from |
 # | sampler | DPM++ 2M | how a step is made from the guesses |
-# %% [markdown] lang="vi" of="ae4dc4dd"
+# %% [markdown] lang="vi" of="2404a6eb"
 # ## 5. Các núm vặn
 #
 # | núm | ở đây | tác dụng |
@@ -378,7 +378,7 @@ print({step: round(apart[step], 2) for step in (1, 5, 10, 15, 20)})
 # %% [markdown] lang="en"
 # **Steps.** One step is one guess: you already know what it looks like. Each further step asks the network once more (time
 # grows in proportion) and gains less and less. From which number on do you no longer see a difference?
-# %% [markdown] lang="vi" of="9a0fd53b"
+# %% [markdown] lang="vi" of="adf03603"
 # **Số bước.** Một bước là một lời đoán: bạn đã biết nó trông thế nào. Mỗi bước thêm tốn một lần hỏi mạng (thời gian tăng theo
 # tỉ lệ) và được lợi ngày càng ít. Từ con số nào trở đi bạn không thấy khác nữa?
 
@@ -394,7 +394,7 @@ show(drawn, titles=[f"steps = {n}" for n in counts])
 # $$x_0 = x_0^{\text{neg}} + \text{scale} \cdot (x_0^{\text{words}} - x_0^{\text{neg}})$$
 #
 # By hand: with 0.3 and 0.1, and scale 5: $0.1 + 5 \cdot 0.2 = 1.1$.
-# %% [markdown] lang="vi" of="dd0c5e90"
+# %% [markdown] lang="vi" of="36a8ccdc"
 # **Dẫn hướng.** Mạng đoán hai lần: một lần với lời của bạn, một lần với negative prompt (mặc định là rỗng). Hiệu của hai lời
 # đoán là phần do lời văn mang lại, và nó được nhân với `scale`:
 #
@@ -416,7 +416,7 @@ for scale in (0.0, 1.0, 5.0):
 # you get an honest picture of what the network makes of your words, often a little vague. Above 1 the words are exaggerated:
 # the picture gets clearer, and beyond some point it is too much, with glaring colours and torn shapes. In the example by
 # hand, 1.1 already lay outside 0.1..0.3.
-# %% [markdown] lang="vi" of="41beff7f"
+# %% [markdown] lang="vi" of="cbf7eaf4"
 # **Đoán xem.** Scale 0 vẽ gì? Còn scale 1? Có phải càng lớn càng tốt? Rồi hãy vặn núm.
 # ---
 # Ở 0, lời văn bị triệt tiêu: có thể ra bất kỳ bức nào của thế giới này, nó phớt lờ bạn. Ở 1, lời đoán của negative prompt bị
@@ -446,7 +446,7 @@ slider(guided, "scale", [0, 1, 5, 15])
 # Each pair keeps away from the setting that it denies, and often lands in one that is most unlike it. At scale 1 it does
 # nothing at all: its term has the weight $1 - \text{scale} = 0$, and the library does not even compute it. If you lower the
 # guidance scale to 1, you switch the negative prompt off, and nothing warns you.
-# %% [markdown] lang="vi" of="4e183c69"
+# %% [markdown] lang="vi" of="a9856186"
 # **Negative prompt** thế chỗ cho lời rỗng trong công thức trên. Prompt tiếp theo để ngỏ bối cảnh; mỗi negative prompt vẽ hai
 # bức. Đoán xem mỗi cặp có điểm gì chung. Và: ở scale 1, negative prompt làm được gì?
 # ---
@@ -473,7 +473,7 @@ print("scale 1, with and without it, equal:", one.tobytes() == other.tobytes())
 # **Samplers.** All of them ask the same network; they differ in how they use its guesses. Some look back at the previous
 # guess, one asks twice a step, some add fresh noise on the way, and those with noise end elsewhere. Below they draw in few
 # steps (10), where differences show. Some of the pictures are equal to the last pixel. Which ones, and why?
-# %% [markdown] lang="vi" of="c5b71d95"
+# %% [markdown] lang="vi" of="a79665eb"
 # **Bộ lấy mẫu.** Tất cả đều hỏi cùng một mạng; chúng chỉ khác ở cách dùng lời đoán. Có loại nhìn lại lời đoán trước, có loại
 # hỏi hai lần mỗi bước, có loại thêm nhiễu mới trên đường đi, và những loại thêm nhiễu sẽ đi đến nơi khác. Dưới đây dùng ít
 # bước (10) cho dễ thấy khác biệt. Có những bức giống nhau đến từng điểm ảnh. Bức nào, và vì sao?
@@ -507,7 +507,7 @@ assert drawn["ddpm"].tobytes() == drawn["euler_a"].tobytes()
 # Networks like numbers in -1..1, plotting functions want 0..1, files want 0..255. **Symptom:** a picture that is half black,
 # washed out, or speckled in loud colours. **Cause:** the range was mistaken. **Fix:** print `x.min(), x.max(), x.dtype`
 # first; then clamp, shift, stretch, round, in this order.
-# %% [markdown] lang="vi" of="e90d05ad"
+# %% [markdown] lang="vi" of="4acb87b2"
 # ## 6. Bẫy: khoảng số nào?
 #
 # Mạng thích số trong -1..1, hàm vẽ muốn 0..1, tệp ảnh muốn 0..255. **Triệu chứng:** bức tranh đen một nửa, bạc màu, hoặc lốm
@@ -532,7 +532,7 @@ for name, v in versions.items():
 # All four come from the same tensor; no error was raised, no warning given. That is what makes it a pitfall. The last one is
 # arithmetic modulo 256: uint8 has no room for a negative number, so it comes round from above. In the library one function
 # owns this conversion; you write it in exercise 00.1.
-# %% [markdown] lang="vi" of="d1c03b14"
+# %% [markdown] lang="vi" of="5c02a59f"
 # Cả bốn bức đều từ cùng một tensor; không có lỗi, không có cảnh báo. Vì vậy nó mới là bẫy. Bức cuối là phép tính theo modulo
 # 256: uint8 không chứa được số âm, nên số âm quay vòng từ phía trên xuống. Trong thư viện, một hàm lo việc đổi này; bạn tự
 # viết nó ở bài tập 00.1.
@@ -546,7 +546,7 @@ source(to_images)
 # The model has never seen anything but its drawn world. It does not say "I don't know": it draws *something*. So ask the
 # tokenizer first which words were never in a caption. Then comes a prompt in which every word is known, but which asks for
 # much at once: judge each of the four pictures.
-# %% [markdown] lang="vi" of="55e33ef6"
+# %% [markdown] lang="vi" of="37d78aa6"
 # ## 7. Chỗ nó thất bại
 #
 # Mô hình chưa từng thấy gì ngoài thế giới vẽ của nó. Nó không nói "tôi không biết": nó vẽ *một cái gì đó*. Vậy hãy hỏi
@@ -575,7 +575,7 @@ show(generate_image(hard, num_images=4, seed=0))
 # The library counts in the same way, with a separate detector and compositions that training never showed:
 # `minidiff evaluate prompts`. Its figures are in the README; read them before you believe anybody's chosen pictures, ours
 # included. Lesson 14 is about how such figures are made, and how they lie.
-# %% [markdown] lang="vi" of="449e5c9d"
+# %% [markdown] lang="vi" of="acfa3b03"
 # Với từng bức trong bốn bức: có đúng hai trái tim, đều đỏ? Một mặt trăng, màu vàng? Một con mèo, màu trắng? Trong phòng, và
 # không có gì khác? Bạn chấp nhận mấy bức?
 # ---
@@ -592,7 +592,7 @@ show(generate_image(hard, num_images=4, seed=0))
 # (prompt upsampling in Betker et al. 2023, DALL-E 3). `generate_image` does the same on a small scale: if a prompt leaves
 # places open, it adds some, and the seed chooses which. The first row draws the prompt as it is; the second draws what its
 # titles say.
-# %% [markdown] lang="vi" of="f98b8790"
+# %% [markdown] lang="vi" of="251fa89d"
 # Phần lớn lỗi xảy ra khi prompt không nói các vật đứng **ở đâu**. Với "một con mèo bên trái một ngôi nhà", mạng không phải
 # quyết định gì. Với "một con mèo và một ngôi nhà", từ nhiễu nó phải tự quyết định vật nào đứng chỗ nào, và thường quyết định
 # hai lần, hoặc không lần nào. Vì thế các hệ thống lớn cho một mô hình ngôn ngữ viết prompt ngắn thành dài rồi mới vẽ:
@@ -682,7 +682,7 @@ show(rows, titles=[vague] * 4 + titles, columns=4)
 #   Peebles, Xie 2023, *Scalable Diffusion Models with Transformers*, and Chen et al. 2023, *PixArt-α*.
 # - Text towers trained with pictures: Radford et al. 2021, *Learning Transferable Visual Models From Natural Language
 #   Supervision*.
-# %% [markdown] lang="vi" of="851e84db"
+# %% [markdown] lang="vi" of="e1d7fe16"
 # ### Nguồn
 #
 # - Trộn dữ liệu và nhiễu: Ho, Jain, Abbeel 2020, *Denoising Diffusion Probabilistic Models*, công thức 4; một phần tư vòng
@@ -702,7 +702,7 @@ show(rows, titles=[vague] * 4 + titles, columns=4)
 # These are small functions that stand on the way from noise to a file. Fill each in, run its cell, and `check` tells you what
 # is right. Then your function draws inside the shipped model; the picture must be the same as the library's. (The model
 # computes in float32 here: bfloat16 is faster, but in its last digits two equal formulas already differ visibly.)
-# %% [markdown] lang="vi" of="4fccf51a"
+# %% [markdown] lang="vi" of="f058021a"
 # # 00 Bài tập: mã của bạn trong mô hình có sẵn
 #
 # Những hàm nhỏ, nằm trên đường từ nhiễu đến tệp ảnh. Hãy điền từng hàm, chạy ô của nó, và `check` cho biết chỗ nào đúng. Sau

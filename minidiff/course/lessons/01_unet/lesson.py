@@ -143,8 +143,8 @@ print(f"alpha {alpha:.3f}, sigma {sigma:.3f}, squares {alpha**2 + sigma**2:.3f}"
 # %% [markdown] lang="en" slide="slide"
 # ## 2. A convolution sees three pixels
 #
-# One pixel alone can't be denoised: $-0.2$ may be anything. Its neighbours help, so we use convolutions. On a line, layers of
-# convolutions of width 3 see
+# One pixel alone can't be denoised: $-0.2$ may be anything. Its neighbours help, so we use convolutions. On a line, a stack
+# of convolutions of width 3 sees
 #
 # | layers | 1 | 2 | 3 | $n$ |
 # |---|---|---|---|---|
@@ -267,7 +267,7 @@ show(torch.cat([cat, back, cat - back]), ["32 x 32", "8 x 8 -> 32 x 32", "lost"]
 # ## 4. A U in seven convolutions
 #
 # Two levels down, two up, no other tricks. The switch `skips` puts zeros where the skips would be, so that both variants have
-# exactly as many weights.
+# the same number of weights.
 # %% [markdown] lang="vi" of="a3d102f8"
 # ## 4. Chữ U với bảy phép tích chập
 #
@@ -473,7 +473,7 @@ for name, (norm, residual) in stacks.items():
 left, right = panels(2)
 lines(gradient, left, "gradient", x="layer", log="y")
 lines(likeness, right, "likeness to the input", x="layer")
-print("gradient at the input:", {name: f"{g[0]:.0e}" for name, g in gradient.items()})
+print("gradient at layer 1:", {name: f"{g[1]:.0e}" for name, g in gradient.items()})
 
 # %% [markdown] lang="en"
 # Without a norm the gradient that reaches the first layer is $10^{-16}$ of what was sent: that layer learns nothing.
@@ -556,27 +556,27 @@ half, times = 16, torch.arange(0, 1001, 4)                      # (251,)
 omega = 10000.0 ** (-torch.arange(half) / half)                 # (half,)
 angle = times[:, None] * omega                                  # (251, half)
 clocks = torch.cat([angle.cos(), angle.sin()], dim=1)           # (251, 2 half)
-alike = F.cosine_similarity(clocks[:, None], clocks, dim=2)     # (251, 251)
+alike = F.cosine_similarity(clocks[:1], clocks, dim=1)          # (251,)
 
 left, right = panels(2, width_ratios=[2, 1])
 left.imshow(clocks.T, aspect="auto", extent=(0, 1000, 2 * half, 0), cmap="coolwarm")
 left.set(xlabel="t", ylabel="sin | cos", title="timestep_embedding")
-some = {f"t = {t}": (times, alike[t // 4]) for t in (100, 500, 900)}
-lines(some, right, "likeness of three times to all", x="t")
+lines({"": (times, alike)}, right, "likeness", x="times apart")
 library = timestep_embedding(times, 2 * half)
 torch.testing.assert_close(clocks, library, rtol=0, atol=1e-3)
 
 # %% [markdown] lang="en"
 # Each column on the left is the fingerprint of one time, cosines above, sines below. In each half the top rows flicker (the
-# seconds), the lower ones hardly move (the hours). The curves on the right compare the fingerprints of three times with all
-# others: neighbouring times look alike, distant ones less so, and that is what we want. Two linear layers
+# seconds), the lower ones hardly move (the hours). The curve on the right says how alike two fingerprints are, by how far
+# apart their times are: neighbouring times look alike, distant ones less so, and that is what we want. Two linear layers
 # (`TimestepEmbedding`) turn the fingerprint into the vector that all residual blocks read; the label's vector is added to it
 # (lesson 05 makes use of that).
 # %% [markdown] lang="vi" of="96b85dee"
 # Mỗi cột bên trái là dấu vân tay của một thời điểm, cos ở trên, sin ở dưới. Trong mỗi nửa, các hàng trên nhấp nháy (kim
-# giây), các hàng dưới gần như đứng yên (kim giờ). Các đường bên phải so dấu vân tay của ba thời điểm với mọi thời điểm: gần
-# nhau thì giống nhau, xa nhau thì ít giống hơn, đúng như ta muốn. Hai lớp tuyến tính (`TimestepEmbedding`) biến dấu vân tay
-# thành vector mà mọi khối residual đều đọc; vector của nhãn được cộng vào đó (bài 05 sẽ khai thác điều này).
+# giây), các hàng dưới gần như đứng yên (kim giờ). Đường bên phải cho biết hai dấu vân tay giống nhau đến đâu khi hai thời
+# điểm cách nhau bấy nhiêu: gần nhau thì giống nhau, xa nhau thì ít giống hơn, đúng như ta muốn. Hai lớp tuyến tính
+# (`TimestepEmbedding`) biến dấu vân tay thành vector mà mọi khối residual đều đọc; vector của nhãn được cộng vào đó (bài 05
+# sẽ khai thác điều này).
 
 # %% [markdown] lang="en" role="think"
 # Does the network believe what it is told, or does it judge the noise by itself? We show it the cat at $t = 0.5$, which is
@@ -933,7 +933,7 @@ pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
 unet, schedule = pipe.network.unet, pipe.scheduler.schedule
 names = ("star", "cat", "house", "boat")
 labels = torch.tensor([SHAPES.index(name) for name in names])   # (4,)
-anything = torch.full_like(labels, len(SHAPES))                 # (4,), the last label
+anything = torch.full_like(labels, len(SHAPES))                 # (4,), any kind
 noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 

@@ -574,7 +574,8 @@ points = PointNet()
 losses = train(points, lambda: heart(512), linear.float(), steps=2500)
 
 means = losses.view(25, 100).mean(1)                                        # (25,)
-axis = lines({"one step": losses}, lw=0.3)
+(axis,) = panels(1)
+lines({"one step": losses}, axis, lw=0.3)
 lines({"mean of 100": (range(50, 2500, 100), means)}, axis, "loss", x="step")
 
 # %% [markdown] lang="en"
@@ -630,7 +631,7 @@ for t, axis in zip((1000, 500, 250, 120, 40, 0), panels(6, 1.5), strict=True):
 # start and the same noise:
 # %% [markdown] lang="vi" of="bfeea594"
 # Suốt nửa thời gian dường như chẳng có gì xảy ra, đúng như đường cong của `linear` đã báo. Rồi đám mây co lại về trái tim. Không
-# ai bảo các điểm phải trải khắp trái tim: trong cách lấy mẫu này, chính nhiễu mới giữ chúng cách xa nhau.
+# ai bảo các điểm phải trải khắp trái tim: với bộ lấy mẫu (sampler) này, chính nhiễu mới giữ chúng cách xa nhau.
 #
 # Vòng lặp của thư viện cũng thế. Nó nhận danh sách các thời điểm, gọi là *các bước thời gian*, thay cho bảng; dưới đây là 20
 # bước, cùng điểm xuất phát và cùng nhiễu:

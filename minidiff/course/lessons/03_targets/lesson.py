@@ -6,7 +6,7 @@
 # One network, one seed, one sampler, four runs: a column each. A single word differs between them, the *prediction type*, which
 # tells the sampler what the network's answer means. The network was trained with only one of the four. Which one? And why are
 # the other three wrong in such different ways: black, noise, and almost right?
-# %% [markdown] lang="vi" of="54106560"
+# %% [markdown] lang="vi" of="e3647278"
 # # 03 Dự đoán cái gì
 #
 # Một mạng, một seed, một bộ lấy mẫu (sampler), bốn lần chạy: mỗi lần một cột. Giữa các lần chỉ đổi đúng một từ, *kiểu dự đoán*
@@ -47,7 +47,7 @@ show(pictures[:2], titles=["?"] * 4)
 # %% [markdown] lang="en" role="notes"
 # Don't give the answer away. Ask for guesses, and let the class describe each of the wrong columns in one word; the pitfall
 # near the end of the lesson comes back to them.
-# %% [markdown] lang="vi" of="c6108673"
+# %% [markdown] lang="vi" of="6187ec9e"
 # Đừng nói đáp án. Hãy cho cả lớp đoán, và tả mỗi cột tranh hỏng bằng một từ; phần cái bẫy ở gần cuối bài sẽ quay lại với chúng.
 
 # %% [markdown] lang="en"
@@ -59,7 +59,7 @@ show(pictures[:2], titles=["?"] * 4)
 #
 # **Time:** [[time]]. **You need:** lessons 01 and 02 (a U-Net, the forward process, the training loop). The networks trained
 # here are tiny and run on the CPU of any machine: a GPU would not be faster, and so everybody's numbers can be compared.
-# %% [markdown] lang="vi" of="2c6434db"
+# %% [markdown] lang="vi" of="470bdaf4"
 # [[map]]
 #
 # **Mục tiêu.** Bạn đổi được qua lại giữa eps, x0, v và flow, bằng tay và bằng mã; nói được mỗi kiểu kém ổn định (badly
@@ -81,7 +81,7 @@ show(pictures[:2], titles=["?"] * 4)
 # 1. (1, 0), (0, 1), and 1 throughout: cos² + sin². (Lesson 02 wrote alpha as the root of `alpha_bar`.)
 # 2. It solved for it: `x0 = (x_t - sigma eps) / alpha`. Look at that division again where t is near 1.
 # 3. Of all pictures that might lie behind the noise: E[x0 | x_t]. Every prediction in this lesson is a mean like that.
-# %% [markdown] lang="vi" of="b12ebf43"
+# %% [markdown] lang="vi" of="d466521a"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
 # 1. `x_t = alpha x0 + sigma eps`. Alpha và sigma của lịch cosine bằng bao nhiêu tại t = 0, tại t = 1, và ở giữa thì
@@ -128,7 +128,7 @@ print(f"x0 from flow {(x - sigma * flow) / (alpha + sigma):.2f}")
 # A network is never exactly right, and its error goes through the same formulas. It is multiplied by $\sigma/\alpha = 1.33$ for
 # eps, by 1 for x0, by $\sigma = 0.8$ for v, by $\sigma/(\alpha+\sigma) = 0.57$ for flow. Here eps is the worst, but not by
 # much. The next cell computes these factors for every time.
-# %% [markdown] lang="vi" of="033ccf3a"
+# %% [markdown] lang="vi" of="fe47059d"
 # Mạng dự đoán đại lượng nào trong bốn cái thì từ nó và $x$ ta cũng tính ra ba cái còn lại: **hai phương trình, hai ẩn**. Vậy
 # hỏi cái nào thì có gì khác nhau? Giả sử mỗi câu trả lời sai 0.1. Kiểu nào bây giờ cho $x_0$ tệ nhất?
 # ---
@@ -154,7 +154,7 @@ lines(to_noise, right, "error of eps / error of the answer", "t", log="y")
 # **eps is badly conditioned near t = 1**: on its way to $x_0$ the error is multiplied by $\sigma/\alpha$, which is 64 at
 # t = 0.99. **x0 is badly conditioned near t = 0**: on its way to eps the error is multiplied by $\alpha/\sigma$. **v and flow
 # never amplify an error**: their factors are at most 1 everywhere.
-# %% [markdown] lang="vi" of="ce6a1e57"
+# %% [markdown] lang="vi" of="34f9deb7"
 # **eps kém ổn định khi t gần 1**: khi truyền sang $x_0$, sai số bị nhân với $\sigma/\alpha$, tức 64 lần tại t = 0.99. **x0 kém
 # ổn định khi t gần 0**: khi truyền sang eps, sai số bị nhân với $\alpha/\sigma$. **v và flow không bao giờ khuếch đại sai số**:
 # hệ số của chúng ở đâu cũng không quá 1.
@@ -162,7 +162,7 @@ lines(to_noise, right, "error of eps / error of the answer", "t", log="y")
 # %% [markdown] lang="en"
 # Now the same for a picture. Each column takes the *true* answer of its prediction type, adds the same error of standard
 # deviation 0.1, and computes $x_0$ from it. Rows: t = 0.1, 0.5, 0.95. Before you run it: which of the twelve will be ruined?
-# %% [markdown] lang="vi" of="09159bec"
+# %% [markdown] lang="vi" of="8e5c9791"
 # Giờ hãy làm như vậy với một bức ảnh. Mỗi cột lấy câu trả lời *đúng* theo kiểu dự đoán của nó, cộng cùng một sai số có độ lệch
 # chuẩn (standard deviation) 0.1, rồi tính $x_0$ từ đó. Các hàng: t = 0.1, 0.5, 0.95. Trước khi chạy: ảnh nào trong mười hai ảnh
 # sẽ hỏng?
@@ -187,7 +187,7 @@ show(rows, titles=PREDICTION_TYPES, columns=4)
 # Only the picture of eps at t = 0.95, where the error of 0.1 became 1.27. Such times belong to the first steps of sampling,
 # when everything is decided. (The weakness of x0 does not show in pictures of $x_0$: what goes wrong is the *eps* computed from
 # it at small t.)
-# %% [markdown] lang="vi" of="1a8220b4"
+# %% [markdown] lang="vi" of="870da828"
 # Chỉ ảnh của eps tại t = 0.95, nơi sai số 0.1 đã thành 1.27. Những thời điểm như thế thuộc về các bước lấy mẫu đầu tiên, lúc
 # mọi thứ được quyết định. (Điểm yếu của x0 không hiện ra khi nhìn $x_0$: cái hỏng là *eps* tính từ nó khi t nhỏ.)
 
@@ -197,7 +197,7 @@ show(rows, titles=PREDICTION_TYPES, columns=4)
 # Put $x_0$ on one axis and eps on the other: data and noise are one point. The network sees only $x$, the shadow of the point
 # on the line in direction $(\alpha, \sigma)$, at the angle $\varphi = \pi t / 2$. Its answer is the shadow on a second line.
 # The two shadows fix the point: **best when the lines are perpendicular, not at all when they coincide**.
-# %% [markdown] lang="vi" of="638c63e7"
+# %% [markdown] lang="vi" of="8a70734a"
 # ## Hình học phía sau: một phép quay
 #
 # Đặt $x_0$ lên một trục, eps lên trục kia: dữ liệu và nhiễu là một điểm. Mạng chỉ nhìn thấy $x$, tức bóng của điểm ấy trên
@@ -224,7 +224,7 @@ slider(shadows, "t", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 # As t grows, the black line makes a quarter turn, from $x_0$ to eps. **The line of v turns with it, always at a right angle**.
 # The line of eps stands still, and the black one reaches it at t = 1: there, asking for eps is asking for what is already seen.
 # For x0 the same is true at t = 0. The line of flow stands at 135°, never less than 45° from the black one.
-# %% [markdown] lang="vi" of="1b83425b"
+# %% [markdown] lang="vi" of="9bdf3b26"
 # Khi t tăng, đường đen quay một phần tư vòng, từ $x_0$ đến eps. **Đường của v quay theo nó, luôn vuông góc**. Đường của eps
 # đứng yên, và tại t = 1 đường đen trùng với nó: ở đó, hỏi eps là hỏi điều đã nhìn thấy. Với x0, điều ấy xảy ra tại t = 0. Đường
 # của flow đứng ở 135°, luôn lệch đường đen ít nhất 45°.
@@ -234,7 +234,7 @@ slider(shadows, "t", [0.0, 0.25, 0.5, 0.75, 0.9, 1.0])
 # back is the same matrix, transposed.
 # $$\begin{pmatrix} x \\ v \end{pmatrix} = \begin{pmatrix} \alpha & \sigma \\ -\sigma & \alpha \end{pmatrix}
 # \begin{pmatrix} x_0 \\ \epsilon \end{pmatrix}$$
-# %% [markdown] lang="vi" of="0929587b"
+# %% [markdown] lang="vi" of="86e62100"
 # Bằng con số: x và v là tọa độ của điểm $(x_0, \epsilon)$ trên hệ trục được **quay** một góc $\varphi$, nên muốn đổi ngược lại
 # chỉ cần dùng ma trận chuyển vị.
 # $$\begin{pmatrix} x \\ v \end{pmatrix} = \begin{pmatrix} \alpha & \sigma \\ -\sigma & \alpha \end{pmatrix}
@@ -254,7 +254,7 @@ print("x0, eps ", rotation.T @ x_and_v)
 #
 # $$\det = \alpha a - \sigma b \qquad x_0 = \frac{a\,x - \sigma\,\text{pred}}{\det} \qquad
 # \epsilon = \frac{\alpha\,\text{pred} - b\,x}{\det}$$
-# %% [markdown] lang="vi" of="a46051a7"
+# %% [markdown] lang="vi" of="e7371d41"
 # ## Cả bốn trong một công thức
 #
 # Mỗi dự đoán là một tổng có trọng số, $\text{pred} = a\,\epsilon + b\,x_0$, và $x = \sigma\,\epsilon + \alpha\,x_0$ cũng vậy.
@@ -280,7 +280,7 @@ def read(prediction_type, pred, x, alpha, sigma):
 
 # %% [markdown] lang="en"
 # The library does the same, and also handles the two places where det is 0.
-# %% [markdown] lang="vi" of="00a716f9"
+# %% [markdown] lang="vi" of="78a082b2"
 # Thư viện cũng làm đúng như vậy, và xử lý thêm hai chỗ mà det bằng 0.
 
 # %%
@@ -304,7 +304,7 @@ for prediction_type in PREDICTION_TYPES:
 # something useful even at t = 1: its answer is then $-E[x_0]$.
 #
 # *Now is a good time for exercises 03.1 and 03.2.*
-# %% [markdown] lang="vi" of="3d9546da"
+# %% [markdown] lang="vi" of="4c791603"
 # Với lịch cosine, tại t = 1 alpha bằng 0 nên không tính được $x_0$ từ `eps`. Bạn sẽ cho bộ lấy mẫu dùng gì thay thế ở bước đầu
 # tiên?
 # ---
@@ -319,7 +319,7 @@ for prediction_type in PREDICTION_TYPES:
 #
 # How hard the network's task is depends on the **signal-to-noise ratio**, $\text{SNR} = \alpha^2 / \sigma^2$, and not on t
 # itself. A noise schedule says how fast SNR falls as t goes from 0 to 1, and so at which SNRs the training time is spent.
-# %% [markdown] lang="vi" of="6d851671"
+# %% [markdown] lang="vi" of="5fcae914"
 # ## Huấn luyện ở những thời điểm nào: lịch nhiễu
 #
 # Việc mạng phải làm khó hay dễ tùy thuộc vào **tỉ số tín hiệu trên nhiễu** (signal-to-noise ratio), $\text{SNR} = \alpha^2 /
@@ -350,7 +350,7 @@ show(torch.stack(both), titles=[f"t = {float(k):.2f}" for k in t])
 # t = 0.55. It spends 30 % of its times at a log SNR below -5, where there is hardly anything to see; cosine, which falls more
 # evenly, spends 5 % there (Nichol & Dhariwal 2021). Larger pictures need more noise before as much is hidden, because
 # neighbouring pixels say nearly the same, so the balance shifts.
-# %% [markdown] lang="vi" of="36f9801b"
+# %% [markdown] lang="vi" of="df7d9c65"
 # Hàng trên là lịch linear (của DDPM), hàng dưới là cosine. Với 32 × 32 điểm ảnh, linear gần như đã che mất ngôi sao từ t =
 # 0.55. Nó dành 30 % thời gian cho log SNR dưới -5, nơi hầu như chẳng còn gì để nhìn; cosine giảm đều hơn, chỉ dành 5 % cho vùng
 # đó (Nichol & Dhariwal 2021). Ảnh lớn hơn cần nhiều nhiễu hơn mới bị che như thế, vì các điểm ảnh cạnh nhau gần như giống nhau,
@@ -368,7 +368,7 @@ show(torch.stack(both), titles=[f"t = {float(k):.2f}" for k in t])
 # | x0 | 1 |
 # | v | SNR + 1 |
 # | flow | (1 + √SNR)² |
-# %% [markdown] lang="vi" of="e0531cb5"
+# %% [markdown] lang="vi" of="1af6d1a7"
 # ## Mỗi thời điểm đáng giá bao nhiêu: min-SNR
 #
 # Cả bốn hàm mất mát đo cùng một sai số, bằng những đơn vị khác nhau. Nếu $x_0$ sai $d$ thì eps sai $-d\,\alpha/\sigma$, và
@@ -388,7 +388,7 @@ show(torch.stack(both), titles=[f"t = {float(k):.2f}" for k in t])
 # with $\gamma = 5$, for every prediction type. So divide by the factor of the type:
 #
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
-# %% [markdown] lang="vi" of="be5a3d4e"
+# %% [markdown] lang="vi" of="83e2f242"
 # Chọn kiểu dự đoán tức là cũng ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1 000: ở đó hàm mất mát của eps coi sai số của
 # $x_0$ nặng gấp một nghìn lần so với ở giữa, nơi SNR bằng 1, còn của v thì gấp năm trăm lần. **Min-SNR** (Hang và cộng sự 2023)
 # chọn một cách công khai: với mọi kiểu dự đoán, bình phương sai số của $x_0$ được nhân với $\min(\text{SNR}, \gamma)$, với
@@ -423,7 +423,7 @@ source(min_snr_weight)
 # ---
 # The four weighted ones, up to float32's rounding; the plain ones differ by large factors. This makes a sharp test of code: a
 # wrong weight or a wrong target of any type breaks it.
-# %% [markdown] lang="vi" of="434b9ca4"
+# %% [markdown] lang="vi" of="3d9ab9de"
 # Lấy *một* ước đoán bất kỳ của $x_0$, đổi nó thành dự đoán theo từng kiểu rồi tính bốn giá trị mất mát: trước tiên là loại
 # thường, sau đó nhân trọng số min-SNR. Những số nào trong tám số này sẽ bằng nhau?
 # ---
@@ -453,7 +453,7 @@ for prediction_type in PREDICTION_TYPES:
 # (EMA: exponential moving average):
 #
 # $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
-# %% [markdown] lang="vi" of="dd1c4c80"
+# %% [markdown] lang="vi" of="a19474c9"
 # ## Mẹo cuối: lấy trung bình các trọng số (EMA)
 #
 # Huấn luyện kết thúc với trọng số ở chỗ mà bước cập nhật cuối cùng, vốn đầy nhiễu, để lại. Khi một đường đi dao động quanh
@@ -490,7 +490,7 @@ slider(follow, "decay", [0.0, 0.9, 0.98, 0.995])
 # Grey: the weight. Orange: its average. A decay of 0 does not average at all; 0.98 remembers about $1/(1-d) = 50$ steps, and
 # 0.995 about 200. But look at the blue line there: it still remembers the untrained beginning. The **warm-up**,
 # $d = \min(\text{decay}, (1+n)/(10+n))$ at update n, forgets it in time.
-# %% [markdown] lang="vi" of="ba482fde"
+# %% [markdown] lang="vi" of="cf1dd45c"
 # Xám: trọng số. Cam: trung bình của nó. Decay bằng 0 là không lấy trung bình; 0.98 nhớ khoảng $1/(1-d) = 50$ bước, còn 0.995
 # nhớ khoảng 200. Nhưng hãy nhìn đường màu xanh ở đó: nó vẫn còn nhớ lúc khởi đầu, khi chưa học gì. **Khởi động** (warm-up),
 # $d = \min(\text{decay}, (1+n)/(10+n))$ ở lần cập nhật n, giúp quên phần đó kịp lúc.
@@ -511,7 +511,7 @@ assert abs(float(ema.average["weight"]) - averaged(walk, 0.98)[-1]) < 1e-4
 
 # %% [markdown] lang="en"
 # *Now is a good time for exercises 03.3 and 03.4.* Next comes the question of what all this is worth.
-# %% [markdown] lang="vi" of="48c9f9fc"
+# %% [markdown] lang="vi" of="dd2cb238"
 # *Đây là lúc thích hợp để làm bài tập 03.3 và 03.4.* Tiếp theo, hãy xem tất cả những thứ ấy đáng giá bao nhiêu.
 
 # %% [markdown] lang="en" slide="slide"
@@ -520,7 +520,7 @@ assert abs(float(ema.average["weight"]) - averaged(walk, 0.98)[-1]) < 1e-4
 # To know how wrong a network is, you need the right answer. For data made of Gaussians it is a formula (`analytic.mixture`). So
 # the data are points in the plane around four places, every network's $x_0$ is compared with the exact $E[x_0 \mid x_t]$, and
 # everything else is **equal**: the same starting weights, batches, noise, steps and learning rate.
-# %% [markdown] lang="vi" of="ffc9d936"
+# %% [markdown] lang="vi" of="aaba6abf"
 # ## Đo đạc: bốn kiểu dự đoán, hai cách đánh trọng số, có và không có EMA
 #
 # Muốn biết mạng sai bao nhiêu thì phải có đáp án đúng. Với dữ liệu tạo từ phân phối Gauss, đáp án là một công thức
@@ -553,7 +553,7 @@ for axis, (name, where) in zip(panels(3), clouds.items(), strict=True):
 # %% [markdown] lang="en"
 # Eight ways to train (4 prediction types, plain or min-SNR) with three seeds each make 24 small networks. They are trained
 # **side by side**, as one stack of matrices; a batched product keeps them apart. R = 8 runs, S = 3 seeds.
-# %% [markdown] lang="vi" of="b6c96b7a"
+# %% [markdown] lang="vi" of="bbf5a9fe"
 # Tám cách huấn luyện (4 kiểu dự đoán, thường hoặc min-SNR), mỗi cách ba seed, thành 24 mạng nhỏ. Chúng được huấn luyện **song
 # song** như một chồng ma trận; phép nhân theo lô giữ chúng tách rời nhau. R = 8 cách, S = 3 seed.
 
@@ -570,7 +570,7 @@ R, SEEDS, BATCH, STEPS = len(RUNS), 3, 128, 800             # R = 8
 # %% [markdown] lang="en"
 # Each network has two hidden layers of 64. A point and its time go in, as 2 + 32 numbers; a prediction, of the point's shape,
 # comes out. Weights are (R, S, in, out), so `h @ weight` is R × S products at once.
-# %% [markdown] lang="vi" of="8b097465"
+# %% [markdown] lang="vi" of="4109632a"
 # Mỗi mạng có hai lớp ẩn rộng 64. Đầu vào là một điểm và thời điểm của nó, gồm 2 + 32 số; đầu ra là một dự đoán cùng kích thước
 # với điểm. Trọng số có kích thước (R, S, vào, ra), nên `h @ weight` là R × S phép nhân cùng lúc.
 
@@ -598,7 +598,7 @@ class Crowd(nn.Module):
 # %% [markdown] lang="en"
 # The loop is that of lesson 02; only the goal and its weight are new. EMA needs no training of its own: the same run gives both
 # its last weights and their average.
-# %% [markdown] lang="vi" of="be32d94a"
+# %% [markdown] lang="vi" of="161e3b9a"
 # Vòng lặp chính là của bài 02; chỉ mục tiêu và trọng số của nó là mới. EMA không cần huấn luyện riêng: cùng một lần chạy cho
 # cả trọng số cuối lẫn trung bình của chúng.
 
@@ -633,7 +633,7 @@ ema.copy_to(smoothed)
 # At both ends, the left plot below should look like the amplification curves near the start of this lesson. The samples are
 # another matter: later steps look again, and repair part of an error made at t = 0.98. Read the table before you believe
 # anything.
-# %% [markdown] lang="vi" of="15192e07"
+# %% [markdown] lang="vi" of="38946365"
 # Ta sẽ đo hai thứ: $x_0$ của mỗi mạng cách đáp án bao xa tại từng thời điểm, và các *mẫu* của nó cách bao xa so với những mẫu
 # mà bộ khử nhiễu chính xác tạo ra từ cùng nhiễu đó. Hãy chốt trước: kiểu dự đoán nào tệ nhất tại t = 0.98, kiểu nào tại t =
 # 0.02, và gấp mấy lần? Các mẫu có chênh nhau nhiều như thế không?
@@ -654,7 +654,7 @@ def denoise_with(net):
 
 # %% [markdown] lang="en"
 # First, the distance between a network's $x_0$ and the exact one, at one time, over 512 fresh points.
-# %% [markdown] lang="vi" of="94966b52"
+# %% [markdown] lang="vi" of="6bb12fb0"
 # Thứ nhất, khoảng cách giữa $x_0$ của mạng và $x_0$ chính xác, tại một thời điểm, trên 512 điểm mới.
 
 # %%
@@ -677,7 +677,7 @@ errors = {
 
 # %% [markdown] lang="en"
 # Second, the distance between the samples after 40 steps from the same 512 draws of noise.
-# %% [markdown] lang="vi" of="39d42496"
+# %% [markdown] lang="vi" of="f5c4b3a9"
 # Thứ hai, khoảng cách giữa các mẫu sau 40 bước, xuất phát từ cùng 512 mẫu nhiễu.
 
 # %%
@@ -740,7 +740,7 @@ assert (at_002[2] > 3 * at_002[[0, 4, 6]]).all()        # x0 is worst, for every
 # - **EMA costs one copy of the weights and mostly helps**: see the count below the table.
 # - **Min-SNR moves errors elsewhere**: it gives little weight to the noisy end, and there x0, v and flow become several times
 #   worse.
-# %% [markdown] lang="vi" of="a5cd8a58"
+# %% [markdown] lang="vi" of="5f5ce0f6"
 # ### Điều phép đo này nói
 #
 # - **Hai đầu đúng như đã tính**, với mọi seed: eps tệ hơn hẳn các kiểu khác tại t = 0.98, và x0 tại t = 0.02. Sai số *của chính
@@ -754,7 +754,7 @@ assert (at_002[2] > 3 * at_002[[0, 4, 6]]).all()        # x0 is worst, for every
 # Look at the dots: three seeds of *one* recipe can lie further apart than two recipes do (v most of all). A ranking of the
 # prediction types by these dots **may not survive** three other seeds or another learning rate, and twelve pairs do not settle
 # whether min-SNR helps.
-# %% [markdown] lang="vi" of="01b8750a"
+# %% [markdown] lang="vi" of="d4aa2395"
 # ### Điều nó không thể nói
 #
 # Hãy nhìn các chấm: ba seed của *cùng* một cách huấn luyện có thể chênh nhau hơn cả hai cách khác nhau (nhất là v). Thứ hạng
@@ -771,7 +771,7 @@ assert (at_002[2] > 3 * at_002[[0, 4, 6]]).all()        # x0 is worst, for every
 #
 # What v and flow offer is not a better last digit but **no time at which errors are amplified**. That is no accident of the
 # seeds: it follows from the determinant, and it is why minidiff's own models predict v.
-# %% [markdown] lang="vi" of="7a41a232"
+# %% [markdown] lang="vi" of="221d202f"
 # Xác suất của đồng xu cân đối giả định các seed và các dòng độc lập với nhau, điều không hẳn đúng với những mạng học chung các
 # lô. Và đây là một mặt phẳng với bốn cụm điểm, một cỡ mạng, một tốc độ học, 800 bước. Ảnh chỉ chiếm một phần rất mỏng của không
 # gian hàng nghìn chiều, còn nhiễu lấp đầy cả không gian, nên cái gì *dễ xuất ra* cũng quan trọng, không chỉ chuyện sai số được
@@ -790,7 +790,7 @@ assert (at_002[2] > 3 * at_002[[0, 4, 6]]).all()        # x0 is worst, for every
 #
 # **Symptom**: pictures that are black and glowing, pure noise, or right but grainy. **Cause**: sampler and training disagree on
 # the prediction type. **Fix**: store `prediction_type` beside the weights, and read it from there.
-# %% [markdown] lang="vi" of="3e69f017"
+# %% [markdown] lang="vi" of="2737058e"
 # ## Cái bẫy: đọc kiểu dự đoán này thành kiểu kia
 #
 # Trở lại với hình mở đầu. Mạng có sẵn dự đoán **v**. Tensor có đúng kích thước dù mang nghĩa nào, nên chẳng có lỗi nào được
@@ -813,7 +813,7 @@ for name, xs in runs.items():
 # 0.3), and $x - \sigma v$ is divided by a small alpha: dark, overblown blobs. *As x0*: at the end the answer is eps, and it is
 # returned as the picture: noise. *As flow*: flow agrees with v at both ends, but in between too little noise is taken away, so
 # grain stays. The last is the dangerous one: it looks like a badly trained model.
-# %% [markdown] lang="vi" of="e8106cb7"
+# %% [markdown] lang="vi" of="fa0b8ac9"
 # v xấp xỉ $-x_0$ khi t gần 1, và xấp xỉ eps khi t gần 0. Hãy giải thích ba cột tranh hỏng.
 # ---
 # *Đọc là eps*: lúc đầu câu trả lời (khoảng $-x_0$, nhỏ) bị coi là nhiễu, nên nhiễu biến mất ngay (std tụt xuống dưới 0.3), còn
@@ -825,7 +825,7 @@ for name, xs in runs.items():
 # **How to find out a network's prediction type:** add noise to some real pictures, run the network once, and compute the
 # min-SNR loss against the target of each type. Those four numbers are in the same unit (they are all $x_0$ losses), so they can
 # be compared, and the smallest one names the type.
-# %% [markdown] lang="vi" of="5a362d15"
+# %% [markdown] lang="vi" of="c0bff8ad"
 # **Làm sao biết kiểu dự đoán của một mạng:** thêm nhiễu vào vài bức ảnh thật, chạy mạng một lần, rồi tính hàm mất mát min-SNR
 # so với mục tiêu của từng kiểu. Bốn số ấy cùng đơn vị (đều là giá trị mất mát theo $x_0$) nên so sánh được, và số nhỏ nhất cho
 # biết kiểu.
@@ -882,7 +882,7 @@ assert min(found, key=found.get) == pipe.prediction_type
 # nears 0). Lipman et al. 2023, eq. 23; Liu et al. 2023 (flow). Nichol & Dhariwal 2021, section 3.2 (cosine). Hang et al. 2023,
 # section 3.4 (min-SNR). Kingma & Gao 2023 (losses as weighted ELBOs). Polyak & Juditsky 1992 (averaging iterates). Karras et
 # al. 2022, appendix B.3 (the exact denoiser). Li & He 2025 (x0 and large patches).
-# %% [markdown] lang="vi" of="ba6ba649"
+# %% [markdown] lang="vi" of="91cc901b"
 # (Dòng của v đúng khi alpha² + sigma² = 1, như với lịch cosine; `to_x0_eps` biết trường hợp tổng quát.)
 #
 # **Giờ bạn có thể** chọn một kiểu dự đoán và nói vì sao; đổi qua lại giữa các kiểu; đọc một trọng số như một phát biểu về SNR;
@@ -901,7 +901,7 @@ assert min(found, key=found.get) == pipe.prediction_type
 #
 # The next cell loads the shipped model `world-pixels`, which predicts **v**, and defines `drawn`, which samples four pictures
 # with any denoiser. After each exercise your function is put to work inside that model.
-# %% [markdown] lang="vi" of="dcdafad4" only="exercise"
+# %% [markdown] lang="vi" of="e3617819" only="exercise"
 # # Bài tập 03: dự đoán cái gì
 #
 # Ô tiếp theo nạp mô hình `world-pixels` có sẵn, vốn dự đoán **v**, và định nghĩa `drawn`, hàm lấy mẫu bốn bức tranh bằng một bộ

@@ -4,14 +4,13 @@
 # ## Debugging: nothing but noise
 #
 # A colleague's loop should make `n` steps of equal length with $\eta=0$, from time 1 to time 0. But it gives back the noise that
-# went in. There are two bugs; both are about being one off. Mend one of them and a picture appears, under grains; mend the other
-# too and the grains are gone.
-# %% [markdown] lang="vi" of="0c38a355"
+# went in. There are two bugs; both are about being one off. Mend them. Where a picture appears, but under grains, one bug is left.
+# %% [markdown] lang="vi" of="3ce7b79a"
 # ## Gỡ lỗi: chỉ toàn nhiễu
 #
 # Vòng lặp của một đồng nghiệp đáng lẽ phải đi `n` bước dài bằng nhau với $\eta=0$, từ thời điểm 1 về thời điểm 0. Nhưng nó trả
-# lại đúng nhiễu đã đưa vào. Có hai lỗi, đều là lỗi lệch một đơn vị. Sửa một lỗi thì ảnh hiện ra, dưới một lớp hạt nhiễu; sửa nốt
-# lỗi kia thì hạt nhiễu cũng hết.
+# lại đúng nhiễu đã đưa vào. Có hai lỗi, đều là lỗi lệch một đơn vị. Hãy sửa. Nếu ảnh hiện ra mà còn phủ hạt nhiễu thì vẫn còn
+# một lỗi.
 
 # %% [markdown] lang="en" role="hints"
 # For n = 4, write down on paper the times you expect, and how often the network is called. Compare.

@@ -48,15 +48,15 @@ show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 # different papers? And why is one pair of columns another colour altogether?
 # ---
 # DDIM equals Euler, and DDPM equals Euler ancestral, to the last bit. DDPM and Euler ancestral draw fresh noise at every step,
-# so they arrive at another star. DPM++ 2M and Heun end at the same star as DDIM, only nearer to where many steps lead. Soon all
-# six will be rows of one small table.
-# %% [markdown] lang="vi" of="febdd36c"
+# so they arrive at another star. DPM++ 2M and Heun end at the same star as DDIM, only nearer to where many steps lead. At
+# the end of part one all six are rows of one small table.
+# %% [markdown] lang="vi" of="3b50a1e8"
 # Nhìn kỹ trước khi đọc tiếp. Những cột nào là cùng một bức ảnh? Vì sao lại thế, khi các tên này đến từ những bài báo khác
 # nhau? Và vì sao có một cặp cột mang hẳn màu khác?
 # ---
 # DDIM trùng với Euler, DDPM trùng với Euler ancestral, đến bit cuối cùng. DDPM và Euler ancestral rút thêm nhiễu mới ở mỗi
 # bước nên đi tới một ngôi sao khác. DPM++ 2M và Heun đi tới cùng ngôi sao với DDIM, chỉ gần hơn với kết quả của rất nhiều bước.
-# Lát nữa cả sáu sẽ là các hàng của một bảng nhỏ.
+# Cuối phần một, cả sáu sẽ là các hàng của một bảng nhỏ.
 
 # %% [markdown] lang="en" role="think"
 # **Three quick questions from earlier lessons**
@@ -69,7 +69,7 @@ show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 #    write $\bar\alpha_t=\alpha_t^2$).
 # 2. Two equations, two unknowns: $x_0=\alpha_t x_t-\sigma_t v$ and $\epsilon=\sigma_t x_t+\alpha_t v$ (lesson 03).
 # 3. Once for every timestep it visits; as published, 1000 times. That is what we are about to save.
-# %% [markdown] lang="vi" of="502d8760"
+# %% [markdown] lang="vi" of="e808644a"
 # **Ba câu hỏi nhanh từ các bài trước**
 #
 # 1. Làm sao có ngay $x_t$ từ $x_0$ chỉ bằng một phép tính?
@@ -94,7 +94,7 @@ show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 #
 # **Time for both parts:** [[time]]. **You need:** lessons 02 and 03. Nothing is trained here, and the
 # notebook runs in about a minute on 2 CPU cores; on a GPU the last measurement uses ten times as many pictures.
-# %% [markdown] lang="vi" of="1edb0548"
+# %% [markdown] lang="vi" of="b4ec6c02"
 # [[map]]
 #
 # **Mục tiêu.** Sau phần một, bạn viết được bước chung của mọi bộ lấy mẫu; nói được DDIM, DDPM, Euler, flow Euler là gì và trùng
@@ -117,7 +117,7 @@ show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 # $$x_s=\alpha_s x_0+\sigma_s\,\epsilon$$
 #
 # On paper: $x_0=1$, $\epsilon=-0.5$, from $(\alpha_t,\sigma_t)=(0.6,\,0.8)$ to $(\alpha_s,\sigma_s)=(0.8,\,0.6)$.
-# %% [markdown] lang="vi" of="4cc3253f"
+# %% [markdown] lang="vi" of="a435df7e"
 # ## 1. Tính tay một bước
 #
 # Bộ khử nhiễu (denoiser) nhìn $x_t$ và nói nó gồm những gì: $(x_0,\epsilon)$. Muốn tới thời điểm sớm hơn $s$, ta trộn lại đúng hai
@@ -201,7 +201,7 @@ assert np.allclose(ours, ddpm)
 # %% [markdown] lang="en"
 # Now with tensors. $x_0$, $\epsilon$ and the noise are (B, C, H, W); the four numbers $\alpha,\sigma$ at $t$ and $s$ are single
 # values. Note that $x_t$ does not appear: $x_0$ and $\epsilon$ together already say what it is.
-# %% [markdown] lang="vi" of="73c33e7e"
+# %% [markdown] lang="vi" of="620af735"
 # Bây giờ dùng tensor. $x_0$, $\epsilon$ và nhiễu có kích thước (B, C, H, W); bốn số $\alpha,\sigma$ tại $t$ và $s$ là những số
 # vô hướng. Để ý rằng $x_t$ không xuất hiện: $x_0$ và $\epsilon$ cùng nhau đã cho biết nó là gì.
 
@@ -343,8 +343,8 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # - The step needs $\alpha,\sigma$ at $t$ and $s$ alone; the two need not be neighbours.
 #
 # But both hold for DDPM too. So why is it DDIM that skips?
-# %% [markdown] lang="vi" of="573127c8"
-# ## 5. Đi qua thời điểm nào? DDPM đi hết, vì sao DDIM được nhảy cóc
+# %% [markdown] lang="vi" of="22ae2ebc"
+# ## 5. Đi qua thời điểm nào? DDPM đi hết, và vì sao DDIM được nhảy cóc
 #
 # Các mạng đã công bố đếm thời gian bằng 1000 bước thời gian, từ 0 đến 999. DDPM trong bài gốc đi qua **tất cả**; DDIM chọn ra
 # $n$ bước và bỏ qua các bước khác. Không ai huấn luyện lại mạng cho việc này. Có hai điều cho phép làm vậy:
@@ -357,7 +357,7 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # %% [markdown] lang="en" role="notes"
 # Song et al. 2021, section 4.2: a whole family of processes shares the marginals q(x_t | x_0), hence the loss. DDPM is the one
 # with the most noise. It may skip too (Nichol & Dhariwal 2021 respaced it), but it pays more, as the numbers below show.
-# %% [markdown] lang="vi" of="e8e6ab30"
+# %% [markdown] lang="vi" of="3044e2eb"
 # Song và cộng sự 2021, mục 4.2: cả một họ quá trình có chung phân phối biên q(x_t | x_0), vì thế chung hàm mất mát. DDPM là
 # thành viên nhiều nhiễu nhất. DDPM cũng được phép nhảy (Nichol & Dhariwal 2021 đã chia lại bước), nhưng phải trả giá nhiều
 # hơn, như các con số bên dưới cho thấy.
@@ -369,7 +369,7 @@ slider(with_eta, "eta", [0.0, 0.3, 0.6, 1.0])
 # ---
 # Less, for both: they aim at means, and means have less spread than the data. DDPM is further off for each number of steps.
 # Below the numbers you find out why.
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="74b1b952"
 # Bước của DDPM ($\eta=1$) được suy ra với $x_0$ *đã biết*. $x_0$ của mạng chỉ là dự đoán: trung bình của mọi thứ có thể đã sinh
 # ra $x_t$. Lấy dữ liệu $N(0,\,0.5^2)$. Sau vài bước dài, độ lệch chuẩn (standard deviation) của mẫu sẽ bằng 0.5, lớn hơn hay nhỏ
 # hơn? Và DDPM hay DDIM lệch xa hơn?
@@ -400,19 +400,19 @@ for n in (4, 10, 50, 250):
 #
 # - **DDIM** ($\eta=0$) follows one smooth curve (section 3). A step goes straight on with the slope at its beginning, so a long
 #   step cuts a bend. That is all that it does wrong.
-# - **DDPM** ($\eta=1$) cuts the same bends, and it draws its fresh noise as if $x_0$ were certain. But $x_0$ is a mean, and how
-#   far the truth may be from it is forgotten at every step: the longer the step, the more is forgotten.
+# - **DDPM** ($\eta=1$) cuts the same bends, and it draws its fresh noise as if $x_0$ were certain. But $x_0$ is a mean, and
+#   every step ignores how far the true value may be from it: the longer the step, the more is ignored.
 #
 # In the table, DDPM misses 0.5 by more than DDIM in every row, with 50 steps by twice as much. So DDPM was published with all
 # 1000 timesteps, while DDIM makes pictures of similar quality 10 to 50 times faster (Song et al. 2021).
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="51b76edb"
 # **Vì sao DDIM được nhảy cóc?** Không phải huấn luyện lại mạng nào, vì hàm mất mát xét từng thời điểm riêng rẽ. Và một bước dài
 # không làm DDIM sai nhiều, vì sau $x$ đầu tiên không còn gì ngẫu nhiên nữa:
 #
 # - **DDIM** ($\eta=0$) đi theo một đường cong trơn (mục 3). Mỗi bước đi thẳng theo độ dốc ở đầu bước, nên bước dài thì cắt ngang
 #   chỗ cong. Toàn bộ sai số của nó chỉ có vậy.
 # - **DDPM** ($\eta=1$) cũng cắt ngang những chỗ cong ấy, lại còn rút nhiễu mới như thể $x_0$ là chắc chắn. Nhưng $x_0$ chỉ là
-#   trung bình, còn việc sự thật có thể cách nó bao xa thì bước nào cũng bị bỏ quên: bước càng dài, phần bị quên càng nhiều.
+#   trung bình, còn giá trị thật có thể cách nó bao xa thì bước nào cũng bỏ qua: bước càng dài, phần bị bỏ qua càng nhiều.
 #
 # Trong bảng, hàng nào DDPM cũng lệch khỏi 0.5 nhiều hơn DDIM; với 50 bước thì lệch gấp đôi. Vì thế DDPM trong bài gốc đi hết 1000
 # bước thời gian, còn DDIM cho ảnh có chất lượng tương đương nhanh hơn 10 đến 50 lần (Song và cộng sự 2021).
@@ -431,8 +431,9 @@ entries = (times * 1000 - 1).round().long()                     # (3, 5)
 for name, row in zip(spacings, entries.tolist(), strict=True):
     print(f"{name:9s}", row)
 dots = entries.flip(0).flatten(), np.repeat(spacings[::-1], 5)
-axis = lines({"": dots}, panels(1, 1.4)[0], x="timestep", linestyle="", marker="o")
+(axis,) = panels(1, 1.4)
 axis.margins(y=0.3)
+lines({"": dots}, axis, x="timestep", linestyle="", marker="o")
 wishes = ("star", "boat", "car")
 drawn = [draw("ddim", 5, wishes, timesteps=name) for name in spacings]
 show(torch.stack(drawn, dim=1), titles=spacings)
@@ -442,7 +443,7 @@ show(torch.stack(drawn, dim=1), titles=spacings)
 # that noise for a part of the picture and never removes it: grains. Stable Diffusion was published with leading. That is one of
 # the reasons why its pictures are never very dark or very bright (Lin et al. 2024). *Trailing* begins at 999, as training did.
 # You write it in the exercises.
-# %% [markdown] lang="vi" of="b9f5c609"
+# %% [markdown] lang="vi" of="657cc3fb"
 # *Leading* bắt đầu ở 800: bước thời gian nói "đã đi một phần năm đường", trong khi đầu vào là nhiễu thuần. Mạng tưởng một phần
 # nhiễu ấy là ảnh và không bao giờ bỏ được: còn lại những hạt lấm tấm. Stable Diffusion khi phát hành dùng leading, một trong những
 # lý do khiến ảnh của nó không bao giờ rất tối hay rất sáng (Lin và cộng sự 2024). *Trailing* bắt đầu ở 999, như khi huấn luyện.
@@ -457,7 +458,7 @@ show(torch.stack(drawn, dim=1), titles=spacings)
 # | pure noise | times in rising order | from 1 down to 0 |
 # | grains, other colours | first time below 1, yet given pure noise | trailing or uniform, not leading |
 # | burnt colours, pale parts white | the denoiser is told the time of the step before | after each step the new time: `now = s` |
-# %% [markdown] lang="vi" of="f73c3d7d"
+# %% [markdown] lang="vi" of="4e846fed"
 # ## Cạm bẫy: các bước thời gian
 #
 # | triệu chứng | nguyên nhân | cách sửa |
@@ -487,16 +488,17 @@ titles = ["right", "stops at 1/8", "rising", "leading, 4", "told a step late"]
 show(torch.cat([*pictures, loop(good, late=True)]), titles)
 
 # %% [markdown] lang="en"
-# The last picture is the most treacherous one, since it is clean. At each step the denoiser is told that there is more noise and
-# less picture in $z$ than there is, so it makes the picture too strong. The grey background becomes white, and so do the sails.
-# More steps do not help: try `uniform(schedule, 32)`.
+# The last mistake is the hardest to notice, since its picture is free of noise. At each step the denoiser is told that there is
+# more noise and less picture in $z$ than there is, so it makes the picture too strong. The grey background becomes white, and so
+# do the sails. More steps do not help: try `loop(uniform(schedule, 32), late=True)`.
 #
 # The library rejects at once what can only be a mistake: timesteps that rise raise an error. Timesteps that stop above 0 are
 # allowed (editing needs them, lesson 13), and no check can know which time *your* loop should tell the denoiser. Those mistakes
 # you have to notice in the picture.
-# %% [markdown] lang="vi" of="a44df0ce"
-# Bức cuối dễ đánh lừa nhất, vì nó sạch nhiễu. Ở mỗi bước, bộ khử nhiễu được báo rằng trong $z$ nhiều nhiễu hơn và ít ảnh hơn thực
-# tế, nên nó vẽ ảnh quá đậm. Nền xám thành trắng, và cánh buồm cũng vậy. Thêm bước cũng không đỡ: hãy thử `uniform(schedule, 32)`.
+# %% [markdown] lang="vi" of="6588c6c9"
+# Lỗi cuối khó nhận ra nhất, vì bức ảnh không còn nhiễu. Ở mỗi bước, bộ khử nhiễu được báo rằng trong $z$ có nhiều nhiễu hơn và ít
+# ảnh hơn thực tế, nên nó vẽ ảnh quá đậm. Nền xám thành trắng, và cánh buồm cũng vậy. Thêm bước cũng không đỡ: hãy thử
+# `loop(uniform(schedule, 32), late=True)`.
 #
 # Thư viện từ chối ngay những gì chỉ có thể là nhầm lẫn: các bước thời gian tăng dần sẽ báo lỗi. Dãy dừng trên 0 thì được phép (bài
 # 13, chỉnh sửa ảnh, cần đến), và không phép kiểm tra nào biết được vòng lặp *của bạn* phải báo thời điểm nào cho bộ khử nhiễu.
@@ -513,7 +515,7 @@ except ValueError as error:
 #
 # A sampler is a spacing of the timesteps, an $\eta$ and an order. Order 1 is the step that you have built; order 2 uses a second
 # prediction to correct it (part two). Only Heun needs a loop of its own.
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="bfd03116"
 # ## Tất cả chỉ là một bảng
 #
 # Một bộ lấy mẫu là một cách chia các bước thời gian, một $\eta$ và một bậc. Bậc 1 là bước bạn đã dựng; bậc 2 dùng thêm một dự đoán
@@ -532,7 +534,7 @@ for name, row in SAMPLERS.items():
 # | share of fresh noise | $c=\eta\sqrt{1-r^2},\ r=\sigma_s\alpha_t/(\alpha_s\sigma_t)$ | number |
 # | ODE | $du/d\rho=\epsilon,\ u=x/\alpha,\ \rho=\sigma/\alpha$ | (B, C, H, W) |
 # | timesteps | from 1 down to 0 | (n + 1,) |
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="434f3c94"
 # ## Tóm tắt
 #
 # | gì | công thức | kích thước |
@@ -551,7 +553,7 @@ for name, row in SAMPLERS.items():
 #
 # **What still bothers:** we said "star", and the network obeyed, but how? And what was that `2.0`? Lesson 05: conditions and
 # classifier-free guidance.
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="e9526fc5"
 # **Nên dùng cái nào?** DPM++ 2M với 15 đến 25 bước (phần hai cho thấy vì sao). DDIM khi cần đi tới đi lui trên cùng một đường.
 # $\eta=1$ khi có thời gian cho nhiều bước: nhiễu mới có thể xóa bớt sai sót trước đó.
 #
@@ -566,7 +568,7 @@ for name, row in SAMPLERS.items():
 #
 # You may stop here: later lessons don't build on what follows. Part two shows two ways to end nearer to the exact answer with the
 # same number of steps, DPM++ 2M and Heun. Then it measures all samplers, first on data that we know exactly, then in pictures.
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="cc46dc53"
 # # Phần hai, không bắt buộc: bậc hai
 #
 # Bạn có thể dừng ở đây: các bài sau không dùng đến những gì dưới đây. Phần hai cho thấy hai cách để cùng số bước mà kết thúc gần
@@ -581,9 +583,9 @@ for name, row in SAMPLERS.items():
 # $$x_0\leftarrow x_0+\frac{h}{2\,h_{\text{prev}}}\,(x_0-x_{0,\text{prev}}),\qquad h=\lambda_s-\lambda_t,\quad
 # \lambda=\log\frac{\alpha}{\sigma}$$
 #
-# $\epsilon$ is worked out again, so that both still make $x_t$. No extra call of the network. With $\eta=1$ on top it is called
-# DPM++ 2M SDE.
-# %% [markdown] lang="vi" of="835ed756"
+# $\epsilon$ is worked out again, so that both still make $x_t$. This costs no extra call of the network. With $\eta=1$ the
+# method is called DPM++ 2M SDE.
+# %% [markdown] lang="vi" of="1779ed33"
 # ## 6. Bậc hai, cách thứ nhất: nhìn lại
 #
 # Euler dùng $x_0$ ở *đầu* bước cho cả bước. Nhưng $x_0$ thay đổi dần. **DPM-Solver++ 2M** kẻ đường thẳng qua hai giá trị gần
@@ -750,7 +752,7 @@ for spacing, axis in zip(["uniform", "karras"], panels(2, 3, sharey=True), stric
 # for the other three. On the left, with uniform timesteps, every error is smaller at first, but DPM++ 2M has a kink: its last
 # step, into clean data, has infinite $h$ and is made with order 1, and here that step is long. Karras' last step is tiny, so his
 # lines are straight. **Order is a promise about many small steps. What counts at 10 steps has to be measured at 10 steps.**
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="f37d8ee9"
 # Có đúng như bạn đoán? Bên phải, với cách chia của Karras, độ dốc gần -1 với DDIM và DDPM, -2 hoặc dốc hơn với ba phương pháp còn
 # lại. Bên trái, với các bước thời gian chia đều, ban đầu mọi sai số đều nhỏ hơn, nhưng DPM++ 2M bị gãy khúc: bước cuối, về dữ liệu
 # sạch, có $h$ vô hạn nên phải đi bằng bậc 1, mà ở đây bước ấy dài. Bước cuối của Karras rất nhỏ, nên các đường của ông thẳng.
@@ -764,7 +766,7 @@ for spacing, axis in zip(["uniform", "karras"], panels(2, 3, sharey=True), stric
 # ---
 # With few calls, a higher order helps only if it costs no extra calls; Heun has 3 steps where the others have 4. With many calls,
 # all come near the floor (dashed: as many real pictures), where only the network's own error is left.
-# %% [markdown] lang="vi" of="7056f8bb"
+# %% [markdown] lang="vi" of="6df2d1ce"
 # ## 10. Còn với ảnh thì sao?
 #
 # Giờ mạng của ta vẽ, và đặc trưng của một mạng giám khảo cho biết ảnh cách ảnh thật bao xa: **FD-mini**, một khoảng cách
@@ -827,10 +829,9 @@ for name, label in families.items():
 
 # %% slide="slide"
 curves = {label: (calls, row) for label, row in fd.items()}
-axis = lines(curves, x="calls of the network", y="FD-mini", log="x", marker="o")
+(axis,) = panels(1)
 lines({"": (calls, [floor] * 3)}, axis, linestyle="--", color="0.5")
-axis.set_xticks(calls, calls)
-axis.minorticks_off()
+lines(curves, axis, x="calls of the network", y="FD-mini", marker="o")
 for label, row in fd.items():
     print(f"{label:15s}", "  ".join(f"{value:5.1f}" for value in row))
 
@@ -847,7 +848,7 @@ show(sheets, titles, columns=6)
 # Read the numbers with care. On a CPU these are 54 pictures, fewer than the 120 features, so every value is too large by about
 # the floor. With other noise, values that are close to each other change places, so these numbers cannot tell whether fresh noise
 # helps. Lesson 14 is about that.
-# %% [markdown] lang="vi" of="44460492"
+# %% [markdown] lang="vi" of="18a1a923"
 # Các đường đi xuống, và bậc cao có ích khi không phải trả thêm: với cùng số lần gọi, DPM++ 2M luôn thấp hơn DDIM, còn Heun phải
 # trả cho bậc hai bằng số lần gọi nên đứng sau cả hai ở 4 và 8. Ở 16, tất cả đều gần mức sàn: từ đó trở đi cần mạng tốt hơn, không
 # phải bộ lấy mẫu tốt hơn. Và hãy nhìn ảnh: không thêm nhiễu thì nhiều bước hơn chỉ làm nét cùng một bức; có thêm nhiễu thì mỗi
@@ -868,7 +869,7 @@ show(sheets, titles, columns=6)
 #
 # DPM++ 2M gets its second order without an extra call, so it is the usual choice. Heun is for where the last bit of accuracy
 # counts.
-# %% [markdown] lang="vi"
+# %% [markdown] lang="vi" of="d39bea7a"
 # ## Tóm tắt phần hai
 #
 # | gì | công thức | số lần gọi mạng |
@@ -899,15 +900,19 @@ show(sheets, titles, columns=6)
 # %% [markdown] lang="en" only="exercise"
 # # Exercises of lesson 04
 #
-# Five functions; each one then draws inside the trained model and must give the same picture as the library. A `schedule` has
-# `schedule.alpha(t)` and `schedule.sigma(t)` ($\alpha^2=\bar\alpha$), a `denoiser` takes `(x, t)` and returns `(x0, eps)`, and
-# times are tensors of shape ().
-# %% [markdown] lang="vi" of="0997dc7d"
+# Each of your functions is checked, then draws inside the trained model and must give the same picture as the library. The
+# exercises on Heun and on DPM-Solver++ 2M belong to the lesson's optional second part.
+#
+# A `schedule` has `schedule.alpha(t)` and `schedule.sigma(t)` ($\alpha^2=\bar\alpha$), a `denoiser` takes `(x, t)` and returns
+# `(x0, eps)`, and times are tensors of shape ().
+# %% [markdown] lang="vi" of="fa93a29f"
 # # Bài tập của bài 04
 #
-# Năm hàm; sau đó mỗi hàm vẽ bên trong mô hình đã huấn luyện và phải cho đúng bức ảnh như thư viện. `schedule` có
-# `schedule.alpha(t)` và `schedule.sigma(t)` ($\alpha^2=\bar\alpha$), `denoiser` nhận `(x, t)` và trả về `(x0, eps)`, các thời
-# điểm là tensor kích thước ().
+# Mỗi hàm của bạn được kiểm tra, rồi vẽ bên trong mô hình đã huấn luyện và phải cho đúng bức ảnh như thư viện. Các bài tập về
+# Heun và về DPM-Solver++ 2M thuộc phần hai không bắt buộc của bài học.
+#
+# `schedule` có `schedule.alpha(t)` và `schedule.sigma(t)` ($\alpha^2=\bar\alpha$), `denoiser` nhận `(x, t)` và trả về
+# `(x0, eps)`, các thời điểm là tensor kích thước ().
 
 # %% only="exercise"
 from itertools import pairwise
