@@ -385,7 +385,7 @@ def q_sample(x0, eps, t, alpha_bar):
     a = per_example(alpha_bar[t], x0)
     return a.sqrt() * x0 - (1 - a).sqrt() * eps
 
-# %% 02.2 wrong - clamps the result
+# %% 02.2 wrong clamped as a picture
 from minidiff.diffusion.schedules import per_example
 
 
@@ -575,7 +575,7 @@ import torch.nn.functional as F
 def ddpm_loss(network, x0, t, eps, alpha_bar):
     return F.smooth_l1_loss(network(q_sample(x0, eps, t, alpha_bar), t), eps)
 
-# %% 02.3 wrong - calls backward itself
+# %% 02.3 wrong own_backward takes the gradient at once
 import torch.nn.functional as F
 
 
@@ -963,7 +963,7 @@ def sample_ddpm(denoise, x, alpha_bar, noise):
         t -= 1
     return x
 
-# %% 02.5 wrong - the same noise, and gradients
+# %% 02.5 wrong missing_no_grad and the same noise besides
 import torch
 
 
@@ -1040,7 +1040,7 @@ def sample_ddpm(denoise, x, alpha_bar, noise):
         x = ancestral_step(x, x0, alpha_bar[t], alpha_bar[t - 1], noise(t))
     return x
 
-# %% 02.5 wrong - t between 0 and 1
+# %% 02.5 wrong t_as_float between 0 and 1
 import torch
 
 
@@ -1173,10 +1173,10 @@ def follow(average, network, decay):
 
 
 def train_ddpm(network, optimizer, batches, alpha_bar, generator, decay):
-    average = copy_of = {name: w.data.clone() for name, w in network.named_parameters()}
+    average = {name: w.data.clone() for name, w in network.named_parameters()}
     for x0 in batches:
         t = torch.randint(1, len(alpha_bar), x0.shape[:1], generator=generator)
-        eps = torch.randn_like(x0, generator=generator) if False else torch.randn(*x0.shape, generator=generator)
+        eps = torch.randn(*x0.shape, generator=generator)
 
         def closure():
             optimizer.zero_grad()
@@ -1186,7 +1186,7 @@ def train_ddpm(network, optimizer, batches, alpha_bar, generator, decay):
 
         optimizer.step(closure)
         follow(average, network, decay)
-    return copy_of
+    return average
 
 # %% 02.6 right train mode for the time of the loop
 import torch
@@ -1623,6 +1623,24 @@ def train_ddpm(network, optimizer, batches, alpha_bar, generator, decay):
             average[k] = decay * average[k] + (1 - decay) * p
     return average
 
+# %% 02.6 wrong keeps_the_graph the parameters of a deep copy
+import copy
+
+import torch
+
+
+def train_ddpm(network, optimizer, batches, alpha_bar, generator, decay):
+    shadow = copy.deepcopy(network)
+    for x0 in batches:
+        t = torch.randint(1, len(alpha_bar), (len(x0),), generator=generator)
+        eps = torch.randn(x0.shape, generator=generator)
+        optimizer.zero_grad()
+        ddpm_loss(network, x0, t, eps, alpha_bar).backward()
+        optimizer.step()
+        for slow, fast in zip(shadow.parameters(), network.parameters()):
+            slow.data.lerp_(fast.data, 1 - decay)
+    return {k: p for k, p in shadow.named_parameters()}
+
 # %% 02.6 wrong average_in_the_network loaded at the end
 import torch
 
@@ -1740,7 +1758,7 @@ def train_ddpm(network, optimizer, batches, alpha_bar, generator, decay):
             ema[k].lerp_(v, 1 - decay)
     return ema
 
-# %% 02.6 wrong - deep copies the parameters, which need gradients
+# %% 02.6 wrong network_returned a shadow of the network
 import copy
 
 import torch

@@ -341,11 +341,10 @@ assert torch.equal(moments[-1].latents, moments[-1].x0)
 
 # %%
 last = moments[-1].x0                                           # (1, 4, 16, 16)
-apart = {m.index: float((m.x0 - last).square().mean().sqrt()) for m in moments}
-curve = (list(apart), list(apart.values()))
-axis = lines({"": curve}, title="each guess to the last (RMS)", x="step", marker="o")
-axis.set_xticks(range(0, 21, 5))
-print({step: round(apart[step], 2) for step in (1, 5, 10, 15, 20)})
+apart = [float((m.x0 - last).square().mean().sqrt()) for m in moments]
+steps = [str(m.index) for m in moments]                         # a tick for every step
+lines({"": (steps, apart)}, title="each guess to the last (RMS)", x="step", marker="o")
+print({step: round(apart[step - 1], 2) for step in (1, 5, 10, 15, 20)})
 
 # %% [markdown] lang="en"
 # The curve measures how far each guess still was from the last one. It falls steeply at first, then slowly: the large things

@@ -4,7 +4,7 @@
 # # 01 A U-Net that removes noise
 #
 # The upper row is a cat under more and more noise. The lower row is what a network, asked only once, sees beneath it.
-# %% [markdown] lang="vi" of="519c1968"
+# %% [markdown] lang="vi" of="30724396"
 # # 01 Một U-Net biết xóa nhiễu
 #
 # Hàng trên là một con mèo dưới lớp nhiễu mỗi lúc một dày. Hàng dưới là điều một mạng, chỉ được hỏi đúng một lần, nhìn ra bên
@@ -54,7 +54,7 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 # The network is `world-pixels`, shipped with the course: 2.7 million weights, 32 × 32 pixels, 18 kinds of things. The picture
 # is one that it never saw in training. At the end of this lesson you'll have rebuilt its parts. (`denoiser` turns the
 # network's output into a picture; lesson 03 builds it.)
-# %% [markdown] lang="vi" of="d343e2f5"
+# %% [markdown] lang="vi" of="4273d8f3"
 # Có hai điều cần giải thích. Làm sao một chồng phép tích chập tìm ra con mèo mà mắt ta không còn thấy? Và vì sao càng sang
 # phải câu trả lời càng **nhòe**, chứ không đơn giản là một con mèo sắc nét khác?
 #
@@ -72,7 +72,7 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 # 1. The noise that drawing starts from, and nothing else.
 # 2. It gets the noisy picture of that step, the time and what to draw; it gives a prediction of the same size as the picture.
 # 3. The network is asked more often, so drawing takes longer; up to a point the picture gets better.
-# %% [markdown] lang="vi" of="7cc7106b"
+# %% [markdown] lang="vi" of="b80d32f6"
 # **Ba câu hỏi nhanh từ bài 00**
 #
 # 1. Seed của một bức tranh quyết định điều gì?
@@ -95,7 +95,7 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 #
 # **Time:** [[time]]. **You need:** PyTorch modules and convolutions, lesson 00. Two CPU cores and 1 GB of memory are enough.
 # Three tiny networks are trained, for 120 steps each on a CPU, for 1500 on a GPU.
-# %% [markdown] lang="vi" of="cbf23ff3"
+# %% [markdown] lang="vi" of="30918d91"
 # [[map]]
 #
 # **Mục tiêu.** Bạn sẽ
@@ -129,7 +129,7 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 # %% [markdown] lang="en"
 # The network sees $-0.2$ and should say $0.5$. The noise schedule, how $\alpha$ and $\sigma$ depend on $t$, is the subject of
 # lesson 02; here $t = 0$ is clean and $t = 1$ is all noise.
-# %% [markdown] lang="vi" of="9c0504e8"
+# %% [markdown] lang="vi" of="d66243c9"
 # Mạng thấy $-0.2$ và phải nói ra $0.5$. Lịch nhiễu (noise schedule), tức $\alpha$ và $\sigma$ phụ thuộc vào $t$ ra sao, là
 # chuyện của bài 02; ở đây $t = 0$ là sạch và $t = 1$ là toàn nhiễu.
 
@@ -151,7 +151,7 @@ print(f"alpha {alpha:.3f}, sigma {sigma:.3f}, squares {alpha**2 + sigma**2:.3f}"
 # | pixels seen | 3 | 5 | 7 | $2n + 1$ |
 #
 # What one output can see is its **receptive field**.
-# %% [markdown] lang="vi" of="55bde026"
+# %% [markdown] lang="vi" of="9bbce7ee"
 # ## 2. Một phép tích chập thấy ba điểm ảnh
 #
 # Chỉ nhìn một điểm ảnh thì không khử nhiễu (denoise) được: $-0.2$ có thể là bất cứ gì. Phải nhờ các điểm lân cận, nên ta dùng
@@ -168,7 +168,7 @@ print(f"alpha {alpha:.3f}, sigma {sigma:.3f}, squares {alpha**2 + sigma**2:.3f}"
 # gradient, and `backward` gives it for all input pixels at once. We show it as a picture on a logarithmic scale: white where
 # the change is largest, black where it is less than 1/10000 of that. (SiLU, $x \cdot \text{sigmoid}(x)$, is a smooth ReLU; a
 # U-Net has it everywhere.)
-# %% [markdown] lang="vi" of="d2b60029"
+# %% [markdown] lang="vi" of="622ae8c0"
 # Ta đo được nó: chọn điểm ảnh đầu ra ở chính giữa, rồi hỏi nó thay đổi bao nhiêu khi một điểm ảnh đầu vào thay đổi. Đó chính
 # là gradient, và `backward` cho ra nó với mọi điểm ảnh đầu vào cùng lúc. Ta vẽ nó thành ảnh theo thang logarit: trắng ở nơi
 # thay đổi lớn nhất, đen ở nơi nhỏ hơn 1/10000 mức ấy. (SiLU, $x \cdot \text{sigmoid}(x)$, là một ReLU trơn; U-Net dùng nó
@@ -199,7 +199,7 @@ def seen(network, x):
 # ---
 # It has to reach 16 pixels to each side, and every layer adds one: 16 layers, all of them at full size, which is expensive.
 # Photographs of 512 pixels would need 256.
-# %% [markdown] lang="vi" of="74a8b433"
+# %% [markdown] lang="vi" of="364474b9"
 # Ảnh rộng 32. Điểm ảnh ở giữa cần bao nhiêu lớp thì mới thấy toàn bộ ảnh? Hãy đoán trước khi chạy ô tiếp theo.
 # ---
 # Nó phải vươn tới 16 điểm ảnh mỗi bên, mà mỗi lớp chỉ thêm được một: cần 16 lớp, lớp nào cũng ở kích thước đầy đủ, rất tốn
@@ -215,7 +215,7 @@ show([seen(stack(n), noise) for n in depths], [f"{n} conv" for n in depths])
 # The squares are 3, 7, 15 and 31 pixels wide, as counted. And even inside the square the rim is dark: few ways lead from
 # there to the middle, so the area that is really used is smaller still (Luo et al. 2016). Under heavy noise a network has to
 # average over *many* pixels; it needs a wider view, at a lower cost.
-# %% [markdown] lang="vi" of="0e206762"
+# %% [markdown] lang="vi" of="fd9fa002"
 # Các hình vuông rộng 3, 7, 15 và 31 điểm ảnh, đúng như đã đếm. Ngay trong hình vuông, phần rìa vẫn tối: có ít đường đi từ đó
 # vào giữa, nên vùng thật sự được dùng còn nhỏ hơn nữa (Luo và cộng sự 2016). Khi nhiễu nặng, mạng phải lấy trung bình trên
 # *rất nhiều* điểm ảnh; nó cần tầm nhìn rộng hơn mà rẻ hơn.
@@ -229,7 +229,7 @@ show([seen(stack(n), noise) for n in depths], [f"{n} conv" for n in depths])
 # $$\begin{pmatrix}1&3\\5&7\end{pmatrix}\ \text{averaged}\ \to\ 4\ \ \text{and up:}\ \begin{pmatrix}4&4\\4&4\end{pmatrix}$$
 #
 # The mean survives. The differences don't.
-# %% [markdown] lang="vi" of="18c7853c"
+# %% [markdown] lang="vi" of="e9d15a49"
 # ## 3. Đi xuống, rồi đi lên
 #
 # Thu ảnh còn một nửa, thì vẫn ba điểm ảnh ấy lại trải trên sáu điểm của ảnh gốc. Khi đi xuống, phép tích chập nhảy cách một
@@ -257,7 +257,7 @@ show(torch.cat([cat, back, cat - back]), ["32 x 32", "8 x 8 -> 32 x 32", "lost"]
 # features from before each halving are **handed across** and laid beside those that come up: a skip connection (Ronneberger
 # et al. 2015). Draw the way down on the left, the way up on the right, the skips as bridges, and you see the letter that gave
 # the network its name.
-# %% [markdown] lang="vi" of="4b0aa9cd"
+# %% [markdown] lang="vi" of="d274fae4"
 # (Ở đây ta tự lấy trung bình; còn `Downsample` của thư viện tự học xem nên giữ lại gì.) Thứ bị mất chính là các đường nét. Vì
 # vậy, các đặc trưng có trước mỗi lần thu nhỏ được **chuyển thẳng sang bên kia** và đặt cạnh các đặc trưng đi lên: đó là kết
 # nối tắt (Ronneberger và cộng sự 2015). Hãy vẽ đường xuống bên trái, đường lên bên phải, các kết nối tắt là những cây cầu,
@@ -268,7 +268,7 @@ show(torch.cat([cat, back, cat - back]), ["32 x 32", "8 x 8 -> 32 x 32", "lost"]
 #
 # Two levels down, two up, no other tricks. The switch `skips` puts zeros where the skips would be, so that both variants have
 # the same number of weights.
-# %% [markdown] lang="vi" of="a3d102f8"
+# %% [markdown] lang="vi" of="e982a078"
 # ## 4. Chữ U với bảy phép tích chập
 #
 # Hai tầng xuống, hai tầng lên, không thêm gì khác. Công tắc `skips` đặt số 0 vào chỗ của các kết nối tắt, nên hai biến thể có
@@ -310,7 +310,7 @@ show([seen(stack(7), noise), seen(TinyU(), noise)], ["7 conv", "U, 7 conv"])
 #
 # Now the test. Three networks learn to denoise at $t = 0.5$: the stack, the U without its skips, the U. They get the same
 # pictures, the same noise, the same few steps, and the plainest loss there is, $\lVert f(x) - x_0 \rVert^2$.
-# %% [markdown] lang="vi" of="7e761f85"
+# %% [markdown] lang="vi" of="61a732b4"
 # Vẫn bảy phép tích chập, mà tầm nhìn đã mở từ 15 lên khoảng 25 điểm ảnh; thêm một tầng nữa là phủ hết ảnh. Chi phí còn rẻ
 # hơn: phần lớn công việc làm trên các bản đồ nhỏ.
 #
@@ -346,7 +346,7 @@ def train(network, t=0.5, batch=16):
 # Look at the picture below first. The U without skips has the blurriest edges: everything passes through 8 × 8. The stack
 # keeps edges, but can't see far, so it is unsure about areas: spots of colour float on the background. The U with skips gets
 # both right.
-# %% [markdown] lang="vi" of="ff427959"
+# %% [markdown] lang="vi" of="fcf888ff"
 # Xếp hạng ba mạng trước khi chạy: tranh của mạng nào sẽ nét nhất? Mạng nào tô đúng màu?
 # ---
 # Hãy nhìn hình bên dưới trước. Chữ U không có kết nối tắt có đường nét nhòe nhất: mọi thứ phải chui qua 8 × 8. Chồng tích
@@ -385,7 +385,7 @@ for name, row in zip(networks, rows, strict=True):
 # From top to bottom: the noisy pictures, the stack, the U without skips, the U. After a few seconds of training the U is no
 # artist yet, but green is green. To make it deep enough to become one, we need two more parts: a norm, and a block that can
 # be stacked.
-# %% [markdown] lang="vi" of="9916fd37"
+# %% [markdown] lang="vi" of="75345f08"
 # Từ trên xuống: ảnh nhiễu, chồng tích chập, U không có kết nối tắt, U. Mới huấn luyện vài giây thì chữ U chưa là họa sĩ,
 # nhưng xanh lá đã ra xanh lá. Để nó đủ sâu mà giỏi lên, ta cần thêm hai bộ phận: một lớp chuẩn hóa và một loại khối có thể
 # xếp chồng.
@@ -432,7 +432,7 @@ torch.testing.assert_close(normalised.view(1, 4, 1, 1), nn.GroupNorm(2, 4)(x))
 # A nearly clean picture would be shifted and scaled by the statistics of its noisy neighbours: the result for one picture
 # would depend on which others happen to be in the batch, and when you draw a single picture there are none. GroupNorm looks
 # at one picture at a time (Wu & He 2018).
-# %% [markdown] lang="vi" of="c798d386"
+# %% [markdown] lang="vi" of="2b4de11c"
 # Phần lớn mạng phân loại ảnh dùng BatchNorm, vốn lấy trung bình trên cả lô (batch). Trong một lô để huấn luyện mạng khử
 # nhiễu, mỗi ảnh có mức nhiễu riêng. Chuyện gì sẽ hỏng?
 # ---
@@ -444,7 +444,7 @@ torch.testing.assert_close(normalised.view(1, 4, 1, 1), nn.GroupNorm(2, 4)(x))
 # What is it good for? Send a signal through 30 convolutions, fresh from PyTorch's initialisation, and look at two things on
 # the way: how large the gradient still is, and how much of the input is still recognisable (the cosine between a layer's
 # features and the first ones).
-# %% [markdown] lang="vi" of="e1669de6"
+# %% [markdown] lang="vi" of="7f40ab57"
 # Nó để làm gì? Cho tín hiệu đi qua 30 phép tích chập vừa khởi tạo theo mặc định của PyTorch, rồi xem hai điều dọc đường:
 # gradient còn lớn bao nhiêu, và còn nhận ra bao nhiêu phần đầu vào (cosin giữa đặc trưng của một lớp với đặc trưng ban đầu).
 
@@ -479,7 +479,7 @@ print("gradient at layer 1:", {name: f"{g[1]:.0e}" for name, g in gradient.items
 # Without a norm the gradient that reaches the first layer is $10^{-16}$ of what was sent: that layer learns nothing.
 # GroupNorm cures it. But on the right blue and orange drop to nothing at once: the input has been scrambled beyond
 # recognition. The green line is the next idea.
-# %% [markdown] lang="vi" of="93123d5f"
+# %% [markdown] lang="vi" of="9efb0943"
 # Không có chuẩn hóa, gradient về tới lớp đầu chỉ còn $10^{-16}$ so với lúc gửi đi: lớp ấy không học được gì. GroupNorm chữa
 # được bệnh này. Nhưng ở bên phải, đường xanh dương và đường cam rơi ngay về không: đầu vào đã bị xáo trộn đến mức không nhận
 # ra. Đường xanh lá là ý tưởng tiếp theo.
@@ -500,7 +500,7 @@ print("gradient at layer 1:", {name: f"{g[1]:.0e}" for name, g in gradient.items
 # %% [markdown] lang="en"
 # If $f = 0$, then $y = x$: a block that has learnt nothing does no harm. The library starts the last layer of every $f$ at 0,
 # so that in a fresh U-Net, however deep, no block disturbs what passes through.
-# %% [markdown] lang="vi" of="3948121f"
+# %% [markdown] lang="vi" of="0561328c"
 # Nếu $f = 0$ thì $y = x$: một khối chưa học được gì thì cũng không làm hỏng gì. Thư viện khởi tạo lớp cuối của mọi $f$ bằng
 # 0, nên trong một U-Net mới toanh, dù sâu đến đâu, không khối nào làm xáo trộn những gì đi qua.
 
@@ -508,7 +508,7 @@ print("gradient at layer 1:", {name: f"{g[1]:.0e}" for name, g in gradient.items
 # $f$ is norm, SiLU, convolution, and the same once more. Between these two halves the block is told the time: one number per
 # channel, the same at every pixel, shape $(B, C) \to (B, C, 1, 1)$. Where the number of channels changes, $x$ goes through a
 # 1 × 1 convolution, `conv_shortcut`, before $f(x)$ is added.
-# %% [markdown] lang="vi" of="0f243f73"
+# %% [markdown] lang="vi" of="d21f0b8b"
 # $f$ là chuẩn hóa, SiLU, tích chập, rồi một lần nữa như thế. Ở giữa hai lần đó, khối được cho biết thời gian: mỗi kênh một
 # con số, giống nhau ở mọi điểm ảnh, kích thước $(B, C) \to (B, C, 1, 1)$. Ở chỗ số kênh thay đổi, $x$ đi qua một phép tích
 # chập 1 × 1, `conv_shortcut`, trước khi cộng $f(x)$.
@@ -538,7 +538,7 @@ source(ResBlock)
 #
 # By hand, with $\text{half} = 2$ and $t = 100$: $\omega = (1, 0.01)$, angles $(100, 1)$, and
 # $(\cos 100, \cos 1, \sin 100, \sin 1) = (0.86, 0.54, -0.51, 0.84)$.
-# %% [markdown] lang="vi" of="6a080e9e"
+# %% [markdown] lang="vi" of="45931a60"
 # ## 7. Báo giờ cho mạng
 #
 # Thời gian là một con số từ 0 đến 1000. Mạng đọc nhiều số nhỏ dễ hơn một số lớn, nên ta ghi nó lên mặt của nhiều chiếc
@@ -561,7 +561,7 @@ alike = F.cosine_similarity(clocks[:1], clocks, dim=1)          # (251,)
 left, right = panels(2, width_ratios=[2, 1])
 left.imshow(clocks.T, aspect="auto", extent=(0, 1000, 2 * half, 0), cmap="coolwarm")
 left.set(xlabel="t", ylabel="sin | cos", title="timestep_embedding")
-lines({"": (times, alike)}, right, "likeness", x="times apart")
+lines({"": (times, alike)}, right, "likeness", x="difference in t")
 library = timestep_embedding(times, 2 * half)
 torch.testing.assert_close(clocks, library, rtol=0, atol=1e-3)
 
@@ -571,7 +571,7 @@ torch.testing.assert_close(clocks, library, rtol=0, atol=1e-3)
 # apart their times are: neighbouring times look alike, distant ones less so, and that is what we want. Two linear layers
 # (`TimestepEmbedding`) turn the fingerprint into the vector that all residual blocks read; the label's vector is added to it
 # (lesson 05 makes use of that).
-# %% [markdown] lang="vi" of="96b85dee"
+# %% [markdown] lang="vi" of="38652cd6"
 # Mỗi cột bên trái là dấu vân tay của một thời điểm, cos ở trên, sin ở dưới. Trong mỗi nửa, các hàng trên nhấp nháy (kim
 # giây), các hàng dưới gần như đứng yên (kim giờ). Đường bên phải cho biết hai dấu vân tay giống nhau đến đâu khi hai thời
 # điểm cách nhau bấy nhiêu: gần nhau thì giống nhau, xa nhau thì ít giống hơn, đúng như ta muốn. Hai lớp tuyến tính
@@ -585,7 +585,7 @@ torch.testing.assert_close(clocks, library, rtol=0, atol=1e-3)
 # The picture comes out clean only near 500: the network believes us. If the time is wrong in either direction, noise is left
 # over, but not in the same way, as the pictures show. (A network never told the time can learn to judge the noise from the
 # picture; this one didn't have to.)
-# %% [markdown] lang="vi" of="55b0b699"
+# %% [markdown] lang="vi" of="98593141"
 # Mạng tin lời ta báo, hay tự đánh giá mức nhiễu? Ta cho nó xem con mèo ở $t = 0.5$, tức bước thời gian (timestep) 500, nhưng
 # báo một giờ khác. Bạn đoán gì nếu báo số nhỏ hơn? Lớn hơn?
 # ---
@@ -615,7 +615,7 @@ slider(draw_guess, "timestep", [100, 350, 500, 900])
 # stays. When it is too small (100), the network takes away too much: the noise comes back with its **colours reversed**, and
 # the cat is pale. Compare a few dots of colour. (`alpha * x - sigma * v` is what `denoiser` does for this network; with what
 # lesson 03 says about $v$ you can work out why.)
-# %% [markdown] lang="vi" of="f8067518"
+# %% [markdown] lang="vi" of="834b5b63"
 # Lớp nhiễu đáng nhìn lại lần nữa. Báo số quá lớn (900), mạng xóa quá ít, và một phần nhiễu còn lại. Báo số quá nhỏ (100), nó
 # xóa quá tay: nhiễu quay lại với **màu bị đảo ngược**, còn con mèo thì nhợt đi. Hãy so thử vài chấm màu.
 # (`alpha * x - sigma * v` chính là việc `denoiser` làm cho mạng này; với những gì bài 03 nói về $v$, bạn sẽ tự suy ra được vì
@@ -631,7 +631,7 @@ slider(draw_guess, "timestep", [100, 350, 500, 900])
 # that is always the first second of the day.
 #
 # **Cure.** `schedule.timestep(t)`. And look at the numbers that go in: print `timestep.min(), timestep.max()` once.
-# %% [markdown] lang="vi" of="3b6dc893"
+# %% [markdown] lang="vi" of="397511fb"
 # ### Bẫy: chiếc đồng hồ đứng yên
 #
 # **Triệu chứng.** Mọi thứ vẫn chạy, kích thước khớp, không một lời cảnh báo; nhưng ảnh ra nhiễu chẳng kém lúc vào, ảnh càng
@@ -659,7 +659,7 @@ show(torch.stack([torch.cat(right), torch.cat(wrong)]), titles)
 # middle (`MidBlock`) two residual blocks with attention between them.
 #
 # Attention lets every position look at every other; here it works on the small 8 × 8 maps only. We build it in lesson 07.
-# %% [markdown] lang="vi" of="5d0a9e1b"
+# %% [markdown] lang="vi" of="9d37528c"
 # ## 8. Toàn bộ chữ U
 #
 # Giờ bạn đã nắm mọi bộ phận. `UNet` của thư viện ráp chúng lại: mỗi tầng có một khối residual khi xuống (`DownBlock`), hai
@@ -681,7 +681,7 @@ source(UpBlock.forward)
 # Six: one from the first convolution, one from the residual block of each of three levels, one from each of two halvings. The
 # last residual block on the way up gets the first skip that was made, from `conv_in`: last in, first out. Exercise 01.4 shows
 # what happens otherwise.
-# %% [markdown] lang="vi" of="d0af4349"
+# %% [markdown] lang="vi" of="c8201b3d"
 # `skips` là một danh sách: đường xuống thêm vào cuối, đường lên lấy ra từ cuối. Mạng có ba tầng. Có bao nhiêu kết nối tắt, và
 # khối residual cuối cùng trên đường lên nhận cái nào?
 # ---
@@ -691,7 +691,7 @@ source(UpBlock.forward)
 # %% [markdown] lang="en"
 # Let's watch one picture go through. Hooks note the shape of what each residual block gives, and we look at the liveliest
 # channel of each.
-# %% [markdown] lang="vi" of="5e0cb609"
+# %% [markdown] lang="vi" of="bb1cbb03"
 # Hãy theo dõi một bức tranh đi qua mạng. Các hook ghi lại kích thước đầu ra của từng khối residual, và ta xem kênh biến động
 # mạnh nhất của mỗi khối.
 
@@ -723,7 +723,7 @@ show(maps, titles, columns=6)
 # is larger, because a skip lies beside the features. In the middle there is hardly any noise left to see.
 #
 # And how far does the trained network look? The same gradient as in section 2, at five noise levels:
-# %% [markdown] lang="vi" of="c7bdae2b"
+# %% [markdown] lang="vi" of="e94cd6df"
 # Trên đường xuống, bản đồ thu từ 32 còn 8 và nở từ 32 lên 128 kênh; trên đường lên, con số đầu mỗi dòng lớn hơn vì có kết nối
 # tắt nằm cạnh các đặc trưng. Ở các bản đồ giữa gần như không còn thấy nhiễu.
 #
@@ -749,7 +749,7 @@ show(list(fields.values()), list(fields))
 # When there is little noise it looks at the nearest pixels, when there is much it looks at the whole picture: the less each
 # pixel can be trusted, the more of them have to be asked. Nobody told it to do so. It is told the time, and it has found out
 # which view serves best.
-# %% [markdown] lang="vi" of="f280e5cc"
+# %% [markdown] lang="vi" of="719a2761"
 # Nhiễu ít thì nó nhìn các điểm ảnh gần nhất, nhiễu nhiều thì nhìn cả bức tranh: mỗi điểm ảnh càng kém tin cậy thì càng phải
 # hỏi nhiều điểm. Không ai dạy nó điều đó. Nó được báo giờ, và tự tìm ra tầm nhìn nào có lợi nhất.
 
@@ -760,7 +760,7 @@ show(list(fields.values()), list(fields))
 # loss is
 #
 # $$L(a) = \tfrac12 (a - 0)^2 + \tfrac12 (a - 1)^2, \qquad L'(a) = 2a - 1 = 0 \;\Rightarrow\; a = \tfrac12$$
-# %% [markdown] lang="vi" of="3f04e92d"
+# %% [markdown] lang="vi" of="051deda6"
 # ## 9. Vì sao một lần đoán lại nhòe
 #
 # Một điểm ảnh, hai bức tranh khả dĩ với xác suất bằng nhau: $x_0 = 0$ hoặc $x_0 = 1$; nhiễu che mất là bức nào. Ta trả lời
@@ -773,7 +773,7 @@ show(list(fields.values()), list(fields))
 # best answer is always the mean of everything that $x_0$ could be, given what was seen:
 #
 # $$f(x) = \mathbb{E}[x_0 \mid x]$$
-# %% [markdown] lang="vi" of="af6fe871"
+# %% [markdown] lang="vi" of="db76d53a"
 # Màu xám! Không phải bức nào trong hai bức, mà là **trung bình** của chúng, như một nghìn con phố ở bài 00. Với hàm mất mát
 # bình phương, câu trả lời tốt nhất luôn là trung bình của mọi $x_0$ có thể có, khi đã biết những gì ta thấy:
 #
@@ -785,7 +785,7 @@ show(list(fields.values()), list(fields))
 # ---
 # The noise says nothing, so the best answers are the mean of all stars, the mean of all cats, and the mean of all pictures of
 # the world. The next cell computes these means from 540 drawings and shows the network's guesses below them.
-# %% [markdown] lang="vi" of="dd7bd8a4"
+# %% [markdown] lang="vi" of="33e327cd"
 # Ở $t = 1$, bức tranh chỉ toàn nhiễu. Mạng nên trả lời gì khi được bảo "ngôi sao"? Khi được bảo "con mèo"? Và khi được bảo
 # "gì cũng được", nhãn thứ 19?
 # ---
@@ -818,7 +818,7 @@ for (name, group), mean, shot in zip(groups.items(), means, shots, strict=True):
 #
 # Does that mean we can't draw? Below the same network starts from the same noise, but it is asked ten times, and we go only a
 # small step each time.
-# %% [markdown] lang="vi" of="93e90df9"
+# %% [markdown] lang="vi" of="a7ea10f6"
 # Lời đoán gần giá trị trung bình hơn hẳn so với chính các bức tranh. Nó không hoàn hảo: vẫn còn chút hạt nhiễu, vì một mạng
 # cỡ này chưa học được cách phớt lờ nhiễu hoàn toàn. Nhưng vẻ nhòe của bức hình mở đầu không phải điểm yếu của mạng. Đó là
 # **câu trả lời đúng cho câu hỏi đã đặt ra**: nhiễu càng ít thì càng ít bức tranh còn khả dĩ, và trung bình của chúng trở nên
@@ -871,7 +871,7 @@ show(torch.stack([start, once, ten], dim=1), ["noise", "1 call", "10 calls"])
 #
 # What still bothers: ten calls gave sharp cats where one gave fog. What is a "small step", how much noise is there at each,
 # and how was the network trained for all of them at once? That is **lesson 02: DDPM**.
-# %% [markdown] lang="vi" of="f79293ac"
+# %% [markdown] lang="vi" of="03279a2f"
 # ## Giờ bạn đã làm được, và điều còn vướng
 #
 # Bạn đọc được `models/unet.py` từ đầu đến cuối, đo được một mạng nhìn thấy gì, và nói được vì sao một lần đoán lại nhòe.
@@ -886,7 +886,7 @@ show(torch.stack([start, once, ten], dim=1), ["noise", "1 call", "10 calls"])
 # *Deconvolution and checkerboard artifacts* (why we repeat, then convolve). Vaswani et al. 2017, *Attention is all you need*,
 # section 3.5 (the sinusoids). Wu & He 2018, *Group normalization*, eq. 1–7. Ho, Jain & Abbeel 2020, *DDPM*, appendix B (this
 # U-Net). Dhariwal & Nichol 2021, *Diffusion models beat GANs*, section 3 (its later form).
-# %% [markdown] lang="vi" of="41af4b14"
+# %% [markdown] lang="vi" of="5c6b44fb"
 # **Nguồn.** Ronneberger, Fischer & Brox 2015, *U-Net*, hình 1. He và cộng sự 2016, *Identity mappings in deep residual
 # networks*, công thức 1–5. Luo và cộng sự 2016, *Understanding the effective receptive field*. Odena, Dumoulin & Olah 2016,
 # *Deconvolution and checkerboard artifacts* (vì sao lặp lại rồi mới tích chập). Vaswani và cộng sự 2017, *Attention is all
@@ -902,7 +902,7 @@ show(torch.stack([start, once, ten], dim=1), ["noise", "1 call", "10 calls"])
 #
 # The next cell loads the network. It also defines two functions that you need towards the end: `down_path` is the left half
 # of the U, and `up_levels` lists the blocks of its right half.
-# %% [markdown] lang="vi" of="7ea18b2f"
+# %% [markdown] lang="vi" of="e858ad65"
 # # 01 Một U-Net biết xóa nhiễu: bài tập
 #
 # Bạn viết lần lượt các bộ phận của U-Net. `check` cho biết chỗ nào đúng, chỗ nào chưa. Sau đó phần bạn viết thay chỗ phần của

@@ -158,7 +158,7 @@ patch("alphas.cumprod(0)", "1 - alphas.cumprod(0)")
 # %% [markdown] lang="en" role="mistake" name="always_float32"
 # The table is float32 even when the betas are float64. A new tensor is float32 unless it is told otherwise: make it like betas
 # (`betas.new_ones`, or `dtype=betas.dtype`).
-# %% [markdown] lang="vi" of="3a87e7c6"
+# %% [markdown] lang="vi" of="be62520f"
 # Bảng là float32 ngay cả khi betas là float64. Một tensor mới là float32 nếu không nói gì thêm: hãy tạo nó giống betas
 # (`betas.new_ones`, hoặc `dtype=betas.dtype`).
 # %% role="wrong" name="always_float32"

@@ -149,10 +149,10 @@ patch("(1 - a).sqrt()", "(1 - a.sqrt()).sqrt()")
 
 # %% [markdown] lang="en" role="mistake" name="weights_add_up_to_1"
 # The two weights add up to 1: the noise's is 1 - sqrt(alpha_bar). It is the variances that add up to 1, the squares of the
-# weights; as it is, the variance of x falls on the way.
-# %% [markdown] lang="vi" of="6269b9cc"
+# weights; this way the variance of x drops below 1.
+# %% [markdown] lang="vi" of="c058493d"
 # Hai hệ số đang có tổng bằng 1: hệ số của nhiễu là 1 - sqrt(alpha_bar). Thứ có tổng bằng 1 là các phương sai, tức bình phương
-# của hệ số; còn thế này thì phương sai của x tụt xuống dọc đường.
+# của hệ số; còn thế này thì phương sai của x tụt xuống dưới 1.
 # %% role="wrong" name="weights_add_up_to_1"
 patch("(1 - a).sqrt()", "(1 - a.sqrt())")
 
@@ -234,7 +234,7 @@ patch("alpha_bar[t]", "alpha_bar.cumprod(0)[t]")
 # %% [markdown] lang="en" role="mistake" name="clamped"
 # The result was clamped to -1..1. Pictures lie there, but noise doesn't: x_t has to keep what goes beyond, or there is less
 # noise in it than the network is told.
-# %% [markdown] lang="vi" of="00000000"
+# %% [markdown] lang="vi" of="d2652d47"
 # Kết quả bị cắt về -1..1. Ảnh nằm trong khoảng đó, nhưng nhiễu thì không: x_t phải giữ cả phần vượt ra ngoài, nếu không lượng
 # nhiễu trong nó sẽ ít hơn mức mà mạng được báo.
 # %% role="wrong" name="clamped"

@@ -163,7 +163,7 @@ patch(".mean()", ".flatten(1).mean(1)")
 # %% [markdown] lang="en" role="mistake" name="rmse"
 # This is the root of the mean square (RMSE). It has its minimum at the same place, but its gradient is that of the mean square
 # divided by twice the root: the smaller the error, the larger the relative stride. Leave out the root.
-# %% [markdown] lang="vi" of="fbfeee09"
+# %% [markdown] lang="vi" of="6e0e0e84"
 # Đây là căn của trung bình bình phương (RMSE). Điểm cực tiểu thì vẫn ở đó, nhưng gradient của nó bằng gradient của trung bình
 # bình phương chia cho hai lần căn: sai số càng nhỏ, bước đi tương đối càng lớn. Hãy bỏ căn.
 # %% role="wrong" name="rmse"
@@ -216,7 +216,7 @@ patch("q_sample(x0, eps,", "q_sample(eps, x0,")
 # %% [markdown] lang="en" role="mistake" name="eps_for_t"
 # Most likely q_sample was handed eps where it expects t, and numbers with a fraction can't point into a table. The order of the
 # two functions differs: q_sample takes x0, eps, t.
-# %% [markdown] lang="vi" of="c14c2925"
+# %% [markdown] lang="vi" of="3f622f2b"
 # Nhiều khả năng q_sample nhận eps ở chỗ nó chờ t, mà số lẻ thì không chỉ được vào phần tử nào của bảng. Thứ tự ở hai hàm không
 # giống nhau: q_sample nhận x0, eps, t.
 # %% role="wrong" name="eps_for_t"
@@ -225,7 +225,7 @@ patch("q_sample(x0, eps, t, alpha_bar)", "q_sample(x0, t, eps, alpha_bar)")
 # %% [markdown] lang="en" role="mistake" name="no_gradient"
 # The value is right, but it is cut off from the network: nothing can be learnt from it. Leave out detach(), no_grad() and .data
 # here; they belong to sampling.
-# %% [markdown] lang="vi" of="1e3adab7"
+# %% [markdown] lang="vi" of="ddb8c221"
 # Giá trị thì đúng, nhưng đã bị cắt rời khỏi mạng: không học được gì từ nó. Ở đây hãy bỏ detach(), no_grad() và .data; chúng
 # dành cho việc lấy mẫu.
 # %% role="wrong" name="no_gradient"
@@ -241,7 +241,7 @@ patch(".mean()", ".mean().item()")
 # %% [markdown] lang="en" role="mistake" name="own_backward"
 # It calls backward() itself, so whoever asked for the loss can't take its gradient any more, nor ask for it without gradients.
 # Only compute the loss here; the training loop does the rest.
-# %% [markdown] lang="vi" of="00000000"
+# %% [markdown] lang="vi" of="1ea9ba6d"
 # Hàm tự gọi backward(), nên nơi cần hàm mất mát không lấy được gradient của nó nữa, cũng không tính được nó khi không có
 # gradient. Ở đây chỉ tính hàm mất mát; vòng lặp huấn luyện sẽ làm phần còn lại.
 # %% role="wrong" name="own_backward"

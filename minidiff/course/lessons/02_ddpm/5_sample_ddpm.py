@@ -147,7 +147,7 @@ probe(gradients, points=2, **GIVEN)
 # %% [markdown] lang="en" role="mistake" name="missing_no_grad"
 # The result requires gradients: every step of the loop is kept in memory for a backward pass that never comes. Sample under
 # torch.no_grad().
-# %% [markdown] lang="vi" of="be1a29c6"
+# %% [markdown] lang="vi" of="633f01ed"
 # Kết quả vẫn đòi gradient: mọi bước của vòng lặp bị giữ trong bộ nhớ cho một lượt backward không bao giờ đến. Hãy lấy mẫu trong
 # torch.no_grad().
 # %% role="wrong" name="missing_no_grad"
@@ -156,7 +156,7 @@ patch("@torch.no_grad()\n", "")
 # %% [markdown] lang="en" role="mistake" name="detached"
 # The result is detached, but the network ran with gradients: until detach(), whatever a backward pass would need was kept in
 # memory. Under torch.no_grad() it is not kept at all.
-# %% [markdown] lang="vi" of="a6075ab4"
+# %% [markdown] lang="vi" of="7ef95fd8"
 # Kết quả đã detach, nhưng mạng vẫn chạy có gradient: cho đến lúc detach(), mọi thứ mà một lượt backward cần đều bị giữ trong bộ
 # nhớ. Trong torch.no_grad() thì chúng không hề được giữ.
 # %% role="wrong" name="detached"

@@ -7,7 +7,7 @@
 # `torch.randn`, both from `generator`; take your `ddpm_loss`; and make one step of the optimizer along the gradient of this
 # batch alone. The network changes in place. Leave it in the mode that it is in, training or evaluation.
 #
-# The weights jitter from batch to batch, so what one samples from is their **exponential moving average (EMA)**. It begins at
+# The weights jitter from batch to batch, so one samples with their **exponential moving average (EMA)** instead. It begins at
 # the initial weights; after every step, with $d$ = `decay`,
 #
 # $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
@@ -17,7 +17,7 @@
 # Below it, everything that you wrote in this lesson works together. Your loop trains a small network for 1000 steps (some
 # seconds), and 2000 points are drawn. From left to right: the data, points drawn with the last weights, and points drawn with
 # their average.
-# %% [markdown] lang="vi" of="77052eea"
+# %% [markdown] lang="vi" of="3d4deb9c"
 # ## Vòng lặp huấn luyện
 #
 # **Huấn luyện.** Với mỗi lô `x0`, sinh `t` bằng `torch.randint`, mỗi mẫu một bước trong $1..T$, rồi sinh `eps` bằng
@@ -254,8 +254,8 @@ patch("optimizer.zero_grad()", "optimizer.step()\n        optimizer.zero_grad()"
 # One t was drawn for the whole batch. Each example gets a step of its own, (B,) of them: a batch then covers many steps, and
 # its gradient is far less noisy.
 # %% [markdown] lang="vi" of="b044dbaf"
-# Cả lô chỉ được một t. Mỗi mẫu phải có bước riêng, tất cả (B,) giá trị: như vậy một lô phủ được nhiều bước, và gradient của nó
-# ít nhiễu hơn hẳn.
+# Cả lô chỉ có một t. Mỗi mẫu phải có bước riêng, tất cả (B,) giá trị: như vậy một lô phủ được nhiều bước, và gradient của nó ít
+# nhiễu hơn hẳn.
 # %% role="wrong" name="one_t"
 patch("(len(x0),), generator=generator)", "(1,), generator=generator).expand(len(x0))")
 
@@ -269,8 +269,8 @@ patch("(len(x0),), generator=generator)", "(1,), generator=generator).expand(len
 patch("torch.randint(1, T + 1,", "torch.randint(0, T + 1,")
 
 # %% [markdown] lang="en" role="mistake" name="without_T"
-# t is never T: randint leaves out its upper end. Sampling begins at T, so the network would be asked there what it never saw.
-# %% [markdown] lang="vi" of="ac218a49"
+# t is never T: randint leaves out its upper end. Sampling begins at T, so there the network would be asked what it never saw.
+# %% [markdown] lang="vi" of="cdd0432c"
 # t không bao giờ bằng T: randint không lấy đầu trên. Lấy mẫu lại bắt đầu ở T, nên ở đó mạng sẽ bị hỏi điều nó chưa từng thấy.
 # %% role="wrong" name="without_T"
 patch("torch.randint(1, T + 1,", "torch.randint(1, T,")
@@ -343,7 +343,7 @@ patch("lerp_(w, 1 - decay)", "lerp_(w, decay)")
 # %% [markdown] lang="en" role="mistake" name="average_from_0"
 # The average begins at 0, so for a long time it is too small: after n steps, about 1 - decay^n of what it should be. Begin at
 # the initial weights.
-# %% [markdown] lang="vi" of="99fce61b"
+# %% [markdown] lang="vi" of="479d0d8a"
 # Trung bình bắt đầu từ 0, nên trong một thời gian dài nó quá nhỏ: sau n bước chỉ bằng khoảng 1 - decay^n lần giá trị đúng ra
 # phải có. Hãy bắt đầu từ các trọng số ban đầu.
 # %% role="wrong" name="average_from_0"
@@ -379,8 +379,9 @@ patch("        optimizer.step()\n", "")
 patch("(w, 1 - decay)", "(w, 1 - decay)\n        optimizer.step()")
 
 # %% [markdown] lang="en" role="mistake" name="averaged_once"
-# The average was updated once, after the loop. It is a mean over the way: update it after every step, inside the loop.
-# %% [markdown] lang="vi" of="5d08b679"
+# The average was updated once, after the loop. It should average over the whole way: update it after every step, inside the
+# loop.
+# %% [markdown] lang="vi" of="dbded059"
 # Trung bình chỉ được cập nhật một lần, sau vòng lặp. Nó là trung bình dọc đường đi: hãy cập nhật sau mỗi bước, bên trong vòng
 # lặp.
 # %% role="wrong" name="averaged_once"
@@ -389,8 +390,8 @@ patch("            for name, w in network", "        for name, w in network")
 patch("                average[name]", "            average[name]")
 
 # %% [markdown] lang="en" role="mistake" name="no_average"
-# These are copies of the last weights, no average: what the steps before left behind has no share in them.
-# %% [markdown] lang="vi" of="c99eccbd"
+# These are copies of the last weights, not an average: the steps before count for nothing.
+# %% [markdown] lang="vi" of="d586a47c"
 # Đây là bản sao của các trọng số cuối cùng, không phải trung bình: những gì các bước trước để lại không đóng góp gì.
 # %% role="wrong" name="no_average"
 patch("lerp_(w, 1 - decay)", "copy_(w)")
@@ -416,18 +417,20 @@ patch("for x0 in batches:", "for n, x0 in enumerate(batches):")
 patch("lerp_(w, 1 - decay)", "lerp_(w, 1 - min(decay, (1 + n) / (10 + n)))")
 
 # %% [markdown] lang="en" role="mistake" name="keeps_the_graph"
-# The average requires gradients: it was computed from the parameters with gradients on, so every update keeps the one before in
-# memory. Work under torch.no_grad() or on detached values.
-# %% [markdown] lang="vi" of="49389d55"
-# Trung bình đang đòi gradient: nó được tính từ các tham số trong lúc gradient đang bật, nên mỗi lần cập nhật giữ lại lần trước
-# trong bộ nhớ. Hãy làm trong torch.no_grad() hoặc trên giá trị đã detach.
+# The average requires gradients: either it was computed from the parameters with gradients on, and every update keeps the one
+# before in memory, or it is made of parameters itself, as in a copy of the network. Work under torch.no_grad(), and return
+# detached tensors.
+# %% [markdown] lang="vi" of="3ceffc39"
+# Trung bình đang đòi gradient: hoặc nó được tính từ các tham số trong lúc gradient đang bật, và mỗi lần cập nhật giữ lại lần
+# trước trong bộ nhớ, hoặc chính nó gồm các tham số, như trong một bản sao của mạng. Hãy làm trong torch.no_grad() và trả về các
+# tensor đã detach.
 # %% role="wrong" name="keeps_the_graph"
 patch("with torch.no_grad():", "if True:")
 
 # %% [markdown] lang="en" role="mistake" name="average_in_the_network"
 # The average was put into the network as well. The network keeps the weights of its last step: whoever goes on training needs
 # them, with an optimizer that knows them.
-# %% [markdown] lang="vi" of="b69a15cf"
+# %% [markdown] lang="vi" of="27097bc2"
 # Trung bình cũng bị đặt vào mạng. Mạng phải giữ trọng số của bước cuối: ai huấn luyện tiếp sẽ cần đến chúng, cùng với optimizer
 # vốn quen với chúng.
 # %% role="wrong" name="average_in_the_network"
@@ -443,7 +446,7 @@ patch("    return average", "")
 # %% [markdown] lang="en" role="mistake" name="network_returned"
 # A whole network is returned. Return its averaged weights alone, as a dict of tensors by the parameters' names: that can be
 # stored, and loaded into any network of this shape.
-# %% [markdown] lang="vi" of="00000000"
+# %% [markdown] lang="vi" of="4cb8760a"
 # Hàm trả về cả một mạng. Hãy chỉ trả về các trọng số trung bình của nó, dưới dạng dict gồm các tensor theo tên tham số: như vậy
 # có thể lưu lại và nạp vào bất kỳ mạng nào cùng kích thước.
 # %% role="wrong" name="network_returned"
@@ -535,9 +538,9 @@ def picture(points: Tensor) -> Tensor:
 
 
 def draw(train_ddpm: Callable) -> Tensor:
-    torch.manual_seed(0)
-    network, generator = PointNet(), torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1.5e-2)
+    torch.manual_seed(1)
+    network, generator = PointNet(), torch.Generator().manual_seed(1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     table = alpha_bars(torch.linspace(0.001, 0.25, 40))                 # (41,)
     batches = [heart(256, generator) for _ in range(1000)]
     dice = torch.randn(41, 2000, 2, generator=generator)
@@ -554,4 +557,4 @@ def draw(train_ddpm: Callable) -> Tensor:
     return torch.stack([picture(points) for points in drawn])           # (3, 1, 64, 64)
 
 
-payoff(draw, train_ddpm, tolerance=1.0)     # in training even a rounding error grows
+payoff(draw, train_ddpm, tolerance=0.2)     # rounding errors grow in training

@@ -183,7 +183,7 @@ patch("scale * (", "min(scale, 1.0) * (")
 # Only the first three channels were guided. A colour picture has no more than these; a latent has four, and each of them is
 # part of the picture. This bug was copied from one well-known repository into many: guide every channel.
 # %% [markdown] lang="vi" of="a01ddf1f"
-# Mới chỉ ba kênh đầu được dẫn hướng. Ảnh màu chỉ có ba kênh ấy; vector ẩn có bốn, và kênh nào cũng là một phần của bức tranh.
+# Mới chỉ ba kênh đầu được dẫn hướng. Ảnh màu chỉ có ba kênh ấy; latent có bốn, và kênh nào cũng là một phần của bức tranh.
 # Lỗi này đã được chép từ một kho mã nổi tiếng sang nhiều nơi: hãy dẫn hướng mọi kênh.
 # %% role="wrong" name="three_channels"
 def combine(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -194,7 +194,7 @@ def combine(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
 # The result was clamped to [-1, 1]. Only pixels have such limits; noise, v and latents go beyond them, and a guided prediction
 # goes further still. To limit x0 is a step of its own, `clip_x0`, after guidance.
 # %% [markdown] lang="vi" of="7a9e43a6"
-# Kết quả đã bị cắt về [-1, 1]. Chỉ điểm ảnh mới có giới hạn như vậy; nhiễu, v và vector ẩn đều vượt ra ngoài, và dự đoán được
+# Kết quả đã bị cắt về [-1, 1]. Chỉ điểm ảnh mới có giới hạn như vậy; nhiễu, v và latent đều vượt ra ngoài, và dự đoán được
 # dẫn hướng còn đi xa hơn nữa. Giới hạn x0 là một bước riêng, `clip_x0`, đặt sau dẫn hướng.
 # %% role="wrong" name="clamped"
 patch("unconditional + scale * (conditional - unconditional)",

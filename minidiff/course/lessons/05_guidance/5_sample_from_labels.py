@@ -251,8 +251,8 @@ patch("return last.x ", "return last   ")
 # The pictures were clamped to [-1, 1]. Whoever shows them does that; here it hides how far strong guidance goes beyond the
 # limits, and for latents it would be wrong. Return x as the last step leaves it.
 # %% [markdown] lang="vi" of="652b08ef"
-# Ảnh đã bị cắt về [-1, 1]. Đó là việc của nơi hiển thị; ở đây nó che mất dẫn hướng mạnh đã vượt giới hạn bao xa, và với vector
-# ẩn thì sai hẳn. Hãy trả về x như bước cuối để lại.
+# Ảnh đã bị cắt về [-1, 1]. Đó là việc của nơi hiển thị; ở đây nó che mất dẫn hướng mạnh đã vượt giới hạn bao xa, và với latent
+# thì sai hẳn. Hãy trả về x như bước cuối để lại.
 # %% role="wrong" name="clamped"
 patch("return last.x ", "return last.x.clamp(-1, 1) ")
 

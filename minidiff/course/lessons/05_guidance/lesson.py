@@ -3,30 +3,33 @@
 # %% [markdown] lang="en" slide="slide"
 # # 05 Conditions and classifier-free guidance
 #
-# One network, one noise, one label: "house". Between the six pictures below a single number changes, from 0 to 15. At 0 there
-# is no house; at 15 there is one, and something has gone badly wrong with it. What does the number do?
+# The six pictures below come from one network, one noise and one label, "house". Only one number differs between them: it goes
+# from 0 to 15. At 0 there is no house; at 15 there is one, and something has gone badly wrong with it. What does the number do?
 # %% [markdown] lang="vi" of="931b856b"
 # # 05 Điều kiện và dẫn hướng không cần bộ phân loại (classifier-free guidance)
 #
-# Một mạng, một nhiễu, một nhãn: "house" (ngôi nhà). Giữa sáu bức dưới đây chỉ có một con số thay đổi, từ 0 đến 15. Ở 0 chẳng
-# có ngôi nhà nào; ở 15 thì có, nhưng đã hỏng nặng ở đâu đó. Con số ấy làm gì?
+# Sáu bức tranh dưới đây do cùng một mạng vẽ, từ cùng một nhiễu và cùng một nhãn, "house" (ngôi nhà). Giữa chúng chỉ có một con
+# số thay đổi, từ 0 đến 15. Ở 0 không có ngôi nhà nào; ở 15 thì có, nhưng hỏng nặng. Con số ấy làm gì?
 
 # %% slide="sub"
-import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 
 from minidiff import load_pipeline
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
-scales = (0, 1, 2, 4, 8, 15)
-houses = [[*pipe.sample(["house"], [6], [""], steps=10, guidance_scale=float(scale))][-1][1] for scale in scales]
-show(torch.cat(houses), titles=[str(scale) for scale in scales])
+scales, houses = (0, 1, 2, 4, 8, 15), []
+for scale in scales:
+    states = pipe.sample(["house"], [6], [""], steps=10, guidance_scale=float(scale))
+    *_, (_, x, _) = states                                      # x of the last step
+    houses.append(x)                                            # (1, 3, 32, 32)
+titles = [str(scale) for scale in scales]
+show(torch.cat(houses), titles)
 
 # %% [markdown] lang="en" role="notes"
-# Collect guesses: contrast? number of steps? strength of the label? Keep them on the board until section 5.
+# Collect guesses: contrast? number of steps? strength of the label? Keep them on the board until section 6.
 # %% [markdown] lang="vi" of="73ec33fa"
-# Thu thập các phỏng đoán: độ tương phản? số bước? độ mạnh của nhãn? Giữ trên bảng đến mục 5.
+# Thu thập các phỏng đoán: độ tương phản? số bước? độ mạnh của nhãn? Giữ trên bảng đến mục 6.
 
 # %% [markdown] lang="en"
 # [[map]]
@@ -35,17 +38,16 @@ show(torch.cat(houses), titles=[str(scale) for scale in scales])
 # classifier-free guidance from memory, measure what it gives and what it costs, and recognise its two classic bugs by sight.
 #
 # **Time:** [[time]]. **You need:** lesson 03 (what is predicted), lesson 04 (samplers).
-# Everything runs on a CPU in about a minute; the one training here is of a toy and takes seconds, on a GPU no more is done.
+# Everything runs on a CPU. The only network trained here is a toy, which takes a few seconds; a GPU changes nothing.
 # %% [markdown] lang="vi" of="fd184e60"
 # [[map]]
 #
 # **Mục tiêu.** Bạn bảo được mạng phải vẽ gì; biết vì sao một phần mười số nhãn bị bỏ khi huấn luyện (training); viết được
-# dẫn hướng không cần bộ phân loại (classifier-free guidance) mà không cần nhìn lại, đo được nó cho gì và lấy đi gì, và nhận
-# ra hai lỗi kinh điển của nó chỉ bằng mắt.
+# dẫn hướng không cần bộ phân loại mà không cần xem lại, đo được nó cho gì và lấy đi gì, và chỉ nhìn tranh là nhận ra hai lỗi
+# kinh điển của nó.
 #
-# **Thời gian:** [[time]]. **Cần biết:** bài 03 (dự đoán cái gì), bài 04 (bộ lấy mẫu, sampler). Mọi thứ
-# chạy trên CPU trong khoảng một phút; lần huấn luyện duy nhất là một mô hình đồ chơi, mất vài giây, có GPU cũng không làm gì
-# thêm.
+# **Thời gian:** [[time]]. **Cần biết:** bài 03 (dự đoán cái gì), bài 04 (bộ lấy mẫu, sampler). Mọi thứ chạy trên CPU. Mạng duy
+# nhất được huấn luyện ở đây là một mô hình đồ chơi, mất vài giây, và có GPU cũng không khác gì.
 
 # %% [markdown] lang="en" role="think"
 # **Three quick questions** from earlier lessons.
@@ -62,24 +64,25 @@ show(torch.cat(houses), titles=[str(scale) for scale in scales])
 #
 # 1. (01) Mạng biết thời điểm $t$ bằng cách nào: con số đó đi vào ở đâu?
 # 2. (03) Mạng dự đoán $v = \alpha\,\epsilon - \sigma\, x_0$. Biết $x$ và $v$, hãy tìm $x_0$ và $\epsilon$.
-# 3. (04) Bộ lấy mẫu (sampler) gọi bộ khử nhiễu bằng `(x, t)`. Nó nhận lại gì, và bộ khử nhiễu làm bằng gì có quan trọng không?
+# 3. (04) Bộ lấy mẫu gọi bộ khử nhiễu bằng `(x, t)`. Nó nhận lại gì, và bộ khử nhiễu được làm từ gì có quan trọng không?
 # ---
-# 1. Dưới dạng vector: các sin và cos của $t$ qua một MLP nhỏ, cộng vào trong từng khối dư.
+# 1. Dưới dạng vector: các sin và cos của $t$ đi qua một MLP nhỏ, rồi được cộng vào trong từng khối residual.
 # 2. $x_0 = \alpha x - \sigma v$ và $\epsilon = \sigma x + \alpha v$: tổng có trọng số của $x$ và dự đoán.
-# 3. Cặp `(x0, eps)`. Không quan trọng, và hôm nay ta sẽ đặt phần dẫn hướng (guidance) vào giữa mạng và bộ lấy mẫu.
+# 3. Cặp `(x0, eps)`. Không quan trọng, và hôm nay ta sẽ đặt phần dẫn hướng vào giữa mạng và bộ lấy mẫu.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 1. A label is a row of a table
 #
-# The network eats vectors, a label is a number from a list. So keep a table with one vector per label, an **embedding**, and
-# learn its rows along with everything else. Looking up row 2 is the same as multiplying a *one-hot* row by the table; on paper:
+# The network works on vectors, and a label is a number from a list. So we keep a table with one vector per label, an
+# **embedding**, and learn its rows along with everything else. Looking up row 2 is the same as multiplying a *one-hot* row by
+# the table. On paper:
 #
 # $$\begin{pmatrix}0&0&1\end{pmatrix}\begin{pmatrix}1&2\\3&4\\5&6\end{pmatrix}=\begin{pmatrix}5&6\end{pmatrix}$$
 # %% [markdown] lang="vi" of="de426b12"
 # ## 1. Nhãn là một hàng của bảng
 #
-# Mạng chỉ ăn vector, còn nhãn là một số thứ tự. Vậy hãy giữ một bảng, mỗi nhãn một vector, gọi là **vector nhúng
-# (embedding)**, và học các hàng ấy cùng với mọi thứ khác. Tra hàng 2 cũng chính là nhân một hàng *one-hot* với bảng; tính tay:
+# Mạng làm việc với vector, còn nhãn là một số thứ tự. Vì vậy ta giữ một bảng, mỗi nhãn một vector, gọi là **vector nhúng
+# (embedding)**, và học các hàng ấy cùng với mọi thứ khác. Tra hàng 2 cũng chính là nhân một hàng *one-hot* với bảng. Tính tay:
 #
 # $$\begin{pmatrix}0&0&1\end{pmatrix}\begin{pmatrix}1&2\\3&4\\5&6\end{pmatrix}=\begin{pmatrix}5&6\end{pmatrix}$$
 
@@ -89,13 +92,13 @@ one_hot = torch.tensor([[0.0, 0.0, 1.0]])                       # (B, classes)
 print(one_hot @ table.weight, table(torch.tensor([2])))         # (B, width) both
 
 # %% [markdown] lang="en" slide="sub"
-# Where does the vector enter? There is a vector already that reaches every residual block: the time's. **Add** the label to it,
-# and no block needs a new input. In `world-pixels` the table has 19 rows of width 128: 18 kinds of things and, last, one row
-# that stands for *nothing said*. We call that label `null`.
+# Where does the vector enter? One vector reaches every residual block already: that of the time. **Add** the label's vector to
+# it, and no block needs a new input. In `world-pixels` the table has 19 rows of width 128: 18 kinds of things and, as the last,
+# one row that stands for *nothing said*. We call that label `null`.
 # %% [markdown] lang="vi" of="52fbaf12"
-# Vector ấy đi vào ở đâu? Đã có sẵn một vector đến được mọi khối dư: vector thời gian. Chỉ cần **cộng** nhãn vào đó, không khối
-# nào phải thêm đầu vào. Trong `world-pixels`, bảng có 19 hàng, mỗi hàng rộng 128: 18 loại vật và, ở cuối, một hàng nghĩa là
-# *không nói gì*. Ta gọi nhãn đó là `null` (nhãn rỗng).
+# Vector ấy đi vào ở đâu? Đã có sẵn một vector đến được mọi khối residual: vector thời gian. Chỉ cần **cộng** vector của nhãn
+# vào đó, không khối nào phải thêm đầu vào. Trong `world-pixels`, bảng có 19 hàng, mỗi hàng rộng 128: 18
+# loại vật và, ở cuối, một hàng nghĩa là *không nói gì*. Ta gọi nhãn đó là `null` (nhãn rỗng).
 
 # %%
 from minidiff.data.world.scenes import SHAPES
@@ -103,23 +106,24 @@ from minidiff.models.unet import UNet
 
 unet, null = pipe.network.unet, len(SHAPES)
 schedule, prediction_type = pipe.scheduler.schedule, pipe.prediction_type
-print("table:", tuple(unet.class_embedding.weight.shape), "null:", null, "predicts:", prediction_type)
+print("table:", tuple(unet.class_embedding.weight.shape), "null:", null)
+print("the network predicts", prediction_type)
 source(UNet._time)
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** Below, one noise is drawn under seven labels: circle, heart, house, fish, cat, umbrella, and `null`. What will the
 # pictures share, and what does the last one show?
 # ---
-# They share what the noise decides before the kind matters: colour of paper, often colour and place of the thing. The last one
-# is *some* thing: `null` leaves it to the noise. Here it is half a cat and half a blob, and that is honest: asked for
-# "anything", a small network wavers between kinds.
+# They share what the noise decides before the kind matters: the colour of the paper, and often the colour and the place of the
+# thing. The last one is *some* thing: `null` leaves the kind to the noise. Here it is half a cat and half a blob, and that is
+# honest: asked for "anything", a small network wavers between kinds.
 # %% [markdown] lang="vi" of="fa040733"
 # **Đoán xem.** Dưới đây, cùng một nhiễu được vẽ theo bảy nhãn: circle, heart, house, fish, cat, umbrella và `null`. Các bức
 # tranh có gì chung, và bức cuối cho thấy gì?
 # ---
-# Chúng có chung những gì nhiễu đã quyết định trước khi loại vật kịp lên tiếng: màu giấy, thường cả màu và vị trí của vật. Bức
-# cuối là *một thứ gì đó*: `null` để mặc nhiễu quyết định. Ở đây nó nửa giống mèo, nửa là một khối vô hình, và như thế là thành
-# thật: được yêu cầu "gì cũng được", một mạng nhỏ sẽ lưỡng lự giữa các loại.
+# Chúng có chung những gì nhiễu đã quyết định trước khi loại vật có ảnh hưởng: màu giấy, và thường cả màu và vị trí của vật. Bức
+# cuối là *một thứ gì đó*: `null` để nhiễu quyết định loại vật. Ở đây nó nửa giống mèo, nửa là một khối không rõ hình, và như
+# thế là thành thật: được yêu cầu "gì cũng được", một mạng nhỏ sẽ lưỡng lự giữa các loại.
 
 # %% slide="sub"
 from minidiff.diffusion.prediction import Denoiser, denoiser
@@ -127,7 +131,8 @@ from minidiff.diffusion.samplers import run
 
 
 def noise_of(seeds) -> Tensor:
-    return torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    dice = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.randn(3, 32, 32, generator=one) for one in dice])
 
 
 @torch.inference_mode()
@@ -138,8 +143,10 @@ def draw(model: Denoiser, noise: Tensor, steps: int = 10) -> Tensor:
 
 names = ["circle", "heart", "house", "fish", "cat", "umbrella"]
 labels = torch.tensor([*map(SHAPES.index, names), null])        # (B,)
-model = denoiser(lambda x, timestep: unet(x, timestep, labels=labels), schedule, prediction_type)
-show(draw(model, noise_of([5]).repeat(7, 1, 1, 1)), titles=[*names, "null"])
+model = denoiser(
+    lambda x, timestep: unet(x, timestep, labels=labels), schedule, prediction_type
+)
+show(draw(model, noise_of([5] * 7)), [*names, "null"])
 
 # %% [markdown] lang="en" slide="slide"
 # ## 2. By hand: two opinions and an arrow
@@ -149,7 +156,7 @@ show(draw(model, noise_of([5]).repeat(7, 1, 1, 1)), titles=[*names, "null"])
 #
 # $$\nabla\log p(x\mid \text{right}) = 1 - x,\qquad \nabla\log p(x) = \tanh x - x$$
 #
-# Their difference points from "anything" to "right". Guidance walks along it $w$ times:
+# Their difference points from "anything" to "right". Guidance takes this difference $w$ times:
 #
 # $$\text{guided} = \nabla\log p(x) + w\,\big(\nabla\log p(x\mid\text{right}) - \nabla\log p(x)\big)$$
 # %% [markdown] lang="vi" of="2af9e2b9"
@@ -160,23 +167,25 @@ show(draw(model, noise_of([5]).repeat(7, 1, 1, 1)), titles=[*names, "null"])
 #
 # $$\nabla\log p(x\mid \text{right}) = 1 - x,\qquad \nabla\log p(x) = \tanh x - x$$
 #
-# Hiệu của chúng chỉ từ "gì cũng được" đến "phải". Dẫn hướng (guidance) đi theo hiệu đó $w$ lần:
+# Hiệu của chúng là mũi tên đi từ "gì cũng được" đến "phải". Dẫn hướng lấy hiệu đó $w$ lần:
 #
 # $$\text{guided} = \nabla\log p(x) + w\,\big(\nabla\log p(x\mid\text{right}) - \nabla\log p(x)\big)$$
 
 # %%
-for x in (0.0, 1.0):
-    x = torch.tensor(x)
+for x in (torch.tensor(0.0), torch.tensor(1.0)):
     conditional, unconditional = 1 - x, torch.tanh(x) - x
-    guided = [f"{unconditional + w * (conditional - unconditional):+.3f}" for w in (0, 1, 3)]
-    print(f"x = {x}: conditional {conditional:+.3f}, unconditional {unconditional:+.3f}, guided with w = 0, 1, 3:", *guided)
+    print(f"x = {x}: with label {conditional:+.3f}, without {unconditional:+.3f}")
+    for w in (0, 1, 3):
+        guided = unconditional + w * (conditional - unconditional)
+        print(f"    guided with w = {w}: {guided:+.3f}")
 
 # %% [markdown] lang="en" role="think"
-# At $x = 1$, the very middle of "right", the conditional score is 0: stay. With $w = 3$ the guided one is $+0.477$. Where does
-# it push, and why would anyone want that?
+# At $x = 1$, the very middle of "right", the conditional score is 0: stay. With $w = 3$ the guided one is $+0.477$. Which way
+# does it push, and why would anyone want that?
 # ---
 # Further right, **past** the mode. At $x = 1$ a "left" is still possible, $p(\text{right}\mid 1) = 0.88$, and guidance wants to be
-# surer than that: it looks for the *typical of right*, in the sense of *least like left*. A caricature exaggerates the same way.
+# surer than that: it looks for what is *typical of right* in the sense of *least like left*. A caricature exaggerates in the
+# same way.
 # %% [markdown] lang="vi" of="5f1ecf1e"
 # Tại $x = 1$, ngay giữa "phải", score có điều kiện bằng 0: đứng yên. Với $w = 3$, score được dẫn hướng là $+0.477$. Nó đẩy về
 # đâu, và ai lại muốn thế?
@@ -191,15 +200,16 @@ for x in (0.0, 1.0):
 # $$p_w(x) \;\propto\; p(x)\; p(c\mid x)^{\,w}$$
 #
 # $p(c\mid x)$ is what a **classifier** would say. Nobody trained one: the two opinions of a single network imply it. Hence the
-# name *classifier-free*. $w=0$ forgets $c$, $w=1$ is $p(x\mid c)$, more sharpens.
+# name *classifier-free*. With $w=0$ the label $c$ is forgotten, $w=1$ gives $p(x\mid c)$, and a larger $w$ makes the density
+# sharper.
 # %% [markdown] lang="vi" of="a0073f4a"
 # Mật độ nào có độ dốc đó? Theo Bayes, $\log p(x\mid c) - \log p(x) = \log p(c\mid x) + \text{const}$, nên score được dẫn hướng
-# (guidance) ứng với
+# ứng với
 #
 # $$p_w(x) \;\propto\; p(x)\; p(c\mid x)^{\,w}$$
 #
 # $p(c\mid x)$ là điều một **bộ phân loại** sẽ nói. Không ai huấn luyện nó cả: hai ý kiến của cùng một mạng đã ngầm chứa nó. Vì
-# thế mới gọi là *không cần bộ phân loại* (classifier-free). $w=0$ quên $c$, $w=1$ là $p(x\mid c)$, lớn hơn thì nhọn hơn.
+# thế mới gọi là *không cần bộ phân loại*. Với $w=0$, nhãn $c$ bị quên; $w=1$ cho $p(x\mid c)$; $w$ lớn hơn thì mật độ nhọn hơn.
 
 # %% slide="sub"
 grid = torch.linspace(-4, 6, 501, dtype=torch.float64)
@@ -213,20 +223,20 @@ def sharpened(w: float) -> Tensor:
 
 
 def draw_density(w: float, axis) -> None:
-    axis.plot(grid, sharpened(1), color="0.7")
-    axis.plot(grid, sharpened(w))
-    axis.axvline(1, color="0.7", linestyle=":")
-    axis.set(ylim=(0, 0.6), xticks=(-3, -1, 1, 3, 5), yticks=())
+    curves = {"$p_w$": (grid, sharpened(w)), "p(x | right)": (grid, sharpened(1))}
+    lines({**curves, "x = 1": ([1, 1], [0, 0.6])}, axis, lw=1)
 
 
 slider(draw_density, "w", [0, 0.5, 1, 2, 4, 8])
 
 # %% [markdown] lang="en"
-# Grey is $p(x\mid\text{right})$, blue $p_w$. Two things happen at once as $w$ grows: the hill gets **narrower** (fewer different
-# pictures) and its top moves **right of 1** (pictures more typical than typical ones). Remember both for section 5.
+# The blue hill is $p_w$, the orange one $p(x\mid\text{right})$. As $w$ grows, two things happen at once: the blue hill gets
+# **narrower** (fewer different pictures), and its top moves to the **right of 1** (pictures more typical than typical ones).
+# Remember both for section 6.
 # %% [markdown] lang="vi" of="704a0dc7"
-# Đường xám là $p(x\mid\text{right})$, đường xanh là $p_w$. Khi $w$ tăng, hai điều xảy ra cùng lúc: quả đồi **hẹp** lại (tranh
-# bớt đa dạng) và đỉnh dời sang **phải số 1** (tranh điển hình hơn cả điển hình). Hãy nhớ cả hai cho đến mục 5.
+# Quả đồi xanh là $p_w$, quả đồi cam là $p(x\mid\text{right})$. Khi $w$ tăng, hai điều xảy ra cùng lúc: quả đồi xanh **hẹp** lại
+# (tranh bớt đa dạng), và đỉnh của nó dời sang **bên phải số 1** (tranh điển hình hơn cả điển hình). Hãy nhớ cả hai cho đến mục
+# 6.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 3. From scores to networks
@@ -243,7 +253,7 @@ slider(draw_density, "w", [0, 0.5, 1, 2, 4, 8])
 #
 # Score của dữ liệu có nhiễu chính là nhiễu nhân hệ số: $\nabla\log p_t(x) = -\epsilon/\sigma_t$. Còn $\epsilon$, $x_0$, $v$ là
 # tổng có trọng số của nhau và của $x$ (bài 03). Quy tắc nào có các trọng số, $w$ và $1-w$, cộng lại bằng 1 thì đi qua tổng có
-# trọng số mà không đổi, nên **một dòng dẫn hướng (guidance) được tất cả**:
+# trọng số mà không đổi, nên **một dòng dẫn hướng được tất cả**:
 #
 # `unconditional + scale * (conditional - unconditional)`
 #
@@ -255,33 +265,34 @@ from minidiff.diffusion.guidance import combine
 
 x, t = noise_of([5]), torch.tensor(0.5, dtype=torch.float64)
 with torch.inference_mode():
-    both = [unet(x, torch.tensor([500.0]), labels=torch.tensor([label])) for label in (SHAPES.index("cat"), null)]
-v_cond, v_uncond = both
-v = v_uncond + 4.0 * (v_cond - v_uncond)                                        # (1, 3, 32, 32)
+    v_cond = unet(x, torch.tensor([500.0]), labels=torch.tensor([SHAPES.index("cat")]))
+    v_uncond = unet(x, torch.tensor([500.0]), labels=torch.tensor([null]))
+v = v_uncond + 4.0 * (v_cond - v_uncond)                        # (1, 3, 32, 32)
+torch.testing.assert_close(combine(v_cond, v_uncond, 4.0), v)
 
 alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
 x0_cond, x0_uncond = alpha * x - sigma * v_cond, alpha * x - sigma * v_uncond
-torch.testing.assert_close(combine(v_cond, v_uncond, 4.0), v)
-torch.testing.assert_close(combine(x0_cond, x0_uncond, 4.0), alpha * x - sigma * v)     # guide v or x0: the same
+x0 = x0_uncond + 4.0 * (x0_cond - x0_uncond)                    # (1, 3, 32, 32)
+torch.testing.assert_close(x0, alpha * x - sigma * v)           # v or x0: the same
 source(combine)
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. Where the second opinion comes from
 #
-# Two networks would do: one with the label, one without. But one network can be both. While training, replace a share of the labels,
-# a **tenth**, by `null`. Squared error makes a network answer with the mean of what it cannot tell apart:
+# We could train two networks, one with the label and one without. But one network can be both. While training, replace a share
+# of the labels, a **tenth**, by `null`. Squared error makes a network answer with the mean of what it cannot tell apart:
 #
 # - in rows with a label, that is $E[x_0\mid x_t, c]$;
-# - in rows with `null`, all kinds meet: $E[x_0\mid x_t]$.
+# - in rows with `null`, where all kinds meet, it is $E[x_0\mid x_t]$.
 # %% [markdown] lang="vi" of="84851235"
 # ## 4. Ý kiến thứ hai từ đâu ra
 #
-# Hai mạng cũng được: một mạng được báo nhãn, một mạng thì không. Nhưng một mạng có thể đóng cả hai vai. Trong lúc huấn luyện
-# (training), thay một phần các nhãn, **một phần mười**, bằng `null`. Sai số bình phương khiến mạng trả lời bằng trung bình của
-# những gì nó không phân biệt được:
+# Có thể huấn luyện hai mạng, một mạng có nhãn và một mạng không có. Nhưng một mạng cũng đóng được cả hai vai. Trong lúc huấn
+# luyện, thay một phần các nhãn, **một phần mười**, bằng `null`. Sai số bình phương khiến mạng trả lời bằng trung bình của những
+# gì nó không phân biệt được:
 #
 # - ở hàng có nhãn, đó là $E[x_0\mid x_t, c]$;
-# - ở hàng `null`, mọi loại trộn chung: $E[x_0\mid x_t]$.
+# - ở hàng `null`, nơi mọi loại trộn chung, đó là $E[x_0\mid x_t]$.
 
 # %%
 from minidiff.diffusion.prediction import target
@@ -293,10 +304,12 @@ class Toy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.table = nn.Linear(2, 64), nn.Embedding(3, 64)
-        self.rest = nn.Sequential(nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+        layers = nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1)
+        self.rest = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        return self.rest(self.first(torch.stack([x, t], dim=1)) + self.table(labels))[:, 0]
+        hidden = self.first(torch.stack([x, t], dim=1))         # (B, 64)
+        return self.rest(hidden + self.table(labels))[:, 0]     # (B,)
 
 
 # %%
@@ -305,10 +318,12 @@ def train(drop: float, steps: int = 800) -> Toy:
     toy = Toy()
     optimizer = torch.optim.Adam(toy.parameters(), lr=5e-3)
     for _ in range(steps):
-        labels, eps, t = torch.randint(2, (256,)), torch.randn(256), torch.rand(256)            # (B,) each
-        x0 = 2.0 * labels - 1 + 0.5 * torch.randn(256)                                          # around -1 or +1
-        seen = torch.where(torch.rand(256) < drop, 2, labels)                                   # the dropout mask
-        loss = (toy(schedule.mix(x0, eps, t), t, seen) - target(schedule, "v", x0, eps, t)).square().mean()
+        labels = torch.randint(2, (256,))                       # (B,), like all below
+        eps, t = torch.randn(256), torch.rand(256)
+        x0 = 2.0 * labels - 1 + 0.5 * torch.randn(256)          # around -1 or +1
+        seen = torch.where(torch.rand(256) < drop, 2, labels)   # the dropout mask
+        v = target(schedule, "v", x0, eps, t)
+        loss = (toy(schedule.mix(x0, eps, t), t, seen) - v).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -320,41 +335,38 @@ def train(drop: float, steps: int = 800) -> Toy:
 # one predict for the label `null`?
 # ---
 # Whatever its random start left there: row 2 of its table was never looked up, so it never got a gradient. No error, no
-# warning; just a second opinion that means nothing, and an arrow that starts nowhere.
+# warning: just a second opinion that means nothing, and an arrow that starts at a place without meaning.
 # %% [markdown] lang="vi" of="483dbfaa"
 # **Đoán xem.** Ta huấn luyện mô hình đồ chơi này hai lần, với `drop = 0.1` và `drop = 0`. Cả hai đều học được "trái" và
 # "phải". Với nhãn `null`, mô hình thứ hai dự đoán gì?
 # ---
 # Bất cứ thứ gì mà khởi tạo ngẫu nhiên để lại: hàng 2 của bảng chưa bao giờ được tra, nên chưa bao giờ nhận gradient. Không báo
-# lỗi, không cảnh báo; chỉ là một ý kiến thứ hai vô nghĩa, và một mũi tên xuất phát từ chỗ nào không rõ.
+# lỗi, không cảnh báo: chỉ có một ý kiến thứ hai vô nghĩa, và một mũi tên xuất phát từ một chỗ vô nghĩa.
 
 # %% slide="sub"
 from minidiff.diffusion.analytic import mixture
 
 x, half = torch.linspace(-2, 2, 81), torch.tensor(0.5, dtype=torch.float64)
-figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True, layout="constrained")
-for axis, drop in zip(axes, (0.1, 0.0), strict=True):
-    toy = train(drop)
-    for label, (name, means) in enumerate({"left": [-1.0], "right": [1.0], "null": [-1.0, 1.0]}.items()):
+exact, _ = mixture(schedule, [-1.0, 1.0], 0.5)(x, half)         # (81,)
+for axis, drop in zip(panels(2, sharey=True), (0.1, 0.0), strict=True):
+    toy, curves = train(drop), {"null, exact": (x, exact)}
+    for label, name in enumerate(("left", "right", "null")):
         v = toy(x, torch.full_like(x, 0.5), torch.full((81,), label)).detach()
-        exact, _ = mixture(schedule, means, 0.5)(x, half)
-        axis.plot(x, schedule.alpha(half) * x - schedule.sigma(half) * v, color=f"C{label}", label=name)
-        axis.plot(x, exact, color=f"C{label}", linestyle=":")
-    axis.set(title=f"drop = {drop}", xlabel="$x_t$")
-axes[0].set_ylabel("$x_0$")
-axes[0].legend(fontsize=8)
-plt.show()
+        curves[name] = x, schedule.alpha(half) * x - schedule.sigma(half) * v
+    lines(curves, axis, f"drop = {drop}", "$x_t$", "$x_0$")
 
 # %% [markdown] lang="en"
-# Dotted: the exact answers, a formula for bells. Left panel: one network, three curves, all near the truth; far from 0 the
-# green one joins "left" or "right", because there $x_t$ gives the label away. Right panel: the green curve is off.
+# Blue is the exact answer for `null`; for bells there is a formula. In the left panel the network's own answer, the red curve,
+# lies close to it. Far from 0 both join "left" or "right", because there $x_t$ gives the label away. In the right panel the red
+# curve is wrong.
 #
-# The shipped U-Net was trained the same way; here is where its batch is made, `ANYTHING` being `null`:
+# The shipped U-Net was trained in the same way. Here its batch is made; `ANYTHING` is `null`:
 # %% [markdown] lang="vi" of="399741b1"
-# Đường chấm: đáp án chính xác, có công thức cho các quả chuông. Khung trái: một mạng, ba đường, đều gần sự thật; xa số 0,
-# đường xanh lục nhập vào "trái" hoặc "phải", vì ở đó $x_t$ đã tự lộ nhãn. Khung phải: đường xanh lục sai hẳn.
+# Đường xanh dương là đáp án chính xác cho `null`, vì với các quả chuông đã có công thức. Ở khung trái, đường đỏ, câu trả lời của
+# mạng, nằm sát đường xanh. Ở xa số 0, cả hai nhập vào "trái" hoặc "phải", vì ở đó $x_t$ đã để lộ nhãn. Ở khung phải, đường đỏ
+# sai hẳn.
 #
-# U-Net có sẵn được huấn luyện đúng như vậy; đây là chỗ tạo lô (batch) của nó, `ANYTHING` chính là `null`:
+# U-Net có sẵn được huấn luyện đúng như vậy. Đây là chỗ tạo lô (batch) của nó; `ANYTHING` chính là `null`:
 
 # %%
 from minidiff.train.pixels import PixelsTask
@@ -365,27 +377,32 @@ source(PixelsTask.make_batch)
 # ## 5. Both opinions in one call
 #
 # Put the batch in twice, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, under the labels `[c, ..., c, null, ..., null]`; the answer falls
-# into two halves. One call of $2B$ rows keeps a GPU busier than two of $B$. And at scale 1 the second half has weight 0: don't ask.
+# into two halves. One call of $2B$ rows keeps a GPU busier than two of $B$. At scale 1 the second half has weight 0, so there we
+# don't ask for it.
 # %% [markdown] lang="vi" of="14ec568f"
 # ## 5. Hai ý kiến trong một lần gọi
 #
-# Đưa lô (batch) vào hai lần, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, với các nhãn `[c, ..., c, null, ..., null]`; câu trả lời
-# tách thành hai nửa. Một lần gọi $2B$ hàng tận dụng GPU tốt hơn hai lần $B$ hàng. Còn ở hệ số 1, nửa sau có trọng số 0: đừng
-# hỏi.
+# Đưa lô vào hai lần, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, với các nhãn `[c, ..., c, null, ..., null]`; câu trả lời tách thành
+# hai nửa. Một lần gọi $2B$ hàng tận dụng GPU tốt hơn hai lần $B$ hàng. Ở hệ số 1, nửa sau có trọng số 0 nên ta không hỏi đến
+# nó.
 
 # %%
 def pair_of(labels: Tensor, empty: Tensor) -> Denoiser:
-    both = torch.cat([labels, empty])                                           # (2B,)
-    return denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+    both = torch.cat([labels, empty])                           # (2B,)
+
+    def predict(x: Tensor, timestep: Tensor) -> Tensor:
+        return unet(x, timestep, labels=both[: len(x)])         # (B or 2B, 3, 32, 32)
+
+    return denoiser(predict, schedule, prediction_type)
 
 
 def guided_by_hand(pair: Denoiser, scale: float) -> Denoiser:
     def guided(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         if scale == 1:
-            return pair(x, t)                                                   # B rows: the conditions
-        x0, eps = pair(torch.cat([x, x]), t)                                    # (2B, ...) each
-        x0_cond, x0_uncond = x0.chunk(2)                                        # (B, ...)
-        eps_cond, eps_uncond = eps.chunk(2)
+            return pair(x, t)                                   # B rows: the conditions
+        x0, eps = pair(torch.cat([x, x]), t)                    # (2B, ...) each
+        x0_cond, x0_uncond = x0.chunk(2)                        # (B, ...) each
+        eps_cond, eps_uncond = eps.chunk(2)                     # (B, ...) each
         return combine(x0_cond, x0_uncond, scale), combine(eps_cond, eps_uncond, scale)
 
     return guided
@@ -398,7 +415,8 @@ labels = torch.tensor([SHAPES.index("cat"), SHAPES.index("boat")])
 pair, noise = pair_of(labels, torch.full_like(labels, null)), noise_of([0, 1])
 with torch.inference_mode():
     for scale in (0.0, 1.0, 4.0):
-        torch.testing.assert_close(guided_by_hand(pair, scale)(noise, half), cfg(pair, scale)(noise, half))
+        by_hand, library = guided_by_hand(pair, scale), cfg(pair, scale)
+        torch.testing.assert_close(by_hand(noise, half), library(noise, half))
 source(cfg)
 
 # %% [markdown] lang="en"
@@ -406,24 +424,25 @@ source(cfg)
 # and gives a denoiser: the samplers of lesson 04 don't know that it exists.
 # %% [markdown] lang="vi" of="f888e2c9"
 # `cfg` của thư viện cũng vậy, thêm hai thứ là `interval` và `rescale`; mục 7 sẽ cần đến. Nó nhận một bộ khử nhiễu và trả về
-# một bộ khử nhiễu: các bộ lấy mẫu (sampler) ở bài 04 không hề biết nó tồn tại.
+# một bộ khử nhiễu: các bộ lấy mẫu ở bài 04 không hề biết nó tồn tại.
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** Back to one number: we guide the exact denoisers of "right" and "anything" with $w = 4$ and sample 4,000 numbers.
 # Will their histogram be $p_4$, the blue hill of section 2?
 # ---
-# No: it lands further right. At every noise level the arrow sharpens the *noisy* density, and a sharpened noisy density is not
-# the noisy version of the sharpened one. $p_w$ is the intuition; what the sampler gives goes further (Bradley & Nakkiran 2024).
+# No: it lies further right. At every noise level the arrow sharpens the *noisy* density, and a sharpened noisy density is not
+# the noisy version of the sharpened one. $p_w$ is the intuition; the sampler goes further (Bradley & Nakkiran 2024).
 # %% [markdown] lang="vi" of="0bcb48ea"
-# **Đoán xem.** Trở lại với một con số: ta dẫn hướng (guidance) hai bộ khử nhiễu chính xác của "phải" và "gì cũng được" với
-# $w = 4$, rồi lấy mẫu 4,000 số. Biểu đồ tần suất có phải là $p_4$, quả đồi xanh ở mục 2 không?
+# **Đoán xem.** Trở lại với một con số: ta dẫn hướng hai bộ khử nhiễu chính xác của "phải" và "gì cũng được" với $w = 4$, rồi
+# lấy mẫu 4 000 số. Biểu đồ tần suất có phải là $p_4$, quả đồi xanh ở mục 2 không?
 # ---
-# Không: nó rơi xa hơn về bên phải. Ở mỗi mức nhiễu, mũi tên làm nhọn mật độ *có nhiễu*, mà mật độ có nhiễu được làm nhọn thì
-# không phải là bản có nhiễu của mật độ đã làm nhọn. $p_w$ là trực giác; bộ lấy mẫu còn đi xa hơn (Bradley & Nakkiran 2024).
+# Không: nó nằm xa hơn về bên phải. Ở mỗi mức nhiễu, mũi tên làm nhọn mật độ *có nhiễu*, mà mật độ có nhiễu được làm nhọn thì
+# không phải là bản có nhiễu của mật độ đã làm nhọn. $p_w$ cho ta trực giác; bộ lấy mẫu còn đi xa hơn (Bradley & Nakkiran 2024).
 
 # %%
 right, anything = mixture(schedule, [1.0], 1.0), mixture(schedule, [-1.0, 1.0], 1.0)
-start = torch.randn(4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+dice = torch.Generator().manual_seed(0)
+start = torch.randn(4000, generator=dice, dtype=torch.float64)
 
 
 def bells(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -431,35 +450,32 @@ def bells(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([a[0] for a in answers]), torch.cat([a[1] for a in answers])
 
 
-figure, axes = plt.subplots(1, 3, figsize=(7, 2.2), sharey=True, layout="constrained")
-for axis, w in zip(axes, (1.0, 2.0, 4.0), strict=True):
+for axis, w in zip(panels(3, sharey=True), (1.0, 2.0, 4.0), strict=True):
     *_, last = run("ddim", cfg(bells, w), start, schedule, 50)
-    axis.hist(last.x.numpy(), bins=60, density=True, color="0.8")
-    axis.plot(grid, sharpened(w))
-    axis.set(title=f"w = {w:g}: formula {float((sharpened(w) * grid).sum() / sharpened(w).sum()):.2f}, "
-                   f"samples {last.x.mean():.2f}", xlim=(-4, 6))
-    axis.title.set_fontsize(8)
-plt.show()
+    mean = (sharpened(w) * grid).sum() / sharpened(w).sum()
+    print(f"w = {w:g}: mean of the formula {mean:.2f}, of the samples {last.x.mean():.2f}")
+    histogram({"samples": last.x}, axis, color="0.6")
+    lines({"$p_w$": (grid, sharpened(w))}, axis, f"w = {w:g}", lw=1.5)
 
 # %% [markdown] lang="en" slide="slide"
 # ## 6. The sweep
 #
-# Two portraits of each of 18 kinds, six scales, always the same noise:
+# We draw two portraits of each of 18 kinds at six scales, always from the same noise, and measure four things:
 #
-# - **recognised**: share in which the shipped judge (lesson 14) sees the kind asked for;
-# - **diversity**: distance between a kind's two portraits, brought to one contrast;
-# - **contrast**: standard deviation of a picture's values;
-# - **outside**: share of values beyond ±1, which no screen shows.
+# - **recognised**: the share in which the shipped judge (lesson 14) sees the kind asked for;
+# - **diversity**: the distance between a kind's two portraits, after both were brought to the same contrast;
+# - **contrast**: the standard deviation of a picture's values;
+# - **outside**: the share of values beyond ±1, which no screen shows.
 #
 # Guess the four curves first.
 # %% [markdown] lang="vi" of="0c10ffd2"
 # ## 6. Quét qua các hệ số
 #
-# Mỗi loại trong 18 loại hai bức, sáu hệ số, luôn cùng một nhiễu:
+# Ta vẽ hai bức cho mỗi loại trong 18 loại, ở sáu hệ số, luôn từ cùng một nhiễu, và đo bốn thứ:
 #
 # - **recognised**: tỉ lệ tranh mà giám khảo có sẵn (bài 14) nhìn ra đúng loại được yêu cầu;
 # - **diversity**: khoảng cách giữa hai bức cùng loại, sau khi đưa về cùng độ tương phản;
-# - **contrast**: độ lệch chuẩn (standard deviation) của các giá trị trong ảnh;
+# - **contrast**: độ lệch chuẩn của các giá trị trong ảnh;
 # - **outside**: tỉ lệ giá trị vượt ±1, không màn hình nào hiển thị được.
 #
 # Hãy đoán bốn đường trước.
@@ -469,79 +485,110 @@ from minidiff.evaluate.judge import load_judge
 from minidiff.evaluate.portraits import recognised
 from minidiff.train.pixels import portraits
 
-judge, every = load_judge(), torch.arange(18).repeat(2)                         # (36,): every kind twice
+judge, every = load_judge(), torch.arange(18).repeat(2)         # (36,): each kind twice
 
 
 def diversity(pictures: Tensor) -> float:
-    x = pictures.clamp(-1, 1).flatten(1)                                        # (36, 3072)
+    x = pictures.clamp(-1, 1).flatten(1)                        # (36, 3072)
     x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
     return float((x[:18] - x[18:]).square().mean(1).sqrt().mean())
 
 
-def measure(pictures: Tensor) -> list[float]:
-    contrast = pictures.clamp(-1, 1).flatten(1).std(1).mean()
-    outside = (pictures.abs() > 1).float().mean()
-    return [float(recognised(judge, pictures, every).float().mean()), diversity(pictures), float(contrast), float(outside)]
+def contrast(pictures: Tensor) -> float:
+    return float(pictures.clamp(-1, 1).flatten(1).std(1).mean())
+
+
+def outside(pictures: Tensor) -> float:
+    return float((pictures.abs() > 1).float().mean())
+
+
+def measure(pictures: Tensor) -> dict[str, float]:
+    return {
+        "recognised": float(recognised(judge, pictures, every).float().mean()),
+        "diversity": diversity(pictures),
+        "contrast": contrast(pictures),
+        "outside": outside(pictures),
+    }
 
 
 # %%
 pair, noise = pair_of(every, torch.full_like(every, null)), noise_of(range(36))
 swept = {scale: draw(cfg(pair, float(scale)), noise) for scale in scales}
-figures = {scale: measure(pictures) for scale, pictures in swept.items()}
-data = measure(torch.from_numpy(portraits(36, "validation")).permute(0, 3, 1, 2) / 127.5 - 1)
+figures = [measure(pictures) for pictures in swept.values()]
+real = torch.from_numpy(portraits(36, "validation")).permute(0, 3, 1, 2) / 127.5 - 1
+data = measure(real)
 
 # %% slide="sub"
-figure, axes = plt.subplots(1, 4, figsize=(7.5, 2), layout="constrained")
-for k, (axis, name) in enumerate(zip(axes, ("recognised", "diversity", "contrast", "outside"), strict=True)):
-    axis.plot(range(6), [figures[scale][k] for scale in scales], marker="o", markersize=3)
-    axis.axhline(data[k], color="0.6", linestyle=":")
-    axis.set(xticks=range(6), xticklabels=scales, ylim=(0, None))
-    axis.set_title(name, fontsize=8)
-    axis.tick_params(labelsize=7)
-plt.show()
+for axis, name in zip(panels(4, 2), data, strict=True):
+    drawn, real = [figure[name] for figure in figures], [data[name]] * 6
+    lines({"drawn": (titles, drawn), "real": (titles, real)}, axis, name)
 
 # %% slide="sub"
-shown = (0, 6, 8, 10, 11, 12)                                                   # six scales of each, side by side
-show([swept[scale][k] for k in shown for scale in scales], titles=[*map(str, scales)] * 6, columns=12)
+some = torch.tensor([0, 8, 10, 12])                             # circle, car, fish, cat
+show(torch.stack([pictures[some] for pictures in swept.values()], dim=1), titles)
 
 # %% [markdown] lang="en"
-# Six kinds, each at scales 0, 1, 2, 4, 8, 15 from left to right. Dotted lines in the curves: real portraits.
+# Each row is one kind, and each column one scale. In the curves, orange is what the same measures give for real portraits.
 #
 # - From 0 to 1 the label arrives. This world is small and clean, so at scale 1 the label is obeyed already. What is missing is
-#   **contrast**: the pictures are paler than the data. At 2 they match it, and 2 is this model's default. A text model with
-#   endless things to say obeys less at 1; `world-dit` works best with 3, Stable Diffusion with about 7.5.
-# - **Diversity** falls all the way. The narrow hill of section 2: colours and shapes agree more and more on one typical thing.
-# - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost,
-#   details are burnt out, and even the judge begins to doubt (of 36 pictures, one miss is 3 %). The top moved past the mode.
+#   **contrast**: the pictures are paler than the data. At 2 they match it, and 2 is this model's default. Text-to-image models
+#   have far more to draw and obey less at 1: `world-dit` works best with 3, Stable Diffusion with about 7.5.
+# - **Diversity** falls all the way. This is the narrow hill of section 2: the pictures of a kind become more and more alike.
+# - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost, and
+#   details are burnt out. The top of the hill has moved past the mode.
+# - **Recognised** is near 1 from scale 1 on. Does the judge begin to doubt at 15? Three misses of 36 may be chance, as the two
+#   at 4 may be. So we look at which kinds it missed, and draw twelve new pictures of the one that it missed twice.
 # %% [markdown] lang="vi" of="c012ec5e"
-# Sáu loại, mỗi loại ở các hệ số 0, 1, 2, 4, 8, 15 từ trái sang phải. Đường chấm trên đồ thị: tranh thật.
+# Mỗi hàng là một loại, mỗi cột là một hệ số. Trên đồ thị, đường cam là kết quả của cùng phép đo trên tranh thật.
 #
-# - Từ 0 đến 1, nhãn xuất hiện. Thế giới này nhỏ và sạch, nên ở hệ số 1 nhãn đã được nghe lời. Cái còn thiếu là **độ tương
-#   phản**: tranh nhạt hơn dữ liệu. Ở 2 thì vừa khớp, và 2 là giá trị mặc định của mô hình này. Mô hình đọc lời văn, có vô số
-#   thứ để nói, kém vâng lời hơn ở hệ số 1; `world-dit` hợp nhất với 3, Stable Diffusion khoảng 7.5.
-# - **Độ đa dạng** giảm suốt. Quả đồi hẹp ở mục 2: màu sắc và hình dáng ngày càng chụm về một vật điển hình.
+# - Từ 0 đến 1, nhãn bắt đầu có tác dụng. Thế giới này nhỏ và sạch, nên ở hệ số 1 mạng đã vẽ đúng nhãn. Cái còn thiếu là **độ
+#   tương phản**: tranh nhạt hơn dữ liệu. Ở 2 thì vừa khớp, và 2 là giá trị mặc định của mô hình này. Các mô hình vẽ theo lời
+#   văn phải vẽ nhiều thứ hơn hẳn và kém nghe lời hơn ở hệ số 1: `world-dit` hợp nhất với 3, Stable Diffusion với khoảng 7.5.
+# - **Độ đa dạng** giảm suốt. Đó chính là quả đồi hẹp ở mục 2: tranh của cùng một loại ngày càng giống nhau.
 # - Từ 4 trở đi, các giá trị vượt khỏi ±1 và bị cắt: đen hơn cả đen. Ở 15, gần một phần năm số giá trị bị mất, chi tiết cháy
-#   hết, và đến giám khảo cũng bắt đầu ngờ vực (trong 36 bức, trượt một bức là 3 %). Đỉnh đã vượt quá điểm điển hình.
+#   hết. Đỉnh đồi đã vượt quá đỉnh của mật độ có điều kiện.
+# - **Recognised** gần bằng 1 kể từ hệ số 1. Ở 15, giám khảo có bắt đầu ngờ vực không? Trượt ba bức trong 36 có thể là ngẫu
+#   nhiên, hai bức ở hệ số 4 cũng vậy. Vì thế ta xem giám khảo trượt những loại nào, rồi vẽ thêm mười hai bức mới của loại mà
+#   nó trượt hai lần.
+
+# %% slide="sub"
+missed = every[~recognised(judge, swept[15], every)].tolist()
+print("missed at 15:", [SHAPES[label] for label in missed])
+flowers = torch.full((12,), SHAPES.index("flower"))
+pair, fresh = pair_of(flowers, torch.full_like(flowers, null)), noise_of(range(36, 48))
+twelve = {scale: draw(cfg(pair, float(scale)), fresh) for scale in (1, 15)}
+for scale, pictures in twelve.items():
+    seen = recognised(judge, pictures, flowers)
+    print(f"scale {scale:2}: {int(seen.sum())} of 12 flowers recognised")
+show(torch.stack([*twelve.values()]))
+
+# %% [markdown] lang="en"
+# Above scale 1, below scale 15. The judge names all of the new flowers at scale 1, but little more than half of them at 15: it
+# does doubt. Both faults are plain here: dark flowers with a glaring yellow middle, and nearly all of them alike, though each
+# came from a noise of its own.
+# %% [markdown] lang="vi" of="00000000"
+# Hàng trên là hệ số 1, hàng dưới là hệ số 15. Giám khảo nhận ra tất cả các bông hoa mới ở hệ số 1, nhưng ở 15 chỉ nhận ra hơn
+# một nửa một chút: nó ngờ vực thật. Ở đây thấy rõ cả hai chỗ hỏng: hoa tối sẫm với nhụy vàng chói, và gần như giống hệt nhau,
+# dù mỗi bông được vẽ từ một nhiễu riêng.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 7. Where it breaks, and three remedies
 #
-# - `interval=(0.2, 0.8)`: guide in the middle only. Near $t = 1$ the arrow kills diversity, near $t = 0$ it only adds contrast
+# - `interval=(0.2, 0.8)`: guide only in the middle. Near $t = 1$ the arrow kills diversity, near $t = 0$ it only adds contrast
 #   (Kynkäänniemi et al. 2024).
 # - `rescale=0.7`: bring each $x_0$ back towards the standard deviation of its conditional one (Lin et al. 2024).
 # - `clip_x0`: keep $x_0$ within ±1. For pixels; a latent has no such limits.
 # %% [markdown] lang="vi" of="fd724cd1"
 # ## 7. Hỏng ở đâu, và ba cách chữa
 #
-# - `interval=(0.2, 0.8)`: chỉ dẫn hướng (guidance) ở khoảng giữa. Gần $t = 1$ mũi tên giết độ đa dạng, gần $t = 0$ nó chỉ thêm
-#   tương phản (Kynkäänniemi et al. 2024).
-# - `rescale=0.7`: kéo mỗi $x_0$ về gần độ lệch chuẩn (standard deviation) của bản có điều kiện (Lin et al. 2024).
-# - `clip_x0`: giữ $x_0$ trong ±1. Dành cho pixel; vector ẩn không có giới hạn như thế.
+# - `interval=(0.2, 0.8)`: chỉ dẫn hướng ở khoảng giữa. Gần $t = 1$ mũi tên làm mất độ đa dạng, gần $t = 0$ nó chỉ thêm tương
+#   phản (Kynkäänniemi và cộng sự 2024).
+# - `rescale=0.7`: kéo mỗi $x_0$ về gần độ lệch chuẩn của bản có điều kiện (Lin và cộng sự 2024).
+# - `clip_x0`: giữ $x_0$ trong ±1. Dành cho điểm ảnh (pixel); latent không có giới hạn như thế.
 
 # %% slide="sub"
 from minidiff.diffusion.guidance import clip_x0, match_std
 
-some = torch.tensor(shown)
 strong = pair_of(some, torch.full_like(some, null))
 remedies = {
     "none": cfg(strong, 8.0),
@@ -551,18 +598,17 @@ remedies = {
 }
 healed = {name: draw(model, noise[some]) for name, model in remedies.items()}
 for name, pictures in healed.items():
-    outside, contrast = (pictures.abs() > 1).float().mean(), pictures.clamp(-1, 1).flatten(1).std(1).mean()
-    print(f"{name:9} outside {outside:.3f}   contrast {contrast:.3f}")
-show([pictures[k] for k in range(6) for pictures in healed.values()], titles=[*healed] * 6, columns=12)
+    print(f"{name:9} outside {outside(pictures):.3f} contrast {contrast(pictures):.3f}")
+show(torch.stack([*healed.values()], dim=1), [*healed] * 2, columns=8)
 
 # %% [markdown] lang="en"
-# Six kinds, each with every remedy, all at scale 8 and from the same noise. The interval is the best trade here: the yellow
-# circle and the yellow car are back. Rescale tames the contrast, yet the colours stay those of strong guidance: it repairs the
-# exposure, not the choice. Its heart is one line:
+# The same four kinds with each remedy, all at scale 8 and from the same noise. The interval is the best trade here: circle
+# and car have light colours again, and the cat is no longer black. Rescale tames the contrast, yet the colours stay those of
+# strong guidance: it repairs the exposure, not the choice. Its core is `match_std`:
 # %% [markdown] lang="vi" of="98a1a208"
-# Sáu loại, mỗi loại với từng cách chữa, đều ở hệ số 8 và cùng nhiễu. Ở đây interval có lợi nhất: hình tròn vàng và chiếc
-# xe vàng đã trở lại. Rescale ghìm được tương phản, nhưng màu vẫn là màu của dẫn hướng (guidance) mạnh: nó sửa độ phơi sáng chứ
-# không sửa lựa chọn. Cốt lõi của nó là một dòng:
+# Vẫn bốn loại ấy với từng cách chữa, đều ở hệ số 8 và từ cùng một nhiễu. Ở đây interval có lợi nhất: hình tròn và
+# chiếc xe lại có màu sáng, con mèo không còn đen. Rescale ghìm được tương phản, nhưng màu vẫn là màu của dẫn hướng mạnh: nó sửa
+# độ phơi sáng chứ không sửa lựa chọn. Phần cốt lõi của nó là `match_std`:
 
 # %%
 source(match_std)
@@ -570,74 +616,80 @@ source(match_std)
 # %% [markdown] lang="en" slide="slide"
 # ## 8. Negative prompts: the other end of the arrow
 #
-# The arrow starts at "anything". Nothing forces it to. Put another label in the second half of the batch and it starts there:
+# The arrow starts at "anything", but it need not. Put another label in the second half of the batch, and it starts there:
 #
 # $$x_0^{\text{neg}} + w\,\big(x_0^{\text{cond}} - x_0^{\text{neg}}\big)$$
 #
-# "House, and **not** square." That is all a *negative prompt* is: not a word of the language, a row of the batch.
+# "House, and **not** square." A *negative prompt* is no more than that. The network doesn't understand "not"; it just gets
+# another label in the second half.
 # %% [markdown] lang="vi" of="f5f65a06"
 # ## 8. Prompt phủ định: đầu kia của mũi tên
 #
-# Mũi tên xuất phát từ "gì cũng được". Không ai bắt nó phải thế. Đặt một nhãn khác vào nửa sau của lô, nó sẽ xuất phát từ đó:
+# Mũi tên xuất phát từ "gì cũng được", nhưng không bắt buộc phải thế. Đặt một nhãn khác vào nửa sau của lô, nó sẽ xuất phát từ
+# đó:
 #
 # $$x_0^{\text{neg}} + w\,\big(x_0^{\text{cond}} - x_0^{\text{neg}}\big)$$
 #
-# "Ngôi nhà, và **không** vuông." *Prompt phủ định* (negative prompt) chỉ có vậy: không phải một từ của ngôn ngữ, mà là một
-# hàng trong lô.
+# "Ngôi nhà, và **không** vuông." *Prompt phủ định* (negative prompt) chỉ có vậy. Mạng không hiểu chữ "không"; nó chỉ nhận một
+# nhãn khác ở nửa sau.
 
 # %% slide="sub"
-wishes = (("house", "square"), ("balloon", "circle"), ("cloud", "circle"), ("star", "heart"), ("anything", "circle"))
 numbers = {**{name: k for k, name in enumerate(SHAPES)}, "anything": null}
-wanted = torch.tensor([numbers[a] for a, _ in wishes])
-unwanted = torch.tensor([numbers[b] for _, b in wishes])
+wishes = ["house", "balloon", "cloud", "star", "anything"]
+dislikes = ["square", "circle", "circle", "heart", "circle"]
+wanted = torch.tensor([numbers[name] for name in wishes])
+unwanted = torch.tensor([numbers[name] for name in dislikes])
 dots = noise_of([3, 2, 1, 6, 7])
 plainly = draw(cfg(pair_of(wanted, torch.full_like(wanted, null)), 3.0), dots)
 negated = draw(cfg(pair_of(wanted, unwanted), 3.0), dots)
-show(torch.cat([plainly, negated]), titles=[a for a, _ in wishes] + [f"not {b}" for _, b in wishes], columns=5)
+show(torch.stack([plainly, negated]), wishes + [f"not {name}" for name in dislikes])
 
 # %% [markdown] lang="en"
-# The house loses its straight walls, the balloon and the cloud get slim, the star gets thin arms. And "anything but a circle"
-# turns a round blob into a pointed one. Note what it did not do: nothing was *removed*. A negative prompt is a direction.
+# The house loses its straight walls, the balloon and the cloud get slim, and the star gets thin arms. "Anything but a circle"
+# turns a round blob into a pointed one. Note that nothing was *removed*: a negative prompt is a direction.
 # %% [markdown] lang="vi" of="6dfa80ed"
 # Ngôi nhà mất những bức tường thẳng, quả bóng và đám mây gầy đi, ngôi sao có cánh mảnh. Còn "gì cũng được trừ hình tròn" biến
-# một khối tròn thành khối nhọn. Hãy để ý điều nó không làm: chẳng có gì bị *xóa đi*. Prompt phủ định là một hướng đi.
+# một khối tròn thành khối nhọn. Hãy để ý rằng chẳng có gì bị *xóa đi*: prompt phủ định là một hướng đi.
 
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall: the label or the negative prompt does nothing
 #
-# **Symptom 1.** Another negative prompt, and no pixel changes. **Cause:** guidance scale 1: the second half has weight 0.
-# **Fix:** print the scale that reaches `cfg`.
+# **Symptom 1.** The negative prompt changes, and no pixel does. **Cause:** the guidance scale is 1, so the second half has
+# weight 0. **Fix:** print the scale that reaches `cfg`.
 #
-# **Symptom 2.** The larger the scale, the *less* of the label. **Cause:** swapped halves. $c + s(u - c)$ is scale $1 - s$: 3 acts
-# like $-2$. **Fix:** one order in `cat` and in `chunk`.
+# **Symptom 2.** The larger the scale, the *less* the picture shows the label. **Cause:** the halves are swapped. $c + s(u - c)$
+# is scale $1 - s$, so 3 acts like $-2$. **Fix:** use the same order in `cat` and in `chunk`.
 # %% [markdown] lang="vi" of="b741a134"
 # ## Cạm bẫy: nhãn hay prompt phủ định không có tác dụng
 #
-# **Triệu chứng 1.** Đổi prompt phủ định mà không một pixel nào đổi. **Nguyên nhân:** hệ số dẫn hướng (guidance) bằng 1: nửa
-# sau có trọng số 0. **Cách chữa:** in ra hệ số thật sự đến tay `cfg`.
+# **Triệu chứng 1.** Đổi prompt phủ định mà không một điểm ảnh nào đổi. **Nguyên nhân:** hệ số dẫn hướng bằng 1 nên nửa sau có
+# trọng số 0. **Cách chữa:** in ra hệ số thật sự đến được `cfg`.
 #
 # **Triệu chứng 2.** Hệ số càng lớn, tranh càng *ít* giống nhãn. **Nguyên nhân:** hai nửa bị đổi chỗ. $c + s(u - c)$ là hệ số
-# $1 - s$: 3 tác dụng như $-2$. **Cách chữa:** cùng một thứ tự trong `cat` và trong `chunk`.
+# $1 - s$, nên 3 tác dụng như $-2$. **Cách chữa:** dùng cùng một thứ tự trong `cat` và trong `chunk`.
 
 # %% slide="sub"
-at_one = [draw(cfg(pair_of(wanted, second), 1.0), dots) for second in (torch.full_like(wanted, null), unwanted)]
-print("scale 1, negative prompt changes the picture:", not torch.equal(*at_one))
-words = ("moon", "balloon", "tree", "star")
-labels, seeds = torch.tensor([numbers[word] for word in words]), noise_of([0, 2, 5, 6])
+without = draw(cfg(pair_of(wanted, torch.full_like(wanted, null)), 1.0), dots)
+negated = draw(cfg(pair_of(wanted, unwanted), 1.0), dots)
+print("scale 1, pictures change:", not torch.equal(without, negated))
+
+words, noise = ["moon", "balloon", "tree", "star"], noise_of([0, 2, 5, 6])
+labels = torch.tensor([numbers[word] for word in words])
 empty = torch.full_like(labels, null)
-fine, swapped = (draw(cfg(pair_of(*halves), 3.0), seeds) for halves in ((labels, empty), (empty, labels)))
-show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word in words)], columns=4)
+fine = draw(cfg(pair_of(labels, empty), 3.0), noise)
+swapped = draw(cfg(pair_of(empty, labels), 3.0), noise)
+show(torch.stack([fine, swapped]), words + [f"swapped: {word}" for word in words])
 
 # %% [markdown] lang="en" role="think"
 # With the halves swapped, is there a scale at which nobody notices?
 # ---
-# $s = 1 - s$ at $s = \tfrac12$: exactly between the two. And near it the damage is small. At scale 1 the swapped version gives
-# the unconditional picture, at 3 it flees from the label: a moon was asked for, and what came is as little moon as possible.
+# Yes: $s = 1 - s$ at $s = \tfrac12$, exactly between the two, and near it the damage is small. At scale 1 the swapped version
+# gives the unconditional picture. At 3 it flees from the label: we asked for a moon and got as little moon as possible.
 # %% [markdown] lang="vi" of="9cfeee72"
 # Khi hai nửa bị đổi chỗ, có hệ số nào mà không ai nhận ra không?
 # ---
-# $s = 1 - s$ khi $s = \tfrac12$: đúng chính giữa. Gần đó thì thiệt hại nhỏ. Ở hệ số 1, bản đổi chỗ cho ra tranh không điều
-# kiện; ở 3, nó chạy trốn khỏi nhãn: yêu cầu mặt trăng thì nhận được thứ ít giống mặt trăng nhất có thể.
+# Có: $s = 1 - s$ khi $s = \tfrac12$, đúng chính giữa, và gần đó thì thiệt hại nhỏ. Ở hệ số 1, bản đổi chỗ cho ra tranh không
+# điều kiện. Ở 3, nó chạy trốn khỏi nhãn: ta yêu cầu mặt trăng thì nhận được thứ ít giống mặt trăng nhất có thể.
 
 # %% [markdown] lang="en" slide="slide"
 # ## Summary
@@ -657,7 +709,7 @@ show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word i
 # |---|---|---|
 # | nhãn | `time + table(labels)` | (B, 128) + (B,) → (B, 128) |
 # | mặt nạ bỏ nhãn | `where(lots < 0.1, null, labels)` | (B,) → (B,) |
-# | dẫn hướng (guidance) | $u + s\,(c - u)$ | (B, C, H, W), mọi kênh |
+# | dẫn hướng | $u + s\,(c - u)$ | (B, C, H, W), mọi kênh |
 # | trong một lần gọi | `cat([x, x])`, `[labels, nulls]`, `chunk(2)` | (B, ...) → (2B, ...) → 2 × (B, ...) |
 # | ý nghĩa | $p(x)\,p(c\mid x)^s$, xấp xỉ | $s$ = 0 quên, 1 nghe lời, hơn nữa là phóng đại |
 # | prompt phủ định | nhãn khác cho $u$ | không tốn thêm |
@@ -675,18 +727,17 @@ show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word i
 # al. 2024, *Common diffusion noise schedules and sample steps are flawed*, eq. 15 and 16. A. Bradley, P. Nakkiran 2024,
 # *Classifier-free guidance is a predictor-corrector*.
 # %% [markdown] lang="vi" of="7b9b45c2"
-# **Giờ bạn đã biết** đặt điều kiện cho mạng bằng nhãn, huấn luyện để nó có cả hai ý kiến, dẫn hướng (guidance) bất kỳ
-# bộ lấy mẫu (sampler) nào bằng một dòng, chọn hệ số bằng cách đo, và nhìn tranh là nói được dẫn hướng đang thiếu, quá tay, hay
-# ngược chiều.
+# **Giờ bạn đã biết** đặt điều kiện cho mạng bằng nhãn, huấn luyện để nó có cả hai ý kiến, dẫn hướng bất kỳ bộ lấy mẫu nào bằng
+# một dòng, chọn hệ số bằng cách đo, và nhìn tranh là nói được dẫn hướng đang thiếu, quá tay, hay ngược chiều.
 #
 # **Điều còn vướng:** 18 nhãn là 18 hàng của bảng. "Ngôi sao đỏ bên trái ngôi nhà nhỏ màu xanh" không có hàng nào, và sẽ không
-# bao giờ có. Ta cần vector cho cả *câu*, trong đó ý giống nhau nằm gần nhau. Bài 06 tạo ra chúng, từ tranh.
+# bao giờ có. Ta cần vector cho cả *câu*, sao cho các câu gần nghĩa nằm gần nhau. Bài 06 tạo ra chúng, từ tranh.
 #
-# **Nguồn.** J. Ho, T. Salimans 2022, *Classifier-free diffusion guidance*, công thức 6, thuật toán 1 và 2
-# (dẫn hướng không cần bộ phân loại). P. Dhariwal, A. Nichol 2021, *Diffusion models beat GANs on image synthesis*, mục 4 (dẫn hướng bằng bộ phân
-# loại, vector nhúng của lớp). T. Kynkäänniemi et al. 2024, *Applying guidance in a limited interval improves sample and
-# distribution quality in diffusion models*. S. Lin et al. 2024, *Common diffusion noise schedules and sample steps are flawed*,
-# công thức 15 và 16. A. Bradley, P. Nakkiran 2024, *Classifier-free guidance is a predictor-corrector*.
+# **Nguồn.** J. Ho, T. Salimans 2022, *Classifier-free diffusion guidance*, công thức 6, thuật toán 1 và 2 (dẫn hướng không cần
+# bộ phân loại). P. Dhariwal, A. Nichol 2021, *Diffusion models beat GANs on image synthesis*, mục 4 (dẫn hướng bằng bộ phân
+# loại, vector nhúng của lớp). T. Kynkäänniemi và cộng sự 2024, *Applying guidance in a limited interval improves sample and
+# distribution quality in diffusion models*. S. Lin và cộng sự 2024, *Common diffusion noise schedules and sample steps are
+# flawed*, công thức 15 và 16. A. Bradley, P. Nakkiran 2024, *Classifier-free guidance is a predictor-corrector*.
 
 # %% [markdown] lang="en" only="exercise"
 # # 05 Exercises: your guidance inside the shipped model
@@ -694,7 +745,7 @@ show(torch.cat([fine, swapped]), titles=[*words, *(f"swapped: {word}" for word i
 # From the dropout mask to a sampler that draws what its labels say. Fill in each function, run its cell, and `check` says what is
 # right. Then your function draws inside `world-pixels`, and its pictures must be the library's.
 # %% [markdown] lang="vi" of="5cb2f0e1" only="exercise"
-# # 05 Bài tập: dẫn hướng (guidance) của bạn trong mô hình có sẵn
+# # 05 Bài tập: dẫn hướng của bạn trong mô hình có sẵn
 #
 # Từ mặt nạ bỏ nhãn đến một bộ lấy mẫu biết nghe lời. Hãy điền từng hàm, chạy ô của nó, và `check` cho biết chỗ nào đúng. Sau
 # đó hàm của bạn vẽ bên trong `world-pixels`, và tranh phải trùng với tranh của thư viện.
@@ -714,15 +765,22 @@ from minidiff.diffusion.schedules import NoiseSchedule
 from minidiff.utils.plots import show
 
 pipe = load_pipeline("world-pixels", device="cpu", dtype="float32")
-unet, null = pipe.network.unet, 18                                              # label 18 says nothing
+unet, null = pipe.network.unet, 18                              # label 18 says nothing
 schedule, prediction_type = pipe.scheduler.schedule, pipe.prediction_type
-labels = torch.tensor([6, 8, 11, 12])                                           # house, car, bird, cat
-noise = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in (6, 8, 11, 12)])
-both = torch.cat([labels, torch.full_like(labels, null)])                       # (2B,)
-pair = denoiser(lambda x, timestep: unet(x, timestep, labels=both[: len(x)]), schedule, prediction_type)
+labels = torch.tensor([6, 8, 11, 12])                           # house, car, bird, cat
+dice = [torch.Generator().manual_seed(seed) for seed in (6, 8, 11, 12)]
+noise = torch.stack([torch.randn(3, 32, 32, generator=one) for one in dice])
+both = torch.cat([labels, torch.full_like(labels, null)])       # (2B,)
+
+
+def predict_pair(x: Tensor, timestep: Tensor) -> Tensor:
+    return unet(x, timestep, labels=both[: len(x)])             # (B or 2B, 3, 32, 32)
+
+
+pair = denoiser(predict_pair, schedule, prediction_type)
 
 
 @torch.inference_mode()
 def sampled(model: Denoiser) -> Tensor:
     *_, last = run("dpmpp_2m", model, noise, schedule, steps=8)
-    return last.x                                                               # (4, 3, 32, 32)
+    return last.x                                               # (4, 3, 32, 32)
