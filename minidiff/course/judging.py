@@ -93,15 +93,16 @@ def explained(exercise: Exercise, found: Sequence[Outcome | Say], messages: list
 
 
 def _tells(outcome: Outcome | Say) -> bool:
-    """Whether a wrong outcome says much about its cause: numbers do; a shape, a yes or no, or an error many mistakes may
-    share."""
+    """Whether a wrong outcome says much about its cause: numbers do; a shape, a yes or no, or an error many mistakes share."""
     if isinstance(outcome, Say) or outcome.error or outcome.changed or outcome.settings:
         return False
-    return not isinstance(outcome.value, (bool, str, type(None))) and not _all_whole(outcome.value)
+    return _holds_numbers(outcome.value)
 
 
-def _all_whole(value: Any) -> bool:
-    return isinstance(value, int) or (isinstance(value, list) and all(map(_all_whole, value)))
+def _holds_numbers(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        return any(map(_holds_numbers, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (float, Tensor))
 
 
 def agree(probe: Probe, one: Outcome, other: Outcome | Say) -> bool:

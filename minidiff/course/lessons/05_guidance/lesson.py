@@ -5,7 +5,7 @@
 #
 # The six pictures below come from one network, one noise and one label, "house". Only one number differs between them: it goes
 # from 0 to 15. At 0 there is no house; at 15 there is one, and something has gone badly wrong with it. What does the number do?
-# %% [markdown] lang="vi" of="931b856b"
+# %% [markdown] lang="vi" of="a4ac596c"
 # # 05 Điều kiện và dẫn hướng không cần bộ phân loại (classifier-free guidance)
 #
 # Sáu bức tranh dưới đây do cùng một mạng vẽ, từ cùng một nhiễu và cùng một nhãn, "house" (ngôi nhà). Giữa chúng chỉ có một con
@@ -28,7 +28,7 @@ show(torch.cat(houses), titles)
 
 # %% [markdown] lang="en" role="notes"
 # Collect guesses: contrast? number of steps? strength of the label? Keep them on the board until section 6.
-# %% [markdown] lang="vi" of="73ec33fa"
+# %% [markdown] lang="vi" of="8bb069c6"
 # Thu thập các phỏng đoán: độ tương phản? số bước? độ mạnh của nhãn? Giữ trên bảng đến mục 6.
 
 # %% [markdown] lang="en"
@@ -39,7 +39,7 @@ show(torch.cat(houses), titles)
 #
 # **Time:** [[time]]. **You need:** lesson 03 (what is predicted), lesson 04 (samplers).
 # Everything runs on a CPU. The only network trained here is a toy, which takes a few seconds; a GPU changes nothing.
-# %% [markdown] lang="vi" of="fd184e60"
+# %% [markdown] lang="vi" of="05c81312"
 # [[map]]
 #
 # **Mục tiêu.** Bạn bảo được mạng phải vẽ gì; biết vì sao một phần mười số nhãn bị bỏ khi huấn luyện (training); viết được
@@ -78,7 +78,7 @@ show(torch.cat(houses), titles)
 # the table. On paper:
 #
 # $$\begin{pmatrix}0&0&1\end{pmatrix}\begin{pmatrix}1&2\\3&4\\5&6\end{pmatrix}=\begin{pmatrix}5&6\end{pmatrix}$$
-# %% [markdown] lang="vi" of="de426b12"
+# %% [markdown] lang="vi" of="177f21c9"
 # ## 1. Nhãn là một hàng của bảng
 #
 # Mạng làm việc với vector, còn nhãn là một số thứ tự. Vì vậy ta giữ một bảng, mỗi nhãn một vector, gọi là **vector nhúng
@@ -95,7 +95,7 @@ print(one_hot @ table.weight, table(torch.tensor([2])))         # (B, width) bot
 # Where does the vector enter? One vector reaches every residual block already: that of the time. **Add** the label's vector to
 # it, and no block needs a new input. In `world-pixels` the table has 19 rows of width 128: 18 kinds of things and, as the last,
 # one row that stands for *nothing said*. We call that label `null`.
-# %% [markdown] lang="vi" of="52fbaf12"
+# %% [markdown] lang="vi" of="3496ec14"
 # Vector ấy đi vào ở đâu? Đã có sẵn một vector đến được mọi khối residual: vector thời gian. Chỉ cần **cộng** vector của nhãn
 # vào đó, không khối nào phải thêm đầu vào. Trong `world-pixels`, bảng có 19 hàng, mỗi hàng rộng 128: 18
 # loại vật và, ở cuối, một hàng nghĩa là *không nói gì*. Ta gọi nhãn đó là `null` (nhãn rỗng).
@@ -117,7 +117,7 @@ source(UNet._time)
 # They share what the noise decides before the kind matters: the colour of the paper, and often the colour and the place of the
 # thing. The last one is *some* thing: `null` leaves the kind to the noise. Here it is half a cat and half a blob, and that is
 # honest: asked for "anything", a small network wavers between kinds.
-# %% [markdown] lang="vi" of="fa040733"
+# %% [markdown] lang="vi" of="6828933e"
 # **Đoán xem.** Dưới đây, cùng một nhiễu được vẽ theo bảy nhãn: circle, heart, house, fish, cat, umbrella và `null`. Các bức
 # tranh có gì chung, và bức cuối cho thấy gì?
 # ---
@@ -159,7 +159,7 @@ show(draw(model, noise_of([5] * 7)), [*names, "null"])
 # Their difference points from "anything" to "right". Guidance takes this difference $w$ times:
 #
 # $$\text{guided} = \nabla\log p(x) + w\,\big(\nabla\log p(x\mid\text{right}) - \nabla\log p(x)\big)$$
-# %% [markdown] lang="vi" of="2af9e2b9"
+# %% [markdown] lang="vi" of="3e111ac9"
 # ## 2. Tính tay: hai ý kiến và một mũi tên
 #
 # Một thế giới chỉ có một con số: một nửa số $x$ đến từ quả chuông quanh $-1$ ("trái"), một nửa từ quả chuông quanh $+1$
@@ -186,7 +186,7 @@ for x in (torch.tensor(0.0), torch.tensor(1.0)):
 # Further right, **past** the mode. At $x = 1$ a "left" is still possible, $p(\text{right}\mid 1) = 0.88$, and guidance wants to be
 # surer than that: it looks for what is *typical of right* in the sense of *least like left*. A caricature exaggerates in the
 # same way.
-# %% [markdown] lang="vi" of="5f1ecf1e"
+# %% [markdown] lang="vi" of="bcb63396"
 # Tại $x = 1$, ngay giữa "phải", score có điều kiện bằng 0: đứng yên. Với $w = 3$, score được dẫn hướng là $+0.477$. Nó đẩy về
 # đâu, và ai lại muốn thế?
 # ---
@@ -202,7 +202,7 @@ for x in (torch.tensor(0.0), torch.tensor(1.0)):
 # $p(c\mid x)$ is what a **classifier** would say. Nobody trained one: the two opinions of a single network imply it. Hence the
 # name *classifier-free*. With $w=0$ the label $c$ is forgotten, $w=1$ gives $p(x\mid c)$, and a larger $w$ makes the density
 # sharper.
-# %% [markdown] lang="vi" of="a0073f4a"
+# %% [markdown] lang="vi" of="3a062633"
 # Mật độ nào có độ dốc đó? Theo Bayes, $\log p(x\mid c) - \log p(x) = \log p(c\mid x) + \text{const}$, nên score được dẫn hướng
 # ứng với
 #
@@ -233,7 +233,7 @@ slider(draw_density, "w", [0, 0.5, 1, 2, 4, 8])
 # The blue hill is $p_w$, the orange one $p(x\mid\text{right})$. As $w$ grows, two things happen at once: the blue hill gets
 # **narrower** (fewer different pictures), and its top moves to the **right of 1** (pictures more typical than typical ones).
 # Remember both for section 6.
-# %% [markdown] lang="vi" of="704a0dc7"
+# %% [markdown] lang="vi" of="60a693f3"
 # Quả đồi xanh là $p_w$, quả đồi cam là $p(x\mid\text{right})$. Khi $w$ tăng, hai điều xảy ra cùng lúc: quả đồi xanh **hẹp** lại
 # (tranh bớt đa dạng), và đỉnh của nó dời sang **bên phải số 1** (tranh điển hình hơn cả điển hình). Hãy nhớ cả hai cho đến mục
 # 6.
@@ -284,7 +284,7 @@ source(combine)
 #
 # - in rows with a label, that is $E[x_0\mid x_t, c]$;
 # - in rows with `null`, where all kinds meet, it is $E[x_0\mid x_t]$.
-# %% [markdown] lang="vi" of="84851235"
+# %% [markdown] lang="vi" of="5758cd57"
 # ## 4. Ý kiến thứ hai từ đâu ra
 #
 # Có thể huấn luyện hai mạng, một mạng có nhãn và một mạng không có. Nhưng một mạng cũng đóng được cả hai vai. Trong lúc huấn
@@ -336,7 +336,7 @@ def train(drop: float, steps: int = 800) -> Toy:
 # ---
 # Whatever its random start left there: row 2 of its table was never looked up, so it never got a gradient. No error, no
 # warning: just a second opinion that means nothing, and an arrow that starts at a place without meaning.
-# %% [markdown] lang="vi" of="483dbfaa"
+# %% [markdown] lang="vi" of="5c065be3"
 # **Đoán xem.** Ta huấn luyện mô hình đồ chơi này hai lần, với `drop = 0.1` và `drop = 0`. Cả hai đều học được "trái" và
 # "phải". Với nhãn `null`, mô hình thứ hai dự đoán gì?
 # ---
@@ -361,7 +361,7 @@ for axis, drop in zip(panels(2, sharey=True), (0.1, 0.0), strict=True):
 # curve is wrong.
 #
 # The shipped U-Net was trained in the same way. Here its batch is made; `ANYTHING` is `null`:
-# %% [markdown] lang="vi" of="399741b1"
+# %% [markdown] lang="vi" of="9c952cf9"
 # Đường xanh dương là đáp án chính xác cho `null`, vì với các quả chuông đã có công thức. Ở khung trái, đường đỏ, câu trả lời của
 # mạng, nằm sát đường xanh. Ở xa số 0, cả hai nhập vào "trái" hoặc "phải", vì ở đó $x_t$ đã để lộ nhãn. Ở khung phải, đường đỏ
 # sai hẳn.
@@ -379,7 +379,7 @@ source(PixelsTask.make_batch)
 # Put the batch in twice, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, under the labels `[c, ..., c, null, ..., null]`; the answer falls
 # into two halves. One call of $2B$ rows keeps a GPU busier than two of $B$. At scale 1 the second half has weight 0, so there we
 # don't ask for it.
-# %% [markdown] lang="vi" of="14ec568f"
+# %% [markdown] lang="vi" of="eb81b472"
 # ## 5. Hai ý kiến trong một lần gọi
 #
 # Đưa lô vào hai lần, $(B, 3, 32, 32) \to (2B, 3, 32, 32)$, với các nhãn `[c, ..., c, null, ..., null]`; câu trả lời tách thành
@@ -432,7 +432,7 @@ source(cfg)
 # ---
 # No: it lies further right. At every noise level the arrow sharpens the *noisy* density, and a sharpened noisy density is not
 # the noisy version of the sharpened one. $p_w$ is the intuition; the sampler goes further (Bradley & Nakkiran 2024).
-# %% [markdown] lang="vi" of="0bcb48ea"
+# %% [markdown] lang="vi" of="48cce9c1"
 # **Đoán xem.** Trở lại với một con số: ta dẫn hướng hai bộ khử nhiễu chính xác của "phải" và "gì cũng được" với $w = 4$, rồi
 # lấy mẫu 4 000 số. Biểu đồ tần suất có phải là $p_4$, quả đồi xanh ở mục 2 không?
 # ---
@@ -453,7 +453,7 @@ def bells(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 for axis, w in zip(panels(3, sharey=True), (1.0, 2.0, 4.0), strict=True):
     *_, last = run("ddim", cfg(bells, w), start, schedule, 50)
     mean = (sharpened(w) * grid).sum() / sharpened(w).sum()
-    print(f"w = {w:g}: mean of the formula {mean:.2f}, of the samples {last.x.mean():.2f}")
+    print(f"w = {w:g}: mean by the formula {mean:.2f}, of samples {last.x.mean():.2f}")
     histogram({"samples": last.x}, axis, color="0.6")
     lines({"$p_w$": (grid, sharpened(w))}, axis, f"w = {w:g}", lw=1.5)
 
@@ -468,7 +468,7 @@ for axis, w in zip(panels(3, sharey=True), (1.0, 2.0, 4.0), strict=True):
 # - **outside**: the share of values beyond ±1, which no screen shows.
 #
 # Guess the four curves first.
-# %% [markdown] lang="vi" of="0c10ffd2"
+# %% [markdown] lang="vi" of="835042d6"
 # ## 6. Quét qua các hệ số
 #
 # Ta vẽ hai bức cho mỗi loại trong 18 loại, ở sáu hệ số, luôn từ cùng một nhiễu, và đo bốn thứ:
@@ -538,7 +538,7 @@ show(torch.stack([pictures[some] for pictures in swept.values()], dim=1), titles
 #   details are burnt out. The top of the hill has moved past the mode.
 # - **Recognised** is near 1 from scale 1 on. Does the judge begin to doubt at 15? Three misses of 36 may be chance, as the two
 #   at 4 may be. So we look at which kinds it missed, and draw twelve new pictures of the one that it missed twice.
-# %% [markdown] lang="vi" of="c012ec5e"
+# %% [markdown] lang="vi" of="9153e0da"
 # Mỗi hàng là một loại, mỗi cột là một hệ số. Trên đồ thị, đường cam là kết quả của cùng phép đo trên tranh thật.
 #
 # - Từ 0 đến 1, nhãn bắt đầu có tác dụng. Thế giới này nhỏ và sạch, nên ở hệ số 1 mạng đã vẽ đúng nhãn. Cái còn thiếu là **độ
@@ -563,10 +563,10 @@ for scale, pictures in twelve.items():
 show(torch.stack([*twelve.values()]))
 
 # %% [markdown] lang="en"
-# Above scale 1, below scale 15. The judge names all of the new flowers at scale 1, but little more than half of them at 15: it
-# does doubt. Both faults are plain here: dark flowers with a glaring yellow middle, and nearly all of them alike, though each
-# came from a noise of its own.
-# %% [markdown] lang="vi" of="00000000"
+# The upper row is drawn at scale 1, the lower one at scale 15. The judge recognises all of the new flowers at scale 1, but only
+# little more than half of them at 15: it does doubt. Both faults are plain to see: the flowers are dark with a glaring yellow
+# middle, and nearly all of them are alike, though each came from a noise of its own.
+# %% [markdown] lang="vi" of="7507a57a"
 # Hàng trên là hệ số 1, hàng dưới là hệ số 15. Giám khảo nhận ra tất cả các bông hoa mới ở hệ số 1, nhưng ở 15 chỉ nhận ra hơn
 # một nửa một chút: nó ngờ vực thật. Ở đây thấy rõ cả hai chỗ hỏng: hoa tối sẫm với nhụy vàng chói, và gần như giống hệt nhau,
 # dù mỗi bông được vẽ từ một nhiễu riêng.
@@ -578,7 +578,7 @@ show(torch.stack([*twelve.values()]))
 #   (Kynkäänniemi et al. 2024).
 # - `rescale=0.7`: bring each $x_0$ back towards the standard deviation of its conditional one (Lin et al. 2024).
 # - `clip_x0`: keep $x_0$ within ±1. For pixels; a latent has no such limits.
-# %% [markdown] lang="vi" of="fd724cd1"
+# %% [markdown] lang="vi" of="b84ddbf2"
 # ## 7. Hỏng ở đâu, và ba cách chữa
 #
 # - `interval=(0.2, 0.8)`: chỉ dẫn hướng ở khoảng giữa. Gần $t = 1$ mũi tên làm mất độ đa dạng, gần $t = 0$ nó chỉ thêm tương
@@ -605,7 +605,7 @@ show(torch.stack([*healed.values()], dim=1), [*healed] * 2, columns=8)
 # The same four kinds with each remedy, all at scale 8 and from the same noise. The interval is the best trade here: circle
 # and car have light colours again, and the cat is no longer black. Rescale tames the contrast, yet the colours stay those of
 # strong guidance: it repairs the exposure, not the choice. Its core is `match_std`:
-# %% [markdown] lang="vi" of="98a1a208"
+# %% [markdown] lang="vi" of="6512a539"
 # Vẫn bốn loại ấy với từng cách chữa, đều ở hệ số 8 và từ cùng một nhiễu. Ở đây interval có lợi nhất: hình tròn và
 # chiếc xe lại có màu sáng, con mèo không còn đen. Rescale ghìm được tương phản, nhưng màu vẫn là màu của dẫn hướng mạnh: nó sửa
 # độ phơi sáng chứ không sửa lựa chọn. Phần cốt lõi của nó là `match_std`:
@@ -622,7 +622,7 @@ source(match_std)
 #
 # "House, and **not** square." A *negative prompt* is no more than that. The network doesn't understand "not"; it just gets
 # another label in the second half.
-# %% [markdown] lang="vi" of="f5f65a06"
+# %% [markdown] lang="vi" of="e46e77c0"
 # ## 8. Prompt phủ định: đầu kia của mũi tên
 #
 # Mũi tên xuất phát từ "gì cũng được", nhưng không bắt buộc phải thế. Đặt một nhãn khác vào nửa sau của lô, nó sẽ xuất phát từ
@@ -647,7 +647,7 @@ show(torch.stack([plainly, negated]), wishes + [f"not {name}" for name in dislik
 # %% [markdown] lang="en"
 # The house loses its straight walls, the balloon and the cloud get slim, and the star gets thin arms. "Anything but a circle"
 # turns a round blob into a pointed one. Note that nothing was *removed*: a negative prompt is a direction.
-# %% [markdown] lang="vi" of="6dfa80ed"
+# %% [markdown] lang="vi" of="b4bea0f5"
 # Ngôi nhà mất những bức tường thẳng, quả bóng và đám mây gầy đi, ngôi sao có cánh mảnh. Còn "gì cũng được trừ hình tròn" biến
 # một khối tròn thành khối nhọn. Hãy để ý rằng chẳng có gì bị *xóa đi*: prompt phủ định là một hướng đi.
 
@@ -659,7 +659,7 @@ show(torch.stack([plainly, negated]), wishes + [f"not {name}" for name in dislik
 #
 # **Symptom 2.** The larger the scale, the *less* the picture shows the label. **Cause:** the halves are swapped. $c + s(u - c)$
 # is scale $1 - s$, so 3 acts like $-2$. **Fix:** use the same order in `cat` and in `chunk`.
-# %% [markdown] lang="vi" of="b741a134"
+# %% [markdown] lang="vi" of="76750982"
 # ## Cạm bẫy: nhãn hay prompt phủ định không có tác dụng
 #
 # **Triệu chứng 1.** Đổi prompt phủ định mà không một điểm ảnh nào đổi. **Nguyên nhân:** hệ số dẫn hướng bằng 1 nên nửa sau có
@@ -685,7 +685,7 @@ show(torch.stack([fine, swapped]), words + [f"swapped: {word}" for word in words
 # ---
 # Yes: $s = 1 - s$ at $s = \tfrac12$, exactly between the two, and near it the damage is small. At scale 1 the swapped version
 # gives the unconditional picture. At 3 it flees from the label: we asked for a moon and got as little moon as possible.
-# %% [markdown] lang="vi" of="9cfeee72"
+# %% [markdown] lang="vi" of="76351c7d"
 # Khi hai nửa bị đổi chỗ, có hệ số nào mà không ai nhận ra không?
 # ---
 # Có: $s = 1 - s$ khi $s = \tfrac12$, đúng chính giữa, và gần đó thì thiệt hại nhỏ. Ở hệ số 1, bản đổi chỗ cho ra tranh không
