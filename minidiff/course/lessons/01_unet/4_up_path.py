@@ -4,12 +4,12 @@
 # ## Fix the up path
 #
 # **Debugging.** Below is somebody's up path, the right half of the U. It has two bugs, and one of them would not even raise
-# an error if all features had the same size. Compare it with `down_path` in the first cell, find both, write it correctly.
-# %% [markdown] lang="vi" of="3d7b74cc"
+# an error if all features had the same size. Compare it with `down_path` at the top of this notebook, find both, write it correctly.
+# %% [markdown] lang="vi" of="a891bea6"
 # ## Sửa đường đi lên
 #
 # **Gỡ lỗi.** Bên dưới là đường đi lên, tức nửa phải của chữ U, do ai đó viết. Nó có hai lỗi, và một trong hai thậm chí không
-# báo lỗi nếu mọi đặc trưng có cùng kích thước. Hãy so với `down_path`, đường đi xuống, ở ô đầu tiên, tìm cả hai lỗi, rồi viết
+# báo lỗi nếu mọi đặc trưng có cùng kích thước. Hãy so với `down_path`, đường đi xuống, ở đầu notebook, tìm cả hai lỗi, rồi viết
 # lại cho đúng.
 
 # %% [markdown] lang="en" role="hints"

@@ -5,15 +5,16 @@
 #
 # The last one wires the system: the whole forward pass of a U-Net with a time and a label. `unet` has `config.channels`,
 # `time_embedding` (the two linear layers), `class_embedding`, `mid_block(h, time)`, `conv_norm_out` and `conv_out`. Use your
-# own `timestep_embedding` and `up_path`, and from the first cell `down_path(unet, x, time)` and `up_levels(unet, time)`.
+# own `timestep_embedding` and `up_path`, and, from the top of this notebook,
+# `down_path(unet, x, time)` and `up_levels(unet, time)`.
 # Don't call `unet` itself: below, that calls your function.
-# %% [markdown] lang="vi" of="274ed14e"
+# %% [markdown] lang="vi" of="90f04726"
 # ## Cả mạng U-Net
 #
 # Bài cuối nối cả hệ thống: toàn bộ lượt truyền xuôi của một U-Net có thời gian và nhãn. `unet` có `config.channels`,
 # `time_embedding` (hai lớp tuyến tính tạo vector nhúng), `class_embedding`, `mid_block(h, time)`, `conv_norm_out` và
 # `conv_out`. Hãy dùng `timestep_embedding` và `up_path` bạn đã viết, cùng `down_path(unet, x, time)` và
-# `up_levels(unet, time)` từ ô đầu tiên. Đừng gọi chính `unet`: bên dưới, làm vậy là gọi hàm của bạn.
+# `up_levels(unet, time)` ở đầu notebook. Đừng gọi chính `unet`: bên dưới, làm vậy là gọi hàm của bạn.
 
 # %% [markdown] lang="en" role="hints"
 # Follow the six steps; each is a line or two, and each result is what the next step needs.
