@@ -10,7 +10,9 @@ The answers to a lesson are sections of `tests/course/answers/NN.py`:
 
 from __future__ import annotations
 
+import io
 import re
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class Answer:
 
     @property
     def hinted(self) -> bool:
-        return self.mistake not in ("", "-")
+        return self.mistake not in ("", "-", "@crash")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def verdict(answer: Answer) -> Verdict:
     """Hand in one answer."""
     exercise = get_exercise(answer.number)
     try:
-        found = judged(exercise, answer.code)
+        with redirect_stdout(io.StringIO()):
+            found = judged(exercise, answer.code)
     except Exception as error:  # an answer that cannot even be defined
         return Verdict(answer, 0, exercise.points, f"{type(error).__name__}: {error}", not answer.right and not answer.hinted)
     points = sum(finding.points for finding in found)

@@ -18,8 +18,8 @@ STATIC = "MINIDIFF_STATIC"  # set while a notebook is built: sliders become rows
 
 
 def as_arrays(images: Tensor | Sequence[Any]) -> list[np.ndarray]:
-    """Images as (H, W, 3) uint8 arrays. images: a tensor (..., C, H, W), (C, H, W) or (H, W) in -1..1 with 1 or 3 channels, or a
-    list of PIL images, uint8 arrays and such tensors. Raises ValueError for a tensor of another shape."""
+    """Images as (H, W, 3) uint8 arrays. images: a tensor (..., C, H, W), (C, H, W) or (H, W) in -1..1 with 1 or 3 channels, or
+    a list of PIL images, uint8 arrays and such tensors. Raises ValueError for a tensor of another shape."""
     if isinstance(images, Tensor) and images.ndim > 4:
         images = images.flatten(0, -4)
     if isinstance(images, Tensor) and images.ndim != 4:
@@ -70,8 +70,8 @@ def panels(count: int, height: float = 2.4, **options: Any) -> list[Any]:
 def lines(
     curves: Mapping[str, Any], axis: Any = None, title: str = "", x: str = "", y: str = "", log: str = "", **style: Any
 ) -> None:
-    """Curves by name, on `axis` or in a figure of their own: each is y (N,) or a pair (x, y). log: the axes that are logarithmic,
-    "x", "y" or "xy"; style: as of matplotlib's `plot`."""
+    """Curves by name, on `axis` or in a figure of their own: each is y (N,) or a pair (x, y). log: the axes that are
+    logarithmic, "x", "y" or "xy"; style: as of matplotlib's `plot`."""
     axis = axis or panels(1)[0]
     for name, curve in curves.items():
         places = curve if isinstance(curve, tuple) else (range(len(curve)), curve)
