@@ -32,9 +32,9 @@ LESSON = '''"""A toy lesson."""
 # ---
 # 1.5
 # %% [markdown] lang="en"
-# It takes [[time]].
+# It takes [[time]]. See [[notebook]].
 # %% [markdown] lang="vi"
-# Mất [[time]].
+# Mất [[time]]. Xem [[notebook]].
 # %%
 import matplotlib.pyplot as plt
 import torch

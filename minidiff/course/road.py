@@ -1,6 +1,6 @@
-"""The course's road, and what lessons' texts say of themselves: `[[map]]` and `[[time]]` in a text are filled in here.
+"""The course's road, and what lessons' texts say of themselves: `[[map]]`, `[[time]]` and `[[notebook]]` are filled in here.
 
-So no text says by hand where a lesson stands, how long it takes and what its exercises are worth.
+So no text says by hand where a lesson stands, how long it takes, what its exercises are worth and where they are.
 """
 
 from __future__ import annotations
@@ -40,10 +40,17 @@ WORDS, LINES = 110, 9  # read in a minute, pictures included: words of text, lin
 
 
 def filled(text: str, lesson: Lesson, lang: str) -> str:
-    """A text with what is made in the place of [[map]] and [[time]]."""
+    """A text with what is made in the place of its marks."""
     if "[[" not in text:
         return text
-    return text.replace("[[map]]", road(lesson.folder.name[:2], lang)).replace("[[time]]", needed(lesson, lang))
+    made = {
+        "[[map]]": road(lesson.folder.name[:2], lang),
+        "[[time]]": needed(lesson, lang),
+        "[[notebook]]": f"`exercises/{lang}/{lesson.folder.name}.ipynb`",
+    }
+    for mark, words in made.items():
+        text = text.replace(mark, words)
+    return text
 
 
 def road(here: str, lang: str) -> str:

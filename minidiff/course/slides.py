@@ -14,13 +14,14 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from minidiff.course.build import ANSWER, lesson_folders, outputs_of, target
+from minidiff.course.build import ANSWER, lesson_folders, outputs_of, read_lesson, target
+from minidiff.course.road import filled
 from minidiff.course.say import LANGS
-from minidiff.course.source import Cell, SourceError, parts, read
+from minidiff.course.source import Cell, SourceError, parts
 from minidiff.utils.files import write_whole
 
 PACKAGES = {"reveal.js": "6.0.2", "katex": "0.19.1"}
@@ -211,7 +212,8 @@ def command(run: SlidesRun) -> None:
     found = lesson_folders(run.root, run.only)
     fetch(run.out / "assets")
     for folder in found:
-        cells, stem = read(folder / "lesson.py"), folder.name
+        lesson, stem = read_lesson(folder), folder.name
+        cells = [replace(cell, en=filled(cell.en, lesson, "en"), vi=filled(cell.vi, lesson, "vi")) for cell in lesson.cells]
         for lang in LANGS:
             built = outputs_of(target(run.root, "lessons", lang, folder))
             if built is None:

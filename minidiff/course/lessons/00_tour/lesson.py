@@ -657,14 +657,14 @@ show(rows, titles=[vague] * 4 + titles, columns=4)
 
 # %% [markdown] lang="en"
 # **You can now** draw in two languages, choose every knob on purpose, read the trajectory of a drawing, name each part with
-# its shapes, and see from a picture that its range was mistaken. The exercises (notebook `exercises/en/00_tour.ipynb`) put
+# its shapes, and see from a picture that its range was mistaken. The exercises (notebook [[notebook]]) put
 # your own code into the shipped model; the last one is the whole drawing loop, in four lines.
 #
 # **What still bothers:** "a network guesses $x_0$" was taken on trust. How can anything see a picture in noise? Lesson 01
 # builds a network that does, from convolutions up, and shows why a single guess is not enough: it blurs.
-# %% [markdown] lang="vi" of="9fab931f"
+# %% [markdown] lang="vi" of="39b55372"
 # **Giờ bạn có thể** vẽ bằng hai thứ tiếng, chủ động chọn từng núm, đọc được hành trình của một bức vẽ, gọi tên mỗi bộ phận
-# kèm kích thước, và nhìn tranh là biết khoảng số bị nhầm. Các bài tập (notebook `exercises/vi/00_tour.ipynb`) đưa mã của
+# kèm kích thước, và nhìn tranh là biết khoảng số bị nhầm. Các bài tập (notebook [[notebook]]) đưa mã của
 # chính bạn vào mô hình có sẵn; bài cuối là toàn bộ vòng lặp vẽ, chỉ bốn dòng.
 #
 # **Điều còn băn khoăn:** câu "mạng đoán $x_0$" bạn mới chỉ tin suông. Làm sao nhìn ra được bức tranh trong nhiễu? Bài 01 dựng

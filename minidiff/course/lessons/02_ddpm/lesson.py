@@ -933,7 +933,7 @@ show([row[k][0] for row in (film, guesses) for k in some], titles)
 # **What still bothers.** We clamped a guess because it was divided by nearly 0: is the noise the right thing to ask for? Lesson
 # 03 asks for other things. And a picture costs fifty calls of a network, with dice at each: lesson 04 throws the dice away.
 #
-# **Exercises:** `exercises/en/02_ddpm.ipynb`.
+# **Exercises:** [[notebook]].
 #
 # ### Sources
 #
@@ -942,14 +942,14 @@ show([row[k][0] for row in (film, guesses) for k in some], titles)
 #   14 (simple loss), section 4 (the betas).
 # - A. Nichol, P. Dhariwal 2021, *Improved Denoising Diffusion Probabilistic Models*: eq. 17 (cosine schedule).
 # - J. Song, C. Meng, S. Ermon 2021, *Denoising Diffusion Implicit Models*: eq. 12 and 16 (the step as the library writes it).
-# %% [markdown] lang="vi" of="1fc89a59"
+# %% [markdown] lang="vi" of="5fbbe8ee"
 # **Giờ bạn có thể** thêm nhiễu vào bất cứ thứ gì bằng một lần nhảy, nói được vì sao hàm mất mát là sai số bình phương trung bình,
 # huấn luyện, lấy mẫu, và nhìn mẫu là phân biệt được thiếu căn với thiếu nhiễu.
 #
 # **Điều còn vướng.** Ta phải cắt lời đoán vì nó bị chia cho một số gần 0: hỏi về nhiễu có phải là câu hỏi đúng không? Bài 03 sẽ hỏi
 # những thứ khác. Và mỗi bức ảnh tốn năm mươi lần gọi mạng, lần nào cũng gieo xúc xắc: bài 04 vứt xúc xắc đi.
 #
-# **Bài tập:** `exercises/vi/02_ddpm.ipynb`.
+# **Bài tập:** [[notebook]].
 #
 # ### Nguồn
 #

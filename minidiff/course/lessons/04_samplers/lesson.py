@@ -887,15 +887,15 @@ show(sheets, titles, columns=6)
 # *Flow Matching*. Lin et al. 2024, *Common Diffusion Noise Schedules and Sample Steps are Flawed*, table 2. Heusel et al. 2017
 # (Fréchet distance), eq. 6.
 #
-# **Exercises:** `exercises/en/04_samplers.ipynb`.
-# %% [markdown] lang="vi" of="a23f34d3"
+# **Exercises:** [[notebook]].
+# %% [markdown] lang="vi" of="ead0ab89"
 # **Nguồn.** Ho, Jain & Abbeel 2020, *Denoising Diffusion Probabilistic Models*, pt. 6-7. Song, Meng & Ermon 2021, *Denoising
 # Diffusion Implicit Models*, pt. 12, 14, 16 và mục 4.2. Nichol & Dhariwal 2021, *Improved DDPM*. Lu và cộng sự 2022,
 # *DPM-Solver++*, thuật toán 2. Karras và cộng sự 2022, *Elucidating the Design Space*, pt. 5 và thuật toán 1. Lipman và cộng sự
 # 2023, *Flow Matching*. Lin và cộng sự 2024, *Common Diffusion Noise Schedules and Sample Steps are Flawed*, bảng 2. Heusel và
 # cộng sự 2017 (khoảng cách Fréchet), pt. 6.
 #
-# **Bài tập:** `exercises/vi/04_samplers.ipynb`.
+# **Bài tập:** [[notebook]].
 
 # %% [markdown] lang="en" only="exercise"
 # # Exercises of lesson 04
