@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from minidiff.course.extract import Definitions, definitions, run_statements
-from minidiff.course.probing import Outcome, Probe, outcomes, probes_of
+from minidiff.course.probing import Outcome, Probe, outcome, outcomes, probes_of
 from minidiff.course.say import LANGS, Say
 from minidiff.course.source import EXERCISE_ROLES, Cell, SourceError, parts, read
 
@@ -104,10 +104,20 @@ class Exercise:
         """What the solution gives to each probe."""
         return outcomes(self.probes, self.reference)
 
+    def given_by(self, mistake: Mistake, place: int) -> Outcome:
+        """What a mistake gives to the probe at that place; it is run once, when it is first asked for."""
+        if (mistake.name, place) not in self._given:
+            self._functions.setdefault(mistake.name, self.function(mistake.code))
+            self._given[mistake.name, place] = outcome(self.probes[place], self._functions[mistake.name])
+        return self._given[mistake.name, place]
+
     @cached_property
-    def known(self) -> list[tuple[Mistake, list[Outcome]]]:
-        """Each mistake, and what it gives to each probe."""
-        return [(mistake, outcomes(self.probes, self.function(mistake.code))) for mistake in self.mistakes]
+    def _given(self) -> dict[tuple[str, int], Outcome]:
+        return {}
+
+    @cached_property
+    def _functions(self) -> dict[str, Any]:
+        return {}
 
     def stub(self, lang: str) -> str:
         """What stands in the notebook before it is done."""

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidiff.course.exercise import Exercise
+from minidiff.course.exercise import Exercise, Mistake
 from minidiff.course.probing import Outcome, Probe, close, outcomes
-from minidiff.course.say import Say
+from minidiff.course.say import LANGS, Say
 
 
 @dataclass(frozen=True)
@@ -68,27 +68,24 @@ ONE_OF_THE_FAULTS = Say("One fault may be this: {hint}", "Một lỗi có thể 
 
 
 def explained(exercise: Exercise, found: Sequence[Outcome | Say], messages: list[Say | None]) -> list[Say | None]:
-    """The messages with the hint of the mistake whose outcomes are all the same, or with the hints of those that share some
-    of the wrong ones."""
-    probes, wrong = exercise.probes, [k for k, message in enumerate(messages) if message]
-    alike = {
-        mistake.name: [k for k in range(len(probes)) if agree(probes[k], theirs[k], found[k])]
-        for mistake, theirs in exercise.known
-    }
-    hints = {mistake.name: mistake.hint for mistake in exercise.mistakes}
-    for name, places in alike.items():
-        if len(places) == len(probes):
-            return [hints[name] if message else None for message in messages]
-    partly = {name: [k for k in places if k in wrong and _tells(found[k])] for name, places in alike.items()}
-    best = max(partly, key=lambda name: (len(partly[name]), len(alike[name])), default="")
-    if best and partly[best]:
-        hint = hints[best]
-        for k in partly[best]:
-            said = messages[k]
-            assert said
-            messages[k] = Say(
-                *(f"{said.of(lang)} {ONE_OF_THE_FAULTS.of(lang).format(hint=hint.of(lang))}" for lang in ("en", "vi"))
-            )
+    """The messages with the hint of the mistake whose outcomes are all the same, or with the hints of those that share some of
+    the wrong ones."""
+    wrong = [k for k, message in enumerate(messages) if message]
+    rest = [k for k, message in enumerate(messages) if not message]
+
+    def agrees(mistake: Mistake, place: int) -> bool:
+        return agree(exercise.probes[place], exercise.given_by(mistake, place), found[place])
+
+    for mistake in exercise.mistakes:
+        if all(agrees(mistake, place) for place in (*wrong, *rest)):  # most differ at the first, and no more is run
+            return [mistake.hint if message else None for message in messages]
+    telling = [k for k in wrong if _tells(found[k])]
+    partly = {mistake: [k for k in telling if agrees(mistake, k)] for mistake in exercise.mistakes}
+    best = max(partly, key=lambda mistake: len(partly[mistake]), default=None)
+    for k in partly[best] if best else ():
+        said = messages[k]
+        assert said and best
+        messages[k] = Say(*(f"{said.of(lang)} {ONE_OF_THE_FAULTS.of(lang).format(hint=best.hint.of(lang))}" for lang in LANGS))
     return messages
 
 

@@ -963,7 +963,7 @@ def sample_ddpm(denoise, x, alpha_bar, noise):
         t -= 1
     return x
 
-# %% 02.5 wrong missing_no_grad and the same noise besides
+# %% 02.5 wrong same_noise and no no_grad besides
 import torch
 
 
@@ -1040,7 +1040,7 @@ def sample_ddpm(denoise, x, alpha_bar, noise):
         x = ancestral_step(x, x0, alpha_bar[t], alpha_bar[t - 1], noise(t))
     return x
 
-# %% 02.5 wrong t_as_float between 0 and 1
+# %% 02.5 wrong - t between 0 and 1
 import torch
 
 

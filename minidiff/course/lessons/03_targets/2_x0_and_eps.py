@@ -25,14 +25,14 @@
 # det = alpha a - sigma b. x0 = (a x - sigma pred) / det; với eps, hãy khử x0 theo cùng cách.
 
 # %% [markdown] lang="en" role="stub"
-# What a prediction says that x is made of: pred, x (B, ...); t (B,) with 0 < t < 1,
-# all of one dtype; to (x0, eps), each of the shape and dtype of x.
+# What a prediction says that x is made of: pred, x (B, ...); t (B,)
+# with 0 < t < 1, all of one dtype; to (x0, eps), each like x.
 # ---
 # 1. alpha, sigma of the schedule at t, and a, b of the prediction type  # (B,)
 # 2. per_example(weight, x) shapes each of them            # (B, 1, ..., 1)
 # 3. the determinant of  x = alpha x0 + sigma eps,  pred = b x0 + a eps
 # 4. x0 and eps by Cramer's rule                           # (B, ...)
-# %% [markdown] lang="vi" of="1015da58"
+# %% [markdown] lang="vi" of="66ec20be"
 # x0 và eps tạo nên x, theo dự đoán: pred, x (B, ...); t (B,) với 0 < t < 1, tất cả
 # cùng kiểu số; thành (x0, eps), mỗi đại lượng có kích thước và kiểu số của x.
 # ---

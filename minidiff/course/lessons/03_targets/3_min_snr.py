@@ -31,13 +31,13 @@
 # SNR là (alpha / sigma) bình phương; các thừa số là SNR, 1, SNR + 1, và (1 + căn của SNR) bình phương.
 
 # %% [markdown] lang="en" role="stub"
-# The min-SNR weight of each time: t (B,) with 0 < t < 1; to weights (B,), of the same
-# dtype.
+# The min-SNR weight of each time: t (B,) with 0 < t < 1; to weights (B,),
+# of the same dtype.
 # ---
 # 1. SNR, a ratio of variances                              # (B,)
 # 2. what turns an x0 loss into the loss of this prediction type: eps, x0, v, flow
 # 3. the smaller of SNR and gamma, divided by that          # (B,)
-# %% [markdown] lang="vi" of="c1ecc20c"
+# %% [markdown] lang="vi" of="a7e961d3"
 # Trọng số min-SNR của từng thời điểm: t (B,) với 0 < t < 1; thành các trọng số (B,),
 # cùng kiểu số.
 # ---

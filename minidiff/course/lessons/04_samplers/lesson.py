@@ -44,15 +44,15 @@ few, many = (torch.cat([draw(name, steps) for name in names]) for steps in (4, 1
 show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 
 # %% [markdown] lang="en" role="think" slide="fragment"
-# Look closely before you read on. Which columns are the same picture? Why would that be, when their names come from
-# different papers? And why is one pair of columns another colour altogether?
+# Look closely. Which columns are the same picture, though their names come from different papers? And why does one pair have
+# another colour altogether?
 # ---
 # DDIM equals Euler, and DDPM equals Euler ancestral, to the last bit. DDPM and Euler ancestral draw fresh noise at every step,
 # so they arrive at another star. DPM++ 2M and Heun end at the same star as DDIM, only nearer to where many steps lead. At
 # the end of part one all six are rows of one small table.
-# %% [markdown] lang="vi" of="3b50a1e8"
-# Nhìn kỹ trước khi đọc tiếp. Những cột nào là cùng một bức ảnh? Vì sao lại thế, khi các tên này đến từ những bài báo khác
-# nhau? Và vì sao có một cặp cột mang hẳn màu khác?
+# %% [markdown] lang="vi" of="f6aa1c12"
+# Hãy nhìn kỹ. Những cột nào là cùng một bức ảnh, dù tên của chúng đến từ những bài báo khác nhau? Và vì sao có một cặp mang
+# hẳn màu khác?
 # ---
 # DDIM trùng với Euler, DDPM trùng với Euler ancestral, đến bit cuối cùng. DDPM và Euler ancestral rút thêm nhiễu mới ở mỗi
 # bước nên đi tới một ngôi sao khác. DPM++ 2M và Heun đi tới cùng ngôi sao với DDIM, chỉ gần hơn với kết quả của rất nhiều bước.
