@@ -62,9 +62,16 @@ def code_cells(data: bytes) -> list[str]:
     """The code cells of a notebook's file, in order. Raises NotebookError if it is none."""
     try:
         cells = json.loads(data)["cells"]
-        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        return [_text(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise NotebookError from None
+
+
+def _text(cell: dict[str, Any]) -> str:
+    """A cell's text, a string or a list of lines; nothing for what is neither."""
+    source = cell.get("source")
+    lines = [source] if isinstance(source, str) else source if isinstance(source, list) else []
+    return "".join(line for line in lines if isinstance(line, str))
 
 
 def without_magics(cell: str) -> str:
@@ -72,8 +79,29 @@ def without_magics(cell: str) -> str:
     first, _, rest = cell.lstrip().partition("\n")
     if first.startswith("%%"):
         cell = "\n" + rest if first.split()[0] in PYTHON_MAGICS else ""
-    cell = re.sub(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)$", r"\1pass", cell, flags=re.MULTILINE)
-    return re.sub(r"^(\s*[\w, ]+=\s*)[%!].*$", r"\1None", cell, flags=re.MULTILINE)
+    return "\n".join(map(_plain_line, cell.split("\n")))
+
+
+def _plain_line(line: str) -> str:
+    """A line without IPython's own: `%matplotlib inline`, `!pip`, `?name`, `name?`, `files = !ls`."""
+    text = line.strip()
+    space = line[: len(line) - len(line.lstrip())]
+    if text.startswith(("%", "!", "?")) or re.fullmatch(r"[\w.]{1,200}\?{1,2}", text):
+        return space + "pass"
+    names, equals, value = text.partition("=")
+    if equals and value.lstrip().startswith(("%", "!")) and re.fullmatch(r"[\w, ]{1,200}", names):
+        return f"{space}{names}= None"
+    return line
+
+
+def parsed(cell: str) -> ast.Module:
+    """A cell as Python: as it stands if it can be, else without the lines of IPython. Raises as ast.parse."""
+    if not cell.lstrip().startswith("%%"):
+        try:
+            return ast.parse(cell)
+        except SyntaxError:
+            pass
+    return ast.parse(without_magics(cell))
 
 
 def definitions(cells: list[str]) -> Definitions:
@@ -82,8 +110,10 @@ def definitions(cells: list[str]) -> Definitions:
     broken = []
     for number, cell in enumerate(cells, start=1):
         try:
-            statements = ast.parse(without_magics(cell)).body
-            list(map(globals_of, (statement for statement in statements if isinstance(statement, DEFINING))))
+            statements = parsed(cell).body
+            for statement in statements:
+                if isinstance(statement, DEFINING):
+                    globals_of(statement), names_of(statement)  # here, where too deep a statement can be passed over
         except SyntaxError as error:
             broken.append((number, cell, error.msg, error.lineno))
             continue
@@ -100,30 +130,27 @@ def names_of(statement: ast.stmt) -> set[str]:
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-    found = {
-        node.id for node in _outside_functions(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    parts = [part for name in ("body", "orelse", "finalbody", "handlers") for part in getattr(statement, name, [])]
-    inner = [line for part in parts for line in (part.body if isinstance(part, ast.ExceptHandler) else [part])]
-    return found.union(*(names_of(line) for line in inner))
+    found: set[str] = set()
+    for node in _outside_functions(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, (*OWN_NAMES[:3], ast.Import, ast.ImportFrom)):
+            found |= names_of(node)
+    return found
 
 
-def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and all in it, but not the insides of functions, classes and comprehensions, which have names of their own."""
-    yield node
-    own = (
-        ast.FunctionDef,
-        ast.AsyncFunctionDef,
-        ast.ClassDef,
-        ast.Lambda,
-        ast.ListComp,
-        ast.SetComp,
-        ast.DictComp,
-        ast.GeneratorExp,
-    )
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, own):
-            yield from _outside_functions(child)
+OWN_NAMES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp,
+             ast.GeneratorExp)  # fmt: skip
+
+
+def _outside_functions(statement: ast.AST) -> Iterator[ast.AST]:
+    """All that is in a statement, but for the insides of functions, classes and comprehensions, whose names are their own."""
+    waiting = [statement]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if node is statement or not isinstance(node, OWN_NAMES):
+            waiting += ast.iter_child_nodes(node)
 
 
 def globals_of(statement: ast.stmt) -> set[str]:
@@ -167,11 +194,15 @@ def run_statements(source: str, name: str) -> dict[str, Any]:
 
 
 def lesson_of(cells: list[str], file: str, lessons: Mapping[str, Mapping[str, str]]) -> str | None:
-    """The two digits of the lesson whose `check("02.1", ...)` the cells call most often, else that of the file's name."""
+    """The two digits of the lesson in the file's name, else of the one whose `check("02.1", ...)` the cells call most
+    often: the
+    name is the teacher's, the cells are the learner's."""
+    if file[:2] in lessons:
+        return file[:2]
     called: Counter[str] = Counter()
     for cell in cells:
         try:
-            tree = ast.parse(without_magics(cell))
+            tree = parsed(cell)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):
@@ -179,10 +210,7 @@ def lesson_of(cells: list[str], file: str, lessons: Mapping[str, Mapping[str, st
                 number = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
                 if isinstance(number, str) and number in lessons.get(number[:2], ()):
                     called[number[:2]] += 1
-    named = file[:2] if file[:2] in lessons else None
-    most = max(called.values(), default=0)
-    best = [lesson for lesson, count in called.items() if count == most]
-    return named if not best or named in best else best[0]
+    return max(called, key=lambda lesson: called[lesson], default=None)
 
 
 def answers_in(data: bytes, file: str, lessons: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import math
 import os
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from minidiff.course.catalogue import exercises, hidden_checks, lessons, names
 from minidiff.course.exercise import Exercise
 from minidiff.course.judging import COURSE_IMPORTED, Finding, findings
 from minidiff.course.probing import Outcome, readable
-from minidiff.course.sandbox import Limits, read_notebook, run_answer
+from minidiff.course.sandbox import UNREADABLE, IsolationError, Limits, read_notebook, run_answer
 from minidiff.course.say import LANGS, Say
 from minidiff.utils.files import write_whole
 
@@ -100,25 +101,56 @@ def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = No
     lesson, answers = found.get("lesson"), found.get("answers")
     if lesson not in lessons() or not isinstance(answers, dict):
         raise NotebookError(f"{notebook} belongs to no lesson: its name should begin with one of {', '.join(lessons())}.")
-    own = [extra.get(number, exercise) for number, exercise in exercises(lesson).items()]
+    own = {number: extra.get(number, exercise) for number, exercise in exercises(lesson).items()}
     walls: list[dict[str, bool]] = []
 
     def score(exercise: Exercise) -> Score:
-        outcomes, stood = _outcomes(exercise, answers.get(exercise.number, {}), chosen)
-        walls.extend([stood] if stood else [])
-        return Score(exercise, tuple(findings(exercise, outcomes)))
+        try:
+            outcomes, stood = _outcomes(exercise, answers.get(exercise.number, {}), chosen)
+            walls.extend([stood] if stood else [])
+            return Score(exercise, tuple(findings(exercise, outcomes)))
+        except IsolationError:
+            raise
+        except Exception:  # whatever an answer may have done: the others are graded
+            return Score(exercise, tuple(findings(exercise, [UNREADABLE] * len(exercise.probes))))
 
+    scores: dict[str, Score] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a process
-        scores = list(pool.map(score, own))
-    return Graded(scores, {name: all(stood[name] for stood in walls) for name in (walls[0] if walls else ())})
+        for wave in waves(own, answers):
+            scores |= {found.exercise.number: found for found in pool.map(score, wave)}
+    ordered = [scores[number] for number in own]
+    return Graded(ordered, {name: all(stood[name] for stood in walls) for name in (walls[0] if walls else ())})
+
+
+def company_of(exercise: Exercise, answer: dict[str, Any]) -> list[str]:
+    """The names of the earlier exercises whose solutions an answer is given."""
+    return [name for name in exercise.before if name in str(answer.get("source", ""))]
+
+
+def waves(own: Mapping[str, Exercise], answers: Mapping[str, Any]) -> list[list[Exercise]]:
+    """The exercises in groups that are run one after the other, so that no solution is in any process while the answer to its
+    exercise is still running: the one could hand it to the other."""
+    place: dict[str, int] = {}
+    found: list[list[Exercise]] = []
+    for number, exercise in own.items():
+        needed = company_of(exercise, answers.get(number, {}))
+        place[exercise.name] = max((place[name] + 1 for name in needed), default=0)
+        while len(found) <= place[exercise.name]:
+            found.append([])
+        found[place[exercise.name]].append(exercise)
+    return found
 
 
 def _content(notebook: Path) -> bytes:
     if not notebook.is_file():  # a FIFO could be waited for without end
         raise NotebookError(f"There is no notebook {notebook}." if not notebook.exists() else f"{notebook} is not a file.")
-    if notebook.stat().st_size > NOTEBOOK_LIMIT:
+    size = notebook.stat().st_size
+    if not size:  # the kernel's own files say that they are empty, and may be read without end
+        raise NotebookError(f"{notebook} is empty: save it from Jupyter once more.")
+    if size > NOTEBOOK_LIMIT:
         raise NotebookError(f"{notebook} is larger than {NOTEBOOK_LIMIT // 2**20} MB: clear its outputs and save it once more.")
-    return notebook.read_bytes()
+    with notebook.open("rb") as file:
+        return file.read(NOTEBOOK_LIMIT)
 
 
 def _outcomes(exercise: Exercise, answer: dict[str, Any], limits: Limits) -> tuple[list[Outcome | Say], dict[str, bool]]:
@@ -127,7 +159,7 @@ def _outcomes(exercise: Exercise, answer: dict[str, Any], limits: Limits) -> tup
     if "source" not in answer:
         return [_absent(exercise.name, answer)] * count, {}
     source = str(answer["source"])
-    company = {name: exercise.standing_alone("", name) for name in exercise.before if name in source}
+    company = {name: exercise.standing_alone("", name) for name in company_of(exercise, answer)}
     return run_answer(exercise.name, source, company, exercise.probes_code, count, limits)
 
 
@@ -183,11 +215,18 @@ def as_junit(scores: list[Score], lang: str) -> str:
 HEAD = Say("| exercise | points | what to do next |", "| bài tập | điểm | việc cần làm tiếp |")
 
 
+def escaped(text: str) -> str:
+    """A message without what Markdown or HTML would make of it: some of its words come from the answer."""
+    for mark, shown in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "/"), ("![", "! ["), ("](", "] (")):
+        text = text.replace(mark, shown)
+    return text
+
+
 def as_markdown(scores: list[Score], lang: str, pass_mark: float) -> str:
     """A table and a verdict, for a person or a pull request."""
     total, maximum = sum(s.points for s in scores), sum(s.maximum for s in scores)
     rows = [
-        f"| {s.exercise.number} {s.exercise.title.of(lang)} | {s.points} / {s.maximum} | {s.hint(lang).replace('|', '/')} |"
+        f"| {s.exercise.number} {s.exercise.title.of(lang)} | {s.points} / {s.maximum} | {escaped(s.hint(lang))} |"
         for s in scores
     ]
     passed = total >= pass_mark * maximum

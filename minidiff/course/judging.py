@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from minidiff.course.exercise import Exercise, Mistake
-from minidiff.course.probing import Outcome, Probe, close, outcomes
+from minidiff.course.probing import Outcome, Probe, close, outcomes, readable
 from minidiff.course.say import LANGS, Say
+
+LONGEST_MESSAGE = 1500  # characters
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ def findings(exercise: Exercise, found: Sequence[Outcome | Say]) -> list[Finding
     messages = [problem(*triple) for triple in triples]
     if any(messages):
         messages = explained(exercise, found, messages)
-    lines = zip(exercise.checks, exercise.probes, messages, strict=True)
+    lines = zip(exercise.checks, exercise.probes, map(_short, messages), strict=True)
     return [Finding(what, 0 if message else probe.points, probe.points, message) for what, probe, message in lines]
+
+
+def _short(message: Say | None) -> Say | None:
+    """One line of at most LONGEST_MESSAGE characters: some of its words come from the answer."""
+    return message and Say(*(readable(text)[:LONGEST_MESSAGE] for text in message))
 
 
 def problem(probe: Probe, expected: Outcome, got: Outcome | Say) -> Say | None:
@@ -229,7 +236,7 @@ def difference(expected: Any, got: Any, rtol: float = 1e-5, atol: float = 1e-6, 
     if isinstance(expected, Tensor):
         return _difference_of_tensors(expected, got, rtol, atol, at)
     if isinstance(expected, bool) or isinstance(expected, str) or expected is None:
-        return None if type(got) is type(expected) and got == expected else _values(at, repr(expected), repr(got))
+        return None if type(got) is type(expected) and got == expected else _values(at, _brief(expected), _brief(got))
     if isinstance(got, bool) or not isinstance(got, (int, float)):
         return _wrong_kind(at, "a number", "một số", got)
     return None if close(float(got), float(expected), rtol, atol) else _values(at, f"{expected:.6g}", f"{got:.6g}")
@@ -281,6 +288,13 @@ def _wrong_kind(at: Say, en: str, vi: str, got: Any) -> Say:
         f"{_upper(at.en)} should be {en}, but is of type {kind}.",
         f"{_upper(at.vi)} phải là {vi}, nhưng lại có kiểu {kind}.",
     )
+
+
+def _brief(value: Any) -> str:
+    """A value as it is written, or its kind where that would be long."""
+    if isinstance(value, (bool, int, float, type(None))) or (isinstance(value, str) and len(value) <= 200):
+        return repr(value)
+    return f"of type {type(value).__name__}"
 
 
 def _values(at: Say, expected: str, got: str, expected_vi: str = "", got_vi: str = "") -> Say:

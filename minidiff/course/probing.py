@@ -24,6 +24,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 LARGEST = 32 * 2**20  # bytes of one output
+TEXT = 2**20  # bytes of the JSON of one output
 DEEPEST = 20  # lists within lists
 SEED = 20_417  # no seed that a probe or an answer would take for its own numbers
 LONGEST = 300  # characters of an error that are kept
@@ -90,7 +91,7 @@ def outcome(probe: Probe, answer: Any) -> Outcome:
         try:
             value = plain(probe.call(finished(answer), **inputs))
         except (Exception, SystemExit) as stopped:
-            error = (type(stopped).__name__, readable(str(stopped))[:LONGEST])
+            error = (readable(type(stopped).__name__)[:80], readable(str(stopped))[:LONGEST])
     changed = tuple(name for name in inputs if name not in probe.changes and not same(probe.inputs[name], inputs[name]))
     return Outcome(value, error, changed, tuple(settings))
 
@@ -183,13 +184,13 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Tensor):
         if value.layout != torch.strided or value.device.type == "meta" or value.is_complex() or value.is_quantized:
             raise Unreadable("a tensor that is not an ordinary one")
-        if value.numel() * value.element_size() > LARGEST:
+        if value.numel() * value.element_size() > LARGEST or value.ndim > 32:
             raise Unreadable("a tensor that is too large")
         return value.detach().cpu().clone(memory_format=torch.contiguous_format)
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return {readable(name): plain(item, depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        if len(value) > LARGEST // 1024:
+        if len(value) > 10_000:
             raise Unreadable("a list that is too long")
         return [plain(item, depth + 1) for item in value]
     raise Unreadable(f"of type {type(value).__name__}")
@@ -226,6 +227,8 @@ def unpacked(data: bytes) -> Outcome:
     """What `packed` wrote. Raises ValueError for anything else: the bytes come from a process that runs strangers' code."""
     try:
         length = int.from_bytes(data[:8], "little")
+        if length > TEXT:
+            raise ValueError("too long")
         content = json.loads(data[8 : 8 + length].decode())
         tensors = load_safetensors(data[8 + length :])
 
@@ -234,13 +237,14 @@ def unpacked(data: bytes) -> Outcome:
                 return value
             ((kind, item),) = value.items()
             if kind == "tensor":
-                return tensors[item]
+                return tensors.pop(item)  # each once: a message can't name one a thousand times
             if kind == "dict":
                 return {str(name): decoded(part) for name, part in item}
             return float(item) if kind == "float" else [decoded(part) for part in item]
 
-        error = content["error"] and (str(content["error"][0])[:LONGEST], readable(str(content["error"][1]))[:LONGEST])
-        changed, settings = (tuple(str(name)[:LONGEST] for name in content[part]) for part in ("changed", "settings"))
+        error = content["error"] and tuple(readable(str(part))[:LONGEST] for part in content["error"][:2])
+        changed = tuple(readable(str(name))[:80] for name in content["changed"][:10])
+        settings = tuple(name for name in SETTINGS if name in content["settings"])
         return Outcome(plain(decoded(content["value"])), error, changed, settings)
     except Exception as wrong:
         raise ValueError(f"no outcome ({type(wrong).__name__})") from None

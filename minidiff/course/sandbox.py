@@ -29,6 +29,7 @@ from minidiff.course.say import Say
 
 HERE = Path(__file__).parent
 NO_COURSE = 'raise ImportError("minidiff.course cannot be used in an answer")\n'
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "SYSTEMROOT")  # no secrets
 SHIPPED = ("probing.py", "extract.py", "inside.py")
 START_SECONDS = 180.0  # importing torch may take long on a busy machine
 FOLDER_LIMIT = 64 * 2**20  # bytes that an answer may leave in its folder
@@ -148,8 +149,8 @@ def _command(folder: Path, results: int, isolated: bool) -> list[str]:
 
 def _run(job: dict[str, Any], data: bytes, count: int, limits: Limits, ready: bool = True) -> Run:
     """Start the process, hand it the job, and read at most `count` messages, after one that says that it is ready."""
-    with tempfile.TemporaryDirectory(prefix="minidiff-grade-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    folder = Path(tempfile.mkdtemp(prefix="minidiff-grade-"))
+    try:
         (folder / "scratch").mkdir()
         library(folder / "library")
         text = json.dumps({**job, "gigabytes": limits.gigabytes, "folder": str(folder / "scratch")}).encode()
@@ -172,12 +173,15 @@ def _run(job: dict[str, Any], data: bytes, count: int, limits: Limits, ready: bo
         finally:
             _end(process)
             os.close(reading)
+    finally:
+        remove(folder)
 
 
 def _start(folder: Path, writing: int, limits: Limits) -> subprocess.Popen[bytes]:
     paths = [str(folder / "library"), *(path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
     environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: value for name, value in os.environ.items() if name in PASSED_ON},
+        "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "TMPDIR": str(folder / "scratch"),
     }  # fmt: skip
     return subprocess.Popen(
@@ -218,6 +222,7 @@ class _Pipe:
         os.set_blocking(file, False)
         self.selector = selectors.DefaultSelector()
         self.selector.register(file, selectors.EVENT_READ)
+        self.next_look = 0.0
 
     def message(self, deadline: float) -> bytes:
         """The next message. Raises TimeoutError, EOFError, or OverflowError when it or the answer's folder is too large."""
@@ -230,9 +235,11 @@ class _Pipe:
         while len(self.waiting) < size:
             if (left := deadline - time.monotonic()) <= 0:
                 raise TimeoutError
-            if not self.selector.select(min(left, 0.25)):
+            if time.monotonic() > self.next_look:
                 if self.too_much():
                     raise OverflowError
+                self.next_look = time.monotonic() + 0.25
+            if not self.selector.select(min(left, 0.25)):
                 continue
             part = os.read(self.file, 2**20)
             if not part:
@@ -252,10 +259,19 @@ def _size(folder: Path) -> int:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
                 else:
-                    found += entry.stat(follow_symlinks=False).st_size
+                    status = entry.stat(follow_symlinks=False)
+                    found += max(status.st_size, 512 * getattr(status, "st_blocks", 0))
         except OSError:
             continue
     return found if seen < 1000 else FOLDER_LIMIT + 1
+
+
+def remove(folder: Path) -> None:
+    """A folder and all in it are gone, however deep it is; what cannot be removed stays, and nobody is disturbed."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:  # thousands of folders within folders
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)
 
 
 def _status(process: subprocess.Popen[bytes]) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save as save_file
 from torch import nn
 
 from minidiff.course.probing import Probe, outcome, packed, probes_of, same, unpacked
@@ -60,6 +61,27 @@ def test_what_no_probe_compares_is_an_error(value: object) -> None:
         "Unreadable",
         outcome(Probe(lambda f: f()), lambda: value).error[1],
     )
+
+
+def message(value: object, tensors: dict[str, torch.Tensor] | None = None, **more: object) -> bytes:
+    text = json.dumps({"value": value, "error": None, "changed": [], "settings": [], **more}).encode()
+    return len(text).to_bytes(8, "little") + text + save_file(tensors or {})
+
+
+def test_a_forged_message_costs_no_more_than_an_honest_one() -> None:
+    """A tensor named a thousand times, one of two thousand axes, a megabyte of brackets."""
+    big = {"0": torch.zeros(2**20)}
+    for forged in (
+        message({"list": [{"tensor": "0"}] * 100}, big), message({"tensor": "0"}, {"0": torch.zeros([1] * 60)}),
+        message({"list": [{"list": []}] * 200_000}),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="no outcome"):
+            unpacked(forged)
+
+
+def test_names_out_of_a_message_are_known_ones_or_readable() -> None:
+    found = unpacked(message(1, changed=["\ud800x\x1b[2J"], settings=["grad mode", "anything"], error=["E\n**", "t\x00"]))
+    assert found.settings == ("grad mode",) and found.changed == ("?x [2J",) and found.error == ("E **", "t")
 
 
 def test_lists_without_end_are_an_error() -> None:

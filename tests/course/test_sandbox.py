@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nbformat
@@ -14,7 +16,7 @@ import pytest
 
 from minidiff import cli
 from minidiff.course.catalogue import exercises, get_exercise
-from minidiff.course.grade import NotebookError, as_json, grade
+from minidiff.course.grade import NotebookError, as_json, as_junit, as_markdown, grade, waves
 from minidiff.course.sandbox import FOLDER_LIMIT, IsolationError, Limits, read_notebook, run_answer
 from minidiff.course.say import Say
 
@@ -78,6 +80,49 @@ def test_what_an_answer_has_no_business_with_is_refused(body: str) -> None:
     found, walls = ran(body)
     assert all(walls.values()), walls
     assert found[0].error and found[0].error[0] in ("PermissionError", "BlockingIOError", "OSError"), found[0]
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import fcntl; r, w = os.pipe(); fcntl.fcntl(r, 8, os.getppid())", "import socket; socket.socketpair()",
+        "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)", "os.sched_setaffinity(os.getppid(), {0})", "os.utime('/tmp')",
+        "import ctypes; c = ctypes.CDLL(None, use_errno=True); c.shmget(0, 9, 0o1600); raise OSError(ctypes.get_errno(), 'x')",
+    ],
+)  # fmt: skip
+def test_other_ways_to_reach_out_are_refused(body: str) -> None:
+    found, _ = ran(body)
+    assert found[0].error and found[0].error[0] == "PermissionError", found[0]
+
+
+@on_linux
+def test_root_is_nobody_here() -> None:
+    found, _ = ran("raise ValueError(open('/proc/self/status').read().split('CapEff:')[1].split()[0])")
+    assert found[0].error == ("ValueError", "0" * 16)
+
+
+def test_secrets_of_the_grader_stay_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "of great value")
+    found, _ = ran("raise ValueError(str(os.environ.get('A_TOKEN')))")
+    assert found[0].error == ("ValueError", "None")
+
+
+def test_folders_without_end_disturb_nobody(tmp_path: Path) -> None:
+    before = set(Path(tempfile.gettempdir()).glob("minidiff-grade-*"))
+    found = scores(notebook(tmp_path, RIGHT, DIGGER))
+    assert found["02.1"]["points"] == found["02.1"]["maximum"]
+    assert set(Path(tempfile.gettempdir()).glob("minidiff-grade-*")) <= before
+
+
+DIGGER = """
+import os
+def q_sample(x0, eps, t, alpha_bar):
+    for _ in range(3000):
+        os.mkdir("a")
+        os.chdir("a")
+    return x0
+"""
 
 
 @on_linux
@@ -201,6 +246,23 @@ def test_a_fifo_a_folder_and_a_missing_file_are_not_waited_for(tmp_path: Path) -
     ):
         with pytest.raises(NotebookError, match=says):
             grade(path)
+
+
+def test_no_solution_runs_beside_the_answer_to_its_exercise() -> None:
+    own = dict(exercises("02"))
+    answers = {number: {"source": "q_sample(alpha_bars)"} for number in ("02.2", "02.3", "02.6")} | {"02.5": {"source": ""}}
+    found = [[exercise.number for exercise in wave] for wave in waves(own, answers)]
+    assert found == [["02.1", "02.4", "02.5"], ["02.2"], ["02.3", "02.6"]]
+
+
+def test_what_an_error_is_called_forges_no_report(tmp_path: Path) -> None:
+    name = "E\\x1b[2J\\n\\n**24 of 24 points: passed**\\n<h1>"
+    path = notebook(tmp_path, f"def alpha_bars(betas):\n    raise type('{name}', (Exception,), {{}})('x' * 10**6)")
+    graded = grade(path, Limits(seconds=20))
+    ET.fromstring(as_junit(graded.scores, "en").split("?>", 1)[1])
+    lines = as_markdown(graded.scores, "en", 0.6).split("\n")
+    assert len(lines) == len(graded.scores) + 5 and not any(line.startswith("**24") for line in lines)
+    assert "&lt;h1&gt;" in lines[2] and len(lines[2]) < 1000
 
 
 def test_control_characters_reach_no_report(tmp_path: Path) -> None:
