@@ -51,6 +51,7 @@ ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 CLONE_THREAD = 0x10000
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026  # seccomp's answers: yes; no, with an error number
 WRITES = 0x7FF2  # Landlock's rights to write, remove, make, refer and truncate; not those to read and run
+REMOVE = 1 << 5  # to remove a file: one that is removed and still open would be counted by nobody
 DEVICES = 1 << 15  # Landlock's right to command a device, such as a terminal
 FILE_LIMIT = 20 * 2**20  # bytes of one file
 
@@ -173,7 +174,7 @@ def _only_own_files(libc: Any, folder: str) -> bool:
     ruleset = libc.syscall(create, rules, ctypes.c_size_t(len(rules)), ctypes.c_uint32(0))
     if ruleset < 0:
         return False
-    for path, allowed in ((folder, rights), ("/dev/null", 1 << 1)):
+    for path, allowed in ((folder, rights & ~REMOVE), ("/dev/null", 1 << 1)):
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         rule = struct.pack("=Qi", allowed, place)
         if libc.syscall(add, ruleset, 1, rule, ctypes.c_uint32(0)) < 0:
