@@ -63,12 +63,12 @@ def test_no_text_names_two_kinds_or_colours_or_has_loose_marks(lang: str) -> Non
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_things_that_the_world_lacks_are_named_and_stay_unknown(lang: str) -> None:
-    """A caption with a dog says everything else, and "dog" is no word that the world knows."""
+    """A caption with a dog or a made-up thing says everything else, and "dog" is no word that the world knows."""
     names = {word for text in rules_of(lang)[f"kind {STRANGER}"] for word in text.split("/")}
     rng, claim = random.Random(5), Scene("night", (Group(STRANGER, "red"), Group("car")), "left")
-    for _ in range(100):
-        text = tidy(Writer(lang, rng).sentence(claim), lang)
-        assert any(name in text for name in names), text
+    texts = [tidy(Writer(lang, rng).sentence(claim), lang) for _ in range(200)]
+    named = sum(any(name in text for name in names if "{" not in name) for text in texts)
+    assert 160 < named < 200, "the others are made up"
     known = {word for text in words_of_rules() for word in words_of(text)}
     assert {"en": {"dog", "horse", "rocket"}, "vi": {"chó", "ngựa", "tên"}}[lang].isdisjoint(known)
 

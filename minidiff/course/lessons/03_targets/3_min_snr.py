@@ -38,8 +38,8 @@
 # 2. what turns an x0 loss into the loss of this prediction type: eps, x0, v, flow
 # 3. the smaller of SNR and gamma, divided by that          # (B,)
 # %% [markdown] lang="vi" of="a7e961d3"
-# Trọng số min-SNR của từng thời điểm: t (B,) với 0 < t < 1; thành các trọng số (B,),
-# cùng kiểu số.
+# Trọng số min-SNR của từng thời điểm: t (B,) với 0 < t < 1; thành các trọng
+# số (B,), cùng kiểu số.
 # ---
 # 1. SNR, tỉ số của hai phương sai                          # (B,)
 # 2. thừa số đổi hàm mất mát của x0 thành của kiểu dự đoán này: eps, x0, v, flow
