@@ -106,8 +106,9 @@ class Exercise:
 
     def given_by(self, mistake: Mistake, place: int) -> Outcome:
         """What a mistake gives to the probe at that place; it is run once, when it is first asked for."""
+        if mistake.name not in self._functions:
+            self._functions[mistake.name] = self.function(mistake.code)
         if (mistake.name, place) not in self._given:
-            self._functions.setdefault(mistake.name, self.function(mistake.code))
             self._given[mistake.name, place] = outcome(self.probes[place], self._functions[mistake.name])
         return self._given[mistake.name, place]
 
@@ -152,6 +153,7 @@ def documented(text: str) -> str:
 
 
 def stub_of(exercise: Exercise, lang: str) -> str:
+    """Signature, docstring, given lines, numbered steps and the `raise`; a faulty answer's last `return` stands behind it."""
     given = exercise.given
     code = next((m.code for m in exercise.mistakes if m.name == given), exercise.solution)
     tree, lines = function_in(code, exercise.name), code.split("\n")

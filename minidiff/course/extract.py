@@ -1,8 +1,8 @@
 """Takes a learner's answers out of a notebook, without running its cells.
 
-Imports, functions, classes and assignments are kept; what draws, trains or prints is not. An exercise gets only the
-statements that its answer needs, so that faults elsewhere in the notebook don't affect it. Cells that are not valid Python
-are reported, and the others still count.
+Statements that bind names are kept: imports, functions, classes, assignments, and blocks of these. What only draws, trains or
+prints is not. An exercise gets the statements that its answer needs, so that faults elsewhere in the notebook don't affect it.
+Cells that are not valid Python are reported, and the others still count.
 
 The text of this file is run in a process of its own (inside.py), since a notebook may be anything: it imports nothing of
 minidiff.
@@ -194,9 +194,8 @@ def run_statements(source: str, name: str) -> dict[str, Any]:
 
 
 def lesson_of(cells: list[str], file: str, lessons: Mapping[str, Mapping[str, str]]) -> str | None:
-    """The two digits of the lesson in the file's name, else of the one whose `check("02.1", ...)` the cells call most
-    often: the
-    name is the teacher's, the cells are the learner's."""
+    """The two digits of the lesson in the file's name, else of the one whose `check("02.1", ...)` the cells call most often.
+    The name is the teacher's, the cells are the learner's."""
     if file[:2] in lessons:
         return file[:2]
     called: Counter[str] = Counter()
@@ -215,8 +214,8 @@ def lesson_of(cells: list[str], file: str, lessons: Mapping[str, Mapping[str, st
 
 def answers_in(data: bytes, file: str, lessons: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """What a notebook holds: {"lesson": two digits or None, "answers": {number: ...}}, where an answer is {"source": text},
-    or says why there is none: {"course": True} imports the course, {"broken": [cell, what, line]}, {"near": another name},
-    {}.
+    or says why there is none: {"course": True} (it imports the course), {"broken": [cell, what, line]}, {"near": another
+    name}, or nothing: {}.
 
     file: the notebook's name. lessons: {lesson: {number: name of the function}}. Raises NotebookError."""
     cells = code_cells(data)

@@ -3,8 +3,11 @@
 The text of this file is run beside those of probing.py and extract.py, with a copy of the library that lacks the course. The
 process never holds a solution of the exercise, an expected value or a check: whatever an answer does here, it can only change
 what it gives. Before strangers' code runs, the process gives up its right to start others, to signal them, to open
-connections (seccomp) and to write anywhere but into its own folder (Landlock), where the system has these. Not here: the
-grader's side (sandbox.py)."""
+connections (seccomp) and to write anywhere but into its own folder (Landlock), where the system has these.
+
+Not here: the grader's side (sandbox.py). Numbers are the kernel's: seccomp(2), landlock(7), capabilities(7), fcntl(2), and
+its tables of system calls.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,6 @@ ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 CLONE_THREAD = 0x10000
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026  # seccomp's answers: yes; no, with an error number
 WRITES = 0x7FF2  # Landlock's rights to write, remove, make, refer and truncate; not those to read and run
-REMOVE = 1 << 5  # to remove a file: one that is removed and still open would be counted by nobody
 DEVICES = 1 << 15  # Landlock's right to command a device, such as a terminal
 FILE_LIMIT = 20 * 2**20  # bytes of one file
 
@@ -61,9 +63,7 @@ def main() -> None:
     results = int(sys.argv[1])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG: no answer outlives its grader
-    sys.meta_path[:] = [
-        finder for finder in sys.meta_path if "editable" not in repr(finder)
-    ]  # the library's copy alone is found
+    sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f)]  # the library's copy alone is found
     data = sys.stdin.buffer.read()
     length = int.from_bytes(data[:8], "little")
     job, rest = json.loads(data[8 : 8 + length]), data[8 + length :]
@@ -174,7 +174,7 @@ def _only_own_files(libc: Any, folder: str) -> bool:
     ruleset = libc.syscall(create, rules, ctypes.c_size_t(len(rules)), ctypes.c_uint32(0))
     if ruleset < 0:
         return False
-    for path, allowed in ((folder, rights & ~REMOVE), ("/dev/null", 1 << 1)):
+    for path, allowed in ((folder, rights), ("/dev/null", 1 << 1)):
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         rule = struct.pack("=Qi", allowed, place)
         if libc.syscall(add, ruleset, 1, rule, ctypes.c_uint32(0)) < 0:
@@ -209,14 +209,9 @@ def _program(column: int, architecture: int) -> list[tuple[int, int, int, int]]:
         if (call := calls[column]) is not None:
             lines += [(equal, 0, 1, call), (give, 0, 0, EPERM)]
     lines += [(equal, 0, 1, CLONE3[column]), (give, 0, 0, ENOSYS)]  # libc then takes clone, whose flags can be seen
-    lines += [
-        (equal, 0, 4, CLONE[column]),
-        (load, 0, 0, first),
-        (has, 0, 1, CLONE_THREAD),
-        (give, 0, 0, ALLOW),
-        (give, 0, 0, EPERM),
-    ]
-    lines += [(equal, 0, 4, PRLIMIT[column]), (load, 0, 0, first), (equal, 0, 1, 0), (give, 0, 0, ALLOW), (give, 0, 0, EPERM)]
+    answers = [(give, 0, 0, ALLOW), (give, 0, 0, EPERM)]
+    lines += [(equal, 0, 4, CLONE[column]), (load, 0, 0, first), (has, 0, 1, CLONE_THREAD), *answers]  # threads alone
+    lines += [(equal, 0, 4, PRLIMIT[column]), (load, 0, 0, first), (equal, 0, 1, 0), *answers]  # its own limits alone
     lines += [(equal, 0, 2 + 2 * len(OWNERS), FCNTL[column]), (load, 0, 0, second)]
     for command in OWNERS:
         lines += [(equal, 0, 1, command), (give, 0, 0, EPERM)]

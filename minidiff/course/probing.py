@@ -146,11 +146,9 @@ def kept_settings() -> Iterator[list[str]]:
 def same(one: Any, other: Any) -> bool:
     """Whether two inputs hold the same: tensors bit by bit, weights of modules, numbers and texts; other objects always do."""
     if isinstance(one, Tensor):
-        if not isinstance(other, Tensor) or (one.shape, one.dtype, one.requires_grad) != (
-            other.shape,
-            other.dtype,
-            other.requires_grad,
-        ):
+        if not isinstance(other, Tensor) or one.shape != other.shape or one.dtype != other.dtype:
+            return False
+        if one.requires_grad != other.requires_grad:
             return False
         return bool(((one == other) | ((one != one) & (other != other))).all())
     if isinstance(one, torch.nn.Module):

@@ -133,18 +133,8 @@ def _command(folder: Path, results: int, isolated: bool) -> list[str]:
         raise IsolationError("--isolated needs bubblewrap (bwrap), which is not installed here: install it, or grade in a "
                              "container without --isolated.")  # fmt: skip
     walls = ["--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    return [
-        bubblewrap,
-        *walls,
-        "--tmpfs",
-        "/tmp",
-        "--bind",
-        str(folder),
-        str(folder),
-        "--chdir",
-        str(folder / "scratch"),
-        *command,
-    ]
+    own = ["--tmpfs", "/tmp", "--bind", str(folder), str(folder), "--chdir", str(folder / "scratch")]
+    return [bubblewrap, *walls, *own, *command]
 
 
 def _run(job: dict[str, Any], data: bytes, count: int, limits: Limits, ready: bool = True) -> Run:
