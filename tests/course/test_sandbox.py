@@ -18,7 +18,7 @@ import nbformat
 import pytest
 
 from minidiff import cli
-from minidiff.course.catalogue import exercises, get_exercise
+from minidiff.course.catalogue import exercises, get_exercise, lessons
 from minidiff.course.grade import NotebookError, as_json, as_junit, as_markdown, grade, waves
 from minidiff.course.inside import ARCHITECTURES
 from minidiff.course.sandbox import FOLDER_LIMIT, IsolationError, Limits, read_notebook, run_answer
@@ -371,3 +371,10 @@ def test_hidden_checks_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (score, *_) = grade(notebook(tmp_path, RIGHT), Limits(seconds=20), Path("hidden")).scores  # relative, as a teacher types it
     assert score.points == score.maximum == FIRST.points + 4
     assert score.findings[-1].what == ("ten betas", "mười beta")
+
+
+@pytest.mark.parametrize("lesson", lessons())
+def test_the_solution_notebook_gets_every_point_behind_the_walls(lesson: str) -> None:
+    """What is refused must not be what an answer needs: PyTorch's optimizers, say, look for a temporary folder."""
+    (path,) = (Path(__file__).parents[2] / "solutions" / "en").glob(f"{lesson}_*.ipynb")
+    assert {s.exercise.number: s.hint("en") for s in grade(path).scores if s.points < s.maximum} == {}
