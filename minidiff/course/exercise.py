@@ -5,7 +5,7 @@ The cells of such a file, in this order; texts are pairs of English and Vietname
     role="task" difficulty="1" minutes="5"    "## " and the title, then what to do
     role="shown"        (code, if any) what the task talks about, such as a fault at work
     role="hints"        three hints, from gentle to plain, between lines of ---
-    role="stub"         the function's docstring, a line of ---, and the numbered steps
+    role="stub"         the function's docstring, a line of ---, and the numbered steps (of a class: of each method)
     role="solution"     (code) the function, without docstring
     role="checks"       "- " and what a probe looks at, a line for each
     role="probes"       (code) `probe(call, points=1, ...)` for each, see probing.py
@@ -16,7 +16,8 @@ The cells of such a file, in this order; texts are pairs of English and Vietname
 
 The stub is made of the solution: its signature, the docstring and the steps in the notebook's language. `given="2"` in the
 stub's header leaves the first two statements of the solution in it; `given="added"` the wrong answer of that name, for
-debugging. What it is not: the judging of answers (judging.py).
+debugging. An answer may be a class; its methods are then stubs with steps of their own, but for the one that `given` names.
+What it is not: the judging of answers (judging.py).
 """
 
 from __future__ import annotations
@@ -126,9 +127,10 @@ class Exercise:
 
     def solved(self, lang: str) -> str:
         """The solution with its docstring."""
-        tree, lines = function_in(self.solution, self.name), self.solution.split("\n")
+        tree, lines = definition_in(self.solution, self.name), self.solution.split("\n")
         first = tree.body[0].lineno - 1
-        return "\n".join([*lines[:first], documented(self.docstring.of(lang)), *lines[first:]])
+        after = [""] if isinstance(tree, ast.ClassDef) else []
+        return "\n".join([*lines[:first], documented(self.docstring.of(lang)), *after, *lines[first:]])
 
 
 def source_of(found: Definitions, name: str) -> str:
@@ -136,10 +138,10 @@ def source_of(found: Definitions, name: str) -> str:
     return "\n".join(map(ast.unparse, found.needed_by(name)))
 
 
-def function_in(code: str, name: str) -> ast.FunctionDef:
-    """The definition of a function. Raises ValueError when there is none."""
+def definition_in(code: str, name: str) -> ast.FunctionDef | ast.ClassDef:
+    """The definition of a function or class. Raises ValueError when there is none."""
     for node in ast.parse(code).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
             return node
     raise ValueError(f"there is no function {name}")
 
@@ -156,9 +158,11 @@ def stub_of(exercise: Exercise, lang: str) -> str:
     """Signature, docstring, given lines, numbered steps and the `raise`; a faulty answer's last `return` stands behind it."""
     given = exercise.given
     code = next((m.code for m in exercise.mistakes if m.name == given), exercise.solution)
-    tree, lines = function_in(code, exercise.name), code.split("\n")
+    tree, lines = definition_in(code, exercise.name), code.split("\n")
+    docstring, steps = documented(exercise.docstring.of(lang)), exercise.steps.of(lang)
+    if isinstance(tree, ast.ClassDef):
+        return "\n".join([*head_of(tree, lines), docstring, *_open_methods(tree, lines, parts(steps), given)])
     body = tree.body
-    signature = lines[tree.lineno - 1 : body[0].lineno - 1]
     before: list[str] = []
     after: list[str] = []
     if given.isdigit():
@@ -166,9 +170,31 @@ def stub_of(exercise: Exercise, lang: str) -> str:
     elif given:
         cut = body[-1].lineno - 1 if isinstance(body[-1], ast.Return) else len(lines)
         before, after = lines[body[0].lineno - 1 : cut], lines[cut:]
-    steps = [f"    # {line}".rstrip() for line in exercise.steps.of(lang).split("\n")]
-    made = [*signature, documented(exercise.docstring.of(lang)), *before, *steps, "    raise NotImplementedError", *after]
+    made = [*head_of(tree, lines), docstring, *before, *to_do(steps, 4), *after]
     return "\n".join(made).rstrip()
+
+
+def head_of(tree: ast.FunctionDef | ast.ClassDef, lines: list[str]) -> list[str]:
+    """The lines of a signature."""
+    return lines[tree.lineno - 1 : tree.body[0].lineno - 1]
+
+
+def to_do(steps: str, indent: int) -> list[str]:
+    """Steps as comments, and the `raise`."""
+    comments = [f"# {line}".rstrip() for line in steps.split("\n")]
+    return [" " * indent + text for text in [*comments, "raise NotImplementedError"]]
+
+
+def _open_methods(tree: ast.ClassDef, lines: list[str], steps: list[str], given: str) -> list[str]:
+    """The methods of a class, each with the next of the steps in place of its body, but for the one that is given."""
+    made, left = [], iter(steps)
+    for method in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        made.append("")
+        if method.name == given:
+            made += lines[method.lineno - 1 : method.end_lineno]
+        else:
+            made += [*head_of(method, lines), *to_do(next(left), 8)]
+    return made
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------
@@ -187,15 +213,19 @@ def read_exercise(path: Path, number: str, company: Iterable[str] = (), before: 
     task, hints, stub, checks = (by_role[role][0] for role in PAIRS)
     solution, probes, library = (by_role[role][0].code for role in CODES)
     try:
-        function_in(solution, name)
+        definition_in(solution, name)
     except (ValueError, SyntaxError) as error:
         raise SourceError(f"{path}: the solution is wrong: {error}; the file's name says how the function is called.") from None
     title, text = _title(task, path)
-    docstring, steps = _each_part(stub, 2, path)
+    solved = definition_in(solution, name)
+    given = stub.options.get("given", "")
+    open_methods = [node.name for node in solved.body if isinstance(node, ast.FunctionDef) and node.name != given]
+    docstring, *steps = _each_part(stub, 1 + (len(open_methods) if isinstance(solved, ast.ClassDef) else 1), path)
     return Exercise(
         number=number, name=name, title=title, task=text, hints=_each_part(hints, 3, path),
         difficulty=_whole(task, "difficulty", path), minutes=_whole(task, "minutes", path),
-        docstring=docstring, steps=steps, given=stub.options.get("given", ""), solution=solution,
+        docstring=docstring, steps=Say(*("\n---\n".join(step.of(lang) for step in steps) for lang in LANGS)), given=given,
+        solution=solution,
         checks=_bullets(checks, path), probes_code=(probes,), mistakes=_mistakes(by_role, solution, path), library=library,
         payoff="\n\n".join(cell.code for cell in by_role["payoff"]),
         shown="\n\n".join(cell.code for cell in by_role["shown"]), company=tuple(company), before=tuple(before),

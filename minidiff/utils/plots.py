@@ -1,5 +1,5 @@
-"""Figures in notebooks: rows of images, curves, histograms, clouds of points, and a slider that changes a plot. matplotlib is
-imported when used.
+"""Figures in notebooks: rows of images, curves, histograms, clouds of points, heatmaps, and a slider that changes a plot.
+matplotlib is imported when used.
 
 What it is not: the contact sheets that training writes to disk (utils/images.py), which need no matplotlib.
 """
@@ -96,6 +96,32 @@ def cloud(points: Any, axis: Any = None, title: str = "", limit: float | None = 
     axis.set(title=title, xticks=[], yticks=[], aspect="equal")
     if limit is not None:
         axis.set(xlim=(-limit, limit), ylim=(-limit, limit))
+
+
+def heatmap(
+    values: Any, rows: Sequence[str] = (), columns: Sequence[str] = (), axis: Any = None, title: str = "", digits: int = 2,
+    **style: Any,
+) -> None:  # fmt: skip
+    """A matrix (R, C) as coloured squares with their numbers in them, and names at its sides. digits: behind the point, -1
+    for no numbers; style: as of matplotlib's `imshow`, such as vmin and vmax."""
+    table = np.asarray(values, dtype=float)
+    axis = axis or panels(1, height=0.8 + 0.36 * len(table))[0]
+    image = axis.imshow(table, aspect="auto", **{"cmap": "viridis", **style})
+    axis.set(title=title, xticks=range(len(columns)), yticks=range(len(rows)))
+    axis.set_xticklabels(columns, rotation=30, ha="right", fontsize=7)
+    axis.set_yticklabels(rows, fontsize=7)
+    for (row, column), value in np.ndenumerate(table) if digits >= 0 else ():
+        dark = image.norm(value) < 0.6
+        axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+
+
+def overlay(images: Tensor, maps: Tensor, strength: float = 0.75) -> Tensor:
+    """Images (B, 3, H, W) in -1..1, darkened where a map (B, h, w) is low: where does it look? Every map is stretched to 0..1
+    for itself and enlarged smoothly. Returns (B, 3, H, W)."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    light = ((maps - low) / (high - low).clamp(min=1e-12))[:, None].to(images)  # (B, 1, h, w)
+    light = torch.nn.functional.interpolate(light, size=images.shape[-2:], mode="bilinear")  # (B, 1, H, W)
+    return (images + 1) * (1 - strength + strength * light) - 1
 
 
 def _finish(axis: Any, names: Mapping[str, Any], title: str, x: str = "", y: str = "", log: str = "") -> None:
