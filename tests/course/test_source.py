@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
+import torch
 from toy import EXERCISE, LESSON
 
 from minidiff.course.exercise import read_exercise
@@ -121,6 +122,57 @@ def test_a_stub_may_give_some_lines_or_a_faulty_answer(toy: Path, given: str, li
     edit(exercise_of(toy), 'lang="en" role="stub"', f'lang="en" role="stub" given="{given}"')
     stub = read_exercise(exercise_of(toy), "99.1").stub("en").split("\n")[2:]
     assert [line.split("   # (B, N)")[0].rstrip() if "1." in line else line for line in stub] == lines
+
+
+TIMES = """class halve(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor"""
+
+
+SOLVED = """def halve(x: Tensor) -> Tensor:
+    y = x * HALF                                                # (B, N)
+    return y"""
+
+
+def as_class(path: Path, en: str, vi: str) -> None:
+    """The toy's exercise, with a class as its solution and these steps."""
+    edit(path, SOLVED, TIMES)
+    edit(path, 'patch("x * HALF", "x / HALF")', 'patch("x * self", "x / self")')
+    edit(path, 'patch("return y", "return y.sum(5)")', 'patch("return x", "return 5 + x")')
+    edit(path, f"# 1. half of x{' ' * 48}# (B, N)", en)
+    edit(path, f"# 1. một nửa của x{' ' * 44}# (B, N)", vi)
+    accept(path)
+
+
+def test_an_answer_may_be_a_class_whose_methods_are_stubs(toy: Path) -> None:
+    as_class(exercise_of(toy), "# 1. keep it\n# ---\n# 1. multiply", "# 1. giữ lại\n# ---\n# 1. nhân")
+    exercise = read_exercise(exercise_of(toy), "99.1", ["from torch import Tensor, nn"])
+    assert exercise.stub("vi").split("\n") == [
+        "class halve(nn.Module):", '    """x (B, N) thành x / 2."""', "",
+        "    def __init__(self, factor: float) -> None:", "        # 1. giữ lại", "        raise NotImplementedError", "",
+        "    def forward(self, x: Tensor) -> Tensor:", "        # 1. nhân", "        raise NotImplementedError",
+    ]  # fmt: skip
+    assert exercise.solved("en").split("\n")[:4] == [
+        "class halve(nn.Module):", '    """x (B, N) to x / 2."""', "", "    def __init__(self, factor: float) -> None:",
+    ]  # fmt: skip
+    x = torch.tensor([1.0, -3.0])
+    assert exercise.function(exercise.solved("en"))(0.5)(x).tolist() == [0.5, -1.5]
+    assert exercise.function(exercise.mistakes[0].code)(0.5)(x).tolist() == [2.0, -6.0]
+
+
+def test_a_class_may_give_one_of_its_methods(toy: Path) -> None:
+    edit(exercise_of(toy), 'lang="en" role="stub"', 'lang="en" role="stub" given="__init__"')
+    as_class(exercise_of(toy), "# 1. multiply", "# 1. nhân")
+    stub = read_exercise(exercise_of(toy), "99.1").stub("en")
+    assert "        self.factor = factor\n\n    def forward" in stub and stub.count("raise NotImplementedError") == 1
+    edit(exercise_of(toy), "# 1. multiply", "# 1. multiply\n# ---\n# 2. more")
+    accept(exercise_of(toy))
+    with pytest.raises(SourceError, match="this cell has 2 parts"):
+        read_exercise(exercise_of(toy), "99.1")
 
 
 @pytest.mark.parametrize(
