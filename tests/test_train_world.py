@@ -73,6 +73,18 @@ def test_training_leaves_the_zoo_alone_unless_it_is_told_to_publish(trained: Pat
     assert zoo.entry("world-vae", tmp_path / "run")["recipe"].startswith("minidiff train world-vae")
 
 
+def test_a_decoder_can_go_on_alone_and_latents_stay_what_they_are(trained: Path, tmp_path: Path) -> None:
+    small: dict[str, Any] = {"batch": 4, "channels": (8, 8, 8, 16), "held": 32, "scenes": 64, "emoji": None, "workers": 0}
+    run = vae.VAERun(**small, steps=2, warmup=1, start="world-vae", freeze_encoder=True, out=tmp_path / "run")
+    world_vae.train_vae(run)
+    before, after = (zoo.load("world-vae", root)[1] for root in (None, tmp_path / "run"))
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith(("encoder.", "quant_conv."))} <= kept
+    assert "decoder.conv_out.weight" not in kept
+    with pytest.raises(TrainingError, match="--freeze-encoder needs --start"):
+        vae.VAERun(freeze_encoder=True)
+
+
 def test_the_trained_pipeline_samples_and_unknown_words_are_known(trained: Path) -> None:
     pipeline = load_pipeline("world-dit", "cpu", root=trained / "zoo")
     assert isinstance(pipeline, TextToImage)

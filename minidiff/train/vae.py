@@ -74,6 +74,8 @@ class VAERun(LoopConfig):
     """Weight of the image tower's distance there."""
     start: str | None = None
     """A VAE of the zoo, of the same widths, to go on from; None: from nothing."""
+    freeze_encoder: bool = False
+    """With --start: only the decoder learns, so that latents, and models trained on them, stay what they are."""
     size: Annotated[int, Between(32, 512)] = 128
     crop: Annotated[int, Between(8, 512)] = 64
     scenes: Count = 24_576
@@ -95,6 +97,8 @@ class VAERun(LoopConfig):
             raise TrainingError(f"--size {self.size} and --crop {self.crop} must be multiples of 8, the crop not the larger.")
         if self.equivariance and (self.size % 32 or self.crop % 32):
             raise TrainingError(f"With --equivariance, --size {self.size} and --crop {self.crop} must be multiples of 32.")
+        if self.freeze_encoder and not self.start:
+            raise TrainingError("--freeze-encoder needs --start, the VAE whose encoder stays: a random one encodes nothing.")
 
 
 def crop_round_a_thing(image: np.ndarray, things: np.ndarray, size: int, rng: random.Random) -> Pair:
@@ -133,6 +137,8 @@ class VAETask(Task):
             except ValueError as error:
                 raise TrainingError(str(error)) from None
         self.vae = self.vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for part in (self.vae.encoder, self.vae.quant_conv):
+            part.requires_grad_(not config.freeze_encoder)
         self.discriminator = PatchDiscriminator().requires_grad_(config.adversarial > 0)
         self.tower = ImageTower.load() if config.adversarial and config.perceptual else None
         self.emoji = kept_emoji(config.emoji, config.cache, "train", config.size) if config.emoji else None
