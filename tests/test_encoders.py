@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import published
 import pytest
 import torch
 import transformers
+from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.testing import assert_close
@@ -23,6 +25,7 @@ from minidiff.models.siglip import SigLIPText
 from minidiff.pretrained import zoo
 from minidiff.text import published_tokenizers
 from minidiff.text.encoders import WordEncoder, load_encoder
+from minidiff.text.published_clip import load_clip
 from minidiff.text.tokenizer import Tokenizer as OurTokenizer
 
 TEXTS = ["a red cat", "một ngôi nhà đỏ, rất đỏ", ""]
@@ -307,3 +310,59 @@ def test_a_tower_of_open_clip_that_is_neither_clip_s_nor_transformers_is_refused
     open_clip_folder(tmp_path, text)
     with pytest.raises(ValueError, match="no_causal_mask.*kind siglip"):
         load_encoder("open_clip", tmp_path)
+
+
+# --- both towers ----------------------------------------------------------------------------------------------------
+
+
+def clip_folder(folder: Path) -> tuple[Any, Any]:
+    """A tiny CLIP and what makes its inputs ready."""
+    of_clip(folder)
+    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    processor.save_pretrained(folder)
+    return transformers.CLIPModel.from_pretrained(folder).eval(), processor
+
+
+def siglip_folder(folder: Path) -> tuple[Any, Any]:
+    of_siglip(folder)
+    processor = transformers.SiglipImageProcessor(size={"height": 16, "width": 16})
+    processor.save_pretrained(folder)
+    return transformers.SiglipModel.from_pretrained(folder).eval(), processor
+
+
+@pytest.mark.parity("CLIP and SigLIP, both towers", "transformers, sentences and images, tiny")
+@pytest.mark.parametrize(("kind", "make", "length"), [("clip", clip_folder, 77), ("siglip", siglip_folder, 20)])
+def test_both_towers_agree_with_transformers_from_sentence_and_image(
+    kind: str, make: Callable[[Path], tuple[Any, Any]], length: int, tmp_path: Path, agree: Any
+) -> None:
+    theirs, processor = make(tmp_path)
+    ours = load_clip(kind, tmp_path)
+    dice = np.random.default_rng(0)
+    sizes = ((16, 16, 3), (40, 23, 3), (9, 30, 3))
+    images = [Image.fromarray(dice.integers(0, 256, size, np.uint8)) for size in sizes]
+    images.append(images[1].convert("L"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ids = tokenizer(TEXTS, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+    pixels = processor(images=[image.convert("RGB") for image in images], return_tensors="pt").pixel_values
+    with torch.no_grad():
+        expected = theirs(input_ids=ids, pixel_values=pixels)
+    agree(ours.embed_text(TEXTS), torch.nn.functional.normalize(expected.text_embeds, dim=-1))
+    found = ours.embed_image(images)
+    torch.testing.assert_close(found, torch.nn.functional.normalize(expected.image_embeds, dim=-1), rtol=0, atol=0.02)
+    assert not torch.allclose(found[0], found[1], atol=0.02), "an image counts"
+
+
+def test_what_is_no_pair_of_towers_is_said(tmp_path: Path) -> None:
+    clip_folder(tmp_path)
+    for kind, says in (("blip", "There is no kind 'blip'"), ("siglip", "of type 'clip_text_model', but a siglip one")):
+        with pytest.raises(ValueError, match=says):
+            load_clip(kind, tmp_path)
+    settings = tmp_path / "preprocessor_config.json"
+    said = json.loads(settings.read_text())
+    for change, says in (({"image_mean": [0.5]}, "must be three numbers each"), ({"resample": "best"}, "resample is 'best'")):
+        settings.write_text(json.dumps({**said, **change}))
+        with pytest.raises(ValueError, match=says):
+            load_clip("clip", tmp_path)
+    settings.unlink()
+    with pytest.raises(ValueError, match="has no preprocessor_config.json"):
+        load_clip("clip", tmp_path)

@@ -12,6 +12,7 @@ import inspect
 import json
 import math
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,9 +126,19 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }  # fmt: skip
 
 
+ONE_AT_A_TIME = threading.RLock()  # settings and generators belong to the process, and the grader has several threads
+
+
 @contextmanager
 def kept_settings() -> Iterator[list[str]]:
-    """Puts PyTorch's settings and all generators back; the list holds the names of the settings that had changed."""
+    """Puts PyTorch's settings and all generators back; the list holds the names of the settings that had changed. Other threads
+    wait meanwhile."""
+    with ONE_AT_A_TIME, _kept_settings() as changed:
+        yield changed
+
+
+@contextmanager
+def _kept_settings() -> Iterator[list[str]]:
     before = {name: read() for name, (read, _) in SETTINGS.items()}
     generators = torch.get_rng_state(), random.getstate(), np.random.get_state()
     changed: list[str] = []

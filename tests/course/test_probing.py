@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -138,3 +140,34 @@ def test_probes_say_what_they_look_at_or_leave_it_to_the_exercise() -> None:
     )
     assert [(probe.what, probe.points) for probe in found] == [(("", ""), 1), (("one", "one"), 2), (("one", "một"), 1)]
     assert found[2].inputs == {"x": 1}
+
+
+DICE = """
+import time
+import torch
+torch.manual_seed(3)
+numbers = []
+for _ in range(20):
+    numbers.append(float(torch.rand(1)))
+    time.sleep(0.0005)
+probe(lambda f, x: f(x), x=torch.tensor(numbers))
+"""
+
+
+def test_threads_dont_share_dice_or_settings() -> None:
+    """The grader prepares several exercises at once, and some probes seed the process's own generator."""
+
+    def slow(x: torch.Tensor) -> torch.Tensor:
+        torch.set_grad_enabled(False)
+        time.sleep(0.001)
+        return x + torch.rand(1)
+
+    def one(_: int) -> tuple[list[float], object, bool]:
+        (probe,) = probes_of(DICE)
+        found = outcome(probe, slow)
+        return probe.inputs["x"].tolist(), found.value.tolist(), found.settings == ("grad mode",)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(one, range(12)))
+    assert all(each == found[0] for each in found) and found[0][2]
+    assert torch.is_grad_enabled()
