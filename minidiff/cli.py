@@ -65,6 +65,9 @@ class SampleOptions:
     """The share of fresh noise in each step, 0 (none) to 1; the sampler's own when not given."""
     expand: bool = True
     """Write the prompt out plainly and add, at random, the places that it leaves open; --no-expand takes it as it is."""
+    lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A LoRA and its strength, -1 to 2, such as ink.safetensors:0.8: a file of diffusers or kohya, or a peft folder. May be
+    given several times."""
     out: Path = Path("output.png")
     """Where the PNG goes; several images become output-1.png, output-2.png, ..."""
     model: str = "world-dit"
@@ -114,6 +117,7 @@ class AppOptions:
 
 
 def sample(options: SampleOptions) -> None:
+    from minidiff.pipelines import loras
     from minidiff.pipelines.loading import checked_request, load_pipeline
     from minidiff.pipelines.png_metadata import image_paths, save_images
     from minidiff.utils.validation import shown
@@ -126,7 +130,10 @@ def sample(options: SampleOptions) -> None:
     settings["expand_prompt"] = options.expand
     request = checked_request(options.model, options.prompt, settings)
     check_out(options.out, image_paths(options.out, request.num_images))
+    for text in options.lora:
+        loras.parsed(text)
     pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
+    strengths = loras.apply(pipeline, options.lora)
     request = pipeline.request(options.prompt, **settings)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
@@ -135,7 +142,7 @@ def sample(options: SampleOptions) -> None:
         print(f"minidiff: {note.message}", file=sys.stderr)
     if strange := pipeline.unknown_words(request.prompt)[:12]:
         print(f"minidiff: {pipeline.model} doesn't know these words: {', '.join(map(shown, strange))}.", file=sys.stderr)
-    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, prompts)
+    paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, prompts, strengths)
     for path, prompt in zip(paths, prompts, strict=True):
         print(path)
         if prompt != request.prompt:
@@ -195,7 +202,8 @@ def sample_command() -> Command:
     return Command(SampleOptions, sample, """\
 minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png
 minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a
-minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5""")
+minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5
+minidiff sample "a fox" --model ./stable-diffusion-v1-5 --lora ink.safetensors:0.8 --lora gold.safetensors:0.3""")
 
 
 def prepare_commands() -> dict[str, Command]:

@@ -375,3 +375,61 @@ def test_ctrl_c_exits_130() -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "minidiff: stopped\n")
+
+
+def test_loras_change_the_image_by_their_strength(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+    from test_lora import learnt
+
+    from minidiff.pipelines.loading import load_pipeline
+    from minidiff.pretrained.adapters import write_lora
+
+    pipeline = load_pipeline("world-dit", "cpu")
+    parts = {"transformer": learnt(pipeline.network, 1, rank=2, alpha=40.0)}
+    towers = {"text_encoder": learnt(pipeline.words.tower, 2, rank=2, alpha=40.0, targets=("q_proj", "v_proj"))}
+    write_lora(tiny / "ink.safetensors", parts)
+    write_lora(tiny / "gold", parts, "peft")
+    write_lora(tiny / "words.safetensors", towers, "kohya", torch.float16)
+
+    def drawn(*loras: str) -> bytes:
+        options = [word for lora in loras for word in ("--lora", lora)]
+        assert run(capsys, "sample", "a red star", "--steps", "2", "--out", "a.png", *options)[0] == 0
+        return Image.open(tiny / "a.png").tobytes()
+
+    plain = drawn()
+    assert drawn("ink.safetensors:0") == plain
+    images = [plain, drawn("ink.safetensors"), drawn("ink.safetensors:-0.5"), drawn("words.safetensors:2"),
+              drawn("ink.safetensors:0.5", "words.safetensors:1")]  # fmt: skip
+    assert len(set(images)) == len(images)
+    assert read_png(tiny / "a.png")["loras"] == {"ink": 0.5, "words": 1.0}
+    assert "LoRAs: <lora:ink:0.5> <lora:words:1>" in Image.open(tiny / "a.png").info["parameters"]
+    assert drawn("gold") == images[1]
+
+
+@pytest.mark.parametrize(
+    ("loras", "says"),
+    [
+        (["nowhere.safetensors:0.8"], "There is no LoRA 'nowhere.safetensors:0.8'"),
+        (["ink.safetensors:3"], "The strength of 'ink' is 3; it must be -1 to 2"),
+        (["ink.safetensors:nan"], "The strength of 'ink' is nan; it must be -1 to 2"),
+        (["ink.safetensors", "ink.safetensors:0.2"], "There are two LoRAs called 'ink'"),
+        (["other.safetensors"], "other.safetensors was made for another model"),
+        (["words.txt"], "words.txt is no kind of weights"),
+    ],
+)
+def test_a_lora_that_cannot_be_used_is_one_line_and_exit_2(
+    tiny: Path, capsys: pytest.CaptureFixture[str], loras: list[str], says: str
+) -> None:
+    import torch
+
+    from minidiff.nn.lora import Factors
+    from minidiff.pretrained.adapters import write_lora
+
+    layer = Factors(torch.zeros(1, 32), torch.zeros(32, 1), 1.0)
+    write_lora(tiny / "ink.safetensors", {"transformer": {"transformer_blocks.0.attn1.to_q": layer}})
+    write_lora(tiny / "other.safetensors", {"transformer": {"blocks.0.to_q": layer}})
+    (tiny / "words.txt").write_text("no weights")
+    options = [word for lora in loras for word in ("--lora", lora)]
+    code, out, err = run(capsys, "sample", "a star", "--steps", "1", "--out", "a.png", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1) and says in err, err
+    assert not (tiny / "a.png").exists()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
@@ -25,9 +25,11 @@ OLD_NAMES = {"upsample": "expand_prompt", "drawn_as": "expanded_prompt", "grid":
 
 
 def png_info(
-    request: Request, model: str = "", model_hash: str = "", size: tuple[int, int] | None = None, expanded_prompt: str = ""
-) -> PngImagePlugin.PngInfo:
-    """The two texts for one image. size: (width, height). expanded_prompt: what the prompt was expanded to."""
+    request: Request, model: str = "", model_hash: str = "", size: tuple[int, int] | None = None, expanded_prompt: str = "",
+    loras: Mapping[str, float] | None = None,
+) -> PngImagePlugin.PngInfo:  # fmt: skip
+    """The two texts for one image. size: (width, height). expanded_prompt: what the prompt was expanded to. loras: their
+    strengths by name."""
     sampler, interval = get_sampler(request.sampler), request.guidance_interval
     expanded = json.dumps(expanded_prompt, ensure_ascii=False) if expanded_prompt not in ("", request.prompt) else ""
     facts = {
@@ -40,6 +42,7 @@ def png_info(
         **({"Guidance interval": f"{interval[0]:g}-{interval[1]:g}"} if interval != (0, 1) else {}),
         **({"Guidance rescale": f"{request.guidance_rescale:g}"} if request.guidance_rescale else {}),
         **({"Expanded prompt": expanded} if expanded else {}),
+        **({"LoRAs": " ".join(f"<lora:{name}:{strength:g}>" for name, strength in loras.items())} if loras else {}),
         **({"Model hash": model_hash[:10]} if model_hash else {}),
         **({"Model": model} if model else {}),
         "Version": f"minidiff {__version__}",
@@ -50,7 +53,7 @@ def png_info(
     lines.append(", ".join(f"{name}: {value}" for name, value in facts.items()))
     chunk = asdict(request) | {
         "spacing": sampler.spacing, "model": model, "model_hash": model_hash, "version": __version__,
-        "expanded_prompt": expanded_prompt,
+        "expanded_prompt": expanded_prompt, **({"loras": dict(loras)} if loras else {}),
     }  # fmt: skip
     info = PngImagePlugin.PngInfo()
     info.add_itxt("parameters", "\n".join(lines), lang="", tkey="")  # iTXt is UTF-8, tEXt could not hold Vietnamese
@@ -59,7 +62,8 @@ def png_info(
 
 
 def read_png(file: str | Path | IO[bytes]) -> dict[str, Any]:
-    """The `minidiff` text of a PNG: the fields of a Request, model, model_hash, version, spacing, expanded_prompt.
+    """The `minidiff` text of a PNG: the fields of a Request, model, model_hash, version, spacing, expanded_prompt, and
+    loras, the strengths by name, where there were any.
 
     Raises:
         ValueError: not a PNG, larger than 2048 pixels a side, or without that text.
@@ -96,16 +100,16 @@ def each(request: Request) -> list[Request]:
 
 def save_images(
     images: Sequence[Image.Image], out: Path | str, request: Request, model: str = "", model_hash: str = "",
-    expanded_prompt: Sequence[str] = (),
-) -> list[Path]:
+    expanded_prompt: Sequence[str] = (), loras: Mapping[str, float] | None = None,
+) -> list[Path]:  # fmt: skip
     """Saves star.png, or star-1.png, star-2.png, ... for several, whole or not at all. Returns the paths.
 
-    expanded_prompt: what the prompt was expanded to for each image.
+    expanded_prompt: what the prompt was expanded to for each image; loras: their strengths by name.
     """
     paths, prompts = image_paths(out, len(images)), expanded_prompt or [""] * len(images)
     for image, path, one, prompt in zip(images, paths, each(request), prompts, strict=True):
         with whole_file(path) as file:
-            image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, prompt))
+            image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, prompt, loras))
     return paths
 
 
