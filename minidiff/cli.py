@@ -262,7 +262,7 @@ def course_commands() -> dict[str, Command]:
         "slides": Command(slides.SlidesRun, slides.command, "minidiff course slides"),
         "table": Command(table.TableRun, table.command, "minidiff course table"),
         "try": Command(tried.TryRun, tried.command, "minidiff course try 02"),
-        "new": Command(new.NewRun, new.command, 'minidiff course new 06 "CLIP"'),
+        "new": Command(new.NewRun, new.command, 'minidiff course new 10 "Few steps"'),
     }
 
 

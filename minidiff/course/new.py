@@ -1,4 +1,4 @@
-"""`minidiff course new 06 "CLIP"`: a lesson's folder with one exercise, which builds as it is."""
+"""`minidiff course new 10 "Few steps"`: a lesson's folder with one exercise, which builds as it is."""
 
 from __future__ import annotations
 
