@@ -16,7 +16,7 @@ from minidiff.course.source import SourceError, read
 
 LESSONS = Path(__file__).parent / "lessons"
 FOLDER = re.compile(r"\d\d_[a-z0-9_]+")
-FILE = re.compile(r"(\d+)_[a-z0-9_]+\.py")
+FILE = re.compile(r"(\d+)_[A-Za-z0-9_]+\.py")
 
 
 def folders(root: Path | None = None, only: str = "") -> list[Path]:

@@ -128,7 +128,7 @@ class Exercise:
     def solved(self, lang: str) -> str:
         """The solution with its docstring."""
         tree, lines = definition_in(self.solution, self.name), self.solution.split("\n")
-        first = tree.body[0].lineno - 1
+        first = begin(tree.body[0]) - 1
         after = [""] if isinstance(tree, ast.ClassDef) else []
         return "\n".join([*lines[:first], documented(self.docstring.of(lang)), *after, *lines[first:]])
 
@@ -161,7 +161,8 @@ def stub_of(exercise: Exercise, lang: str) -> str:
     tree, lines = definition_in(code, exercise.name), code.split("\n")
     docstring, steps = documented(exercise.docstring.of(lang)), exercise.steps.of(lang)
     if isinstance(tree, ast.ClassDef):
-        return "\n".join([*head_of(tree, lines), docstring, *_open_methods(tree, lines, parts(steps), given)])
+        decorators = lines[begin(tree) - 1 : tree.lineno - 1]
+        return "\n".join([*decorators, *head_of(tree, lines), docstring, *_open_methods(tree, lines, parts(steps), given)])
     body = tree.body
     before: list[str] = []
     after: list[str] = []
@@ -175,8 +176,13 @@ def stub_of(exercise: Exercise, lang: str) -> str:
 
 
 def head_of(tree: ast.FunctionDef | ast.ClassDef, lines: list[str]) -> list[str]:
-    """The lines of a signature."""
-    return lines[tree.lineno - 1 : tree.body[0].lineno - 1]
+    """The lines of a signature, without decorators."""
+    return lines[tree.lineno - 1 : begin(tree.body[0]) - 1]
+
+
+def begin(node: ast.stmt) -> int:
+    """The first line of a statement, its decorators included."""
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
 
 
 def to_do(steps: str, indent: int) -> list[str]:
@@ -186,14 +192,17 @@ def to_do(steps: str, indent: int) -> list[str]:
 
 
 def _open_methods(tree: ast.ClassDef, lines: list[str], steps: list[str], given: str) -> list[str]:
-    """The methods of a class, each with the next of the steps in place of its body, but for the one that is given."""
+    """A class's body: its methods, each with the next of the steps in place of what it does, but for the one that is given;
+    decorators and attributes stay."""
     made, left = [], iter(steps)
-    for method in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
-        made.append("")
-        if method.name == given:
-            made += lines[method.lineno - 1 : method.end_lineno]
+    for node in tree.body:
+        is_method = isinstance(node, ast.FunctionDef)
+        if is_method or node is tree.body[0]:
+            made.append("")
+        if is_method and node.name != given:
+            made += [*lines[begin(node) - 1 : node.lineno - 1], *head_of(node, lines), *to_do(next(left), 8)]
         else:
-            made += [*head_of(method, lines), *to_do(next(left), 8)]
+            made += lines[begin(node) - 1 : node.end_lineno]
     return made
 
 
@@ -219,7 +228,10 @@ def read_exercise(path: Path, number: str, company: Iterable[str] = (), before: 
     title, text = _title(task, path)
     solved = definition_in(solution, name)
     given = stub.options.get("given", "")
-    open_methods = [node.name for node in solved.body if isinstance(node, ast.FunctionDef) and node.name != given]
+    methods = [node.name for node in solved.body if isinstance(node, ast.FunctionDef)]
+    if isinstance(solved, ast.ClassDef) and given and given not in methods:
+        raise SourceError(f'{path}:{stub.line}: given="{given}" names no method of {name}; there are {", ".join(methods)}.')
+    open_methods = [method for method in methods if method != given]
     docstring, *steps = _each_part(stub, 1 + (len(open_methods) if isinstance(solved, ast.ClassDef) else 1), path)
     return Exercise(
         number=number, name=name, title=title, task=text, hints=_each_part(hints, 3, path),

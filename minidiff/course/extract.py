@@ -44,7 +44,8 @@ class Definitions:
 
     def needed_by(self, name: str) -> list[ast.stmt]:
         """The statements that bind `name`, and whatever they use, directly or not."""
-        bound = [names_of(statement) for statement in self.statements]
+        classes = {statement.name for statement in self.statements if isinstance(statement, ast.ClassDef)}
+        bound = [names_of(statement) | (classes & extended_by(statement)) for statement in self.statements]
         used = [globals_of(statement) for statement in self.statements]
         wanted, kept = {name, "*"}, set()  # `from x import *` may bind anything
         grown = True
@@ -137,6 +138,13 @@ def names_of(statement: ast.stmt) -> set[str]:
         elif isinstance(node, (*OWN_NAMES[:3], ast.Import, ast.ImportFrom)):
             found |= names_of(node)
     return found
+
+
+def extended_by(statement: ast.stmt) -> set[str]:
+    """The names whose attributes a statement sets: `CrossAttention.forward = forward` in a later cell than the class."""
+    targets = (node.value for node in _outside_functions(statement)
+               if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))  # fmt: skip
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 OWN_NAMES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp,

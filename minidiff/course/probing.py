@@ -263,4 +263,6 @@ def close(one: float, other: float, rtol: float, atol: float) -> bool:
     """Whether two numbers agree, NaN with NaN and infinity with infinity."""
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
-    return one == other or abs(one - other) <= atol + rtol * abs(other)
+    if math.isinf(one) or math.isinf(other):
+        return one == other
+    return abs(one - other) <= atol + rtol * abs(other)

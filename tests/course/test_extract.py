@@ -58,6 +58,7 @@ def test_an_answer_gets_what_it_uses_and_nothing_else() -> None:
         (["def f(x):\n    return 1", "def f(x):\n    return x + 1"], 3),
         (["a, (b, *c) = 1, (2, 3)\ndef f(x):\n    return x + a"], 3),
         (["class Adder:\n    def __call__(self, x):\n        return x + 1\nf = Adder()"], 3),
+        (["class Adder:\n    pass\nf = Adder()", "def call(self, x):\n    return x + 1\nAdder.__call__ = call"], 3),
     ],
 )  # fmt: skip
 def test_whatever_an_answer_is_made_of_comes_along(cells: list[str], result: object) -> None:

@@ -58,6 +58,9 @@ def test_agreement_is_within_the_tolerance_and_nan_equals_nan() -> None:
     assert difference(NUMBERS, NUMBERS + 1e-3) is not None
     assert difference(torch.tensor([float("nan")]), torch.tensor([float("nan")])) is None
     assert difference(float("nan"), float("nan")) is None and difference(float("inf"), float("inf")) is None
+    for wrong in (1.0, float("-inf"), float("nan")):
+        assert difference(float("inf"), wrong) is not None and difference(wrong, float("inf")) is not None
+        assert difference(NUMBERS * float("inf"), torch.full((2,), wrong)) is not None
     assert difference(1.0, 1.0 + 1e-7) is None and difference(1.0, float("nan")) is not None
 
 

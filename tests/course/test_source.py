@@ -175,6 +175,51 @@ def test_a_class_may_give_one_of_its_methods(toy: Path) -> None:
         read_exercise(exercise_of(toy), "99.1")
 
 
+AS_A_CLASS = """class halve:
+    TIMES = (
+        1,
+    )
+    share: float = HALF
+
+    def __init__(self, times: int = 1) -> None:
+        self.times = times
+
+    @staticmethod
+    @torch.no_grad()
+    def __call__(x: Tensor) -> Tensor:
+        y = x * HALF
+        return y
+"""
+AS_A_FUNCTION = EXERCISE[EXERCISE.index("def halve(x: Tensor)") : EXERCISE.index("    return y\n")] + "    return y\n"
+
+
+def test_the_stub_of_a_class_keeps_attributes_and_decorators(toy: Path) -> None:
+    edit(exercise_of(toy), AS_A_FUNCTION, AS_A_CLASS)
+    edit(exercise_of(toy), 'lang="en" role="stub"', 'lang="en" role="stub" given="__init__"')
+    exercise = read_exercise(exercise_of(toy), "99.1")
+    first, docstring, *stub = exercise.stub("en").split("\n")
+    given = AS_A_CLASS.split("\n")[1:-3]
+    assert (first, docstring) == ("class halve:", '    """x (B, N) to x / 2."""') and stub[:-2] == ["", *given]
+    assert stub[-2].startswith("        # 1. half of x") and stub[-1] == "        raise NotImplementedError"
+    assert exercise.solved("en") == AS_A_CLASS.rstrip().replace("halve:\n", 'halve:\n    """x (B, N) to x / 2."""\n\n')
+
+
+def test_the_docstring_of_a_solved_class_is_above_its_first_methods_decorators(toy: Path) -> None:
+    body = "    @staticmethod\n    def __call__(x):\n        y = x * HALF\n        return y\n"
+    edit(exercise_of(toy), AS_A_FUNCTION, f"@final\nclass halve:\n{body}")
+    exercise = read_exercise(exercise_of(toy), "99.1")
+    head = '@final\nclass halve:\n    """x (B, N) to x / 2."""\n\n    @staticmethod\n    def __call__(x):\n'
+    assert exercise.stub("en").startswith(head) and exercise.solved("en").startswith(head)
+
+
+@pytest.mark.parametrize("given", ["forward", "1", "doubled"])
+def test_what_a_class_gives_is_one_of_its_methods(toy: Path, given: str) -> None:
+    edit(exercise_of(toy), AS_A_FUNCTION, AS_A_CLASS)
+    edit(exercise_of(toy), 'lang="en" role="stub"', f'lang="en" role="stub" given="{given}"')
+    with pytest.raises(SourceError, match=f'given="{given}" names no method of halve; there are __init__, __call__'):
+        read_exercise(exercise_of(toy), "99.1")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
