@@ -990,7 +990,9 @@ def embed_images(pixels: Tensor) -> Tensor:
 # %% only="exercise"
 def heat(values: Tensor) -> Tensor:
     """Numbers (R, C) as a picture of squares: blue for 0 or less, yellow for 1."""
-    blue, green, yellow = torch.tensor([[-0.5, -1, -0.3], [-0.7, 0.2, 0], [1, 0.8, -0.7]])
+    blue, green, yellow = torch.tensor(
+        [[-0.5, -1.0, -0.3], [-0.7, 0.2, 0.0], [1.0, 0.8, -0.7]]
+    )
     share = values.float().clamp(0, 1)[..., None]               # (R, C, 1)
     low, high = 2 * share.clamp(max=0.5), (2 * share - 1).clamp(min=0)
     colours = blue + low * (green - blue) + high * (yellow - green)     # (R, C, 3)

@@ -430,17 +430,21 @@ heatmap(torch.stack(shares), rows, tokens, title="mean weight", vmin=0, vmax=1)
 # và cộng sự 2024, với mô hình ngôn ngữ).
 
 # %% slide="sub"
-steps = (0, 2, 4, 7, 11)
-looks = [token_maps(maps[7 * k : 7 * k + 7], 8, 8)[0] for k in steps]   # (L, 8, 8) each
-house = [each[tokens.index("house")] for each in looks]
-sights = torch.cat([pipe.pixels(x0s[k]) for k in steps])        # (5, 3, 128, 128)
-show(overlay(sights, torch.stack(house)), [f"house, step {k + 1}" for k in steps])
+def house_at(step: int, axis) -> None:
+    looks = token_maps(maps[7 * step - 7 : 7 * step], 8, 8)[0]  # (L, 8, 8)
+    sight = pipe.pixels(x0s[step - 1])                          # (1, 3, 128, 128)
+    lit = overlay(sight, looks[[tokens.index("house")]])[0]     # (3, 128, 128)
+    axis.imshow((lit.clamp(-1, 1) + 1).permute(1, 2, 0) / 2)
+    axis.set_axis_off()
+
+
+slider(house_at, "step", [1, 2, 3, 5, 8, 12])
 
 # %% [markdown] lang="en"
-# The map of "house" at five steps is laid over the $x_0$ that the network predicts there. At the first step the network is
+# The map of "house" at six of the steps is laid over the $x_0$ that the network predicts there. At the first step the network is
 # given pure noise, and "house" lights up the right-hand side already: here the position is decided before the shape.
-# %% [markdown] lang="vi" of="105c0988"
-# Bản đồ của "house" ở năm bước (step), đặt trên $x_0$ mà mạng dự đoán ở bước ấy. Ở bước đầu tiên, mạng chỉ nhận được nhiễu, vậy
+# %% [markdown] lang="vi" of="08aae85c"
+# Bản đồ của "house" ở sáu bước (step), đặt trên $x_0$ mà mạng dự đoán ở bước ấy. Ở bước đầu tiên, mạng chỉ nhận được nhiễu, vậy
 # mà "house" đã làm sáng phía bên phải: ở đây vị trí được quyết định trước hình dáng.
 
 # %% [markdown] lang="en" role="think"

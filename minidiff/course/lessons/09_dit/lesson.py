@@ -206,6 +206,24 @@ print(place)
 torch.testing.assert_close(position_table(8, 8, 8)[3 * 8 + 5], place)
 source(position_table)
 
+# %% slide="sub"
+table = position_table(256, 8, 8)                               # (64, 256)
+
+
+def like(place: int, axis) -> None:
+    alike = F.cosine_similarity(table, table[place], dim=-1)    # (64,)
+    axis.imshow(alike.view(8, 8))
+
+
+slider(like, "place", [0, 29, 58])
+
+# %% [markdown] lang="en"
+# Each map compares the vector of one place with those of all 64: the brighter, the more alike. Place 29 is column 5 of row 3.
+# Its own row and column stand out, since half of the vector is the same there.
+# %% [markdown] lang="vi" of="03a0af49"
+# Mỗi bản đồ so vector của một vị trí với vector của cả 64 vị trí: càng sáng càng giống nhau. Vị trí (place) 29 là cột 5 của hàng
+# 3. Hàng và cột của chính nó nổi lên, vì ở đó một nửa vector là giống nhau.
+
 # %% [markdown] lang="en" role="think"
 # **Predict.** We draw twice with the trained DiT, but tamper with its table: once all positions are 0, once the rows of the
 # table are shuffled. (`draw` guides and samples as in lessons 05 and 04.) What comes out?
