@@ -219,10 +219,10 @@ slider(like, "place", [0, 29, 58])
 
 # %% [markdown] lang="en"
 # Each map compares the vector of one place with those of all 64: the brighter, the more alike. Place 29 is column 5 of row 3.
-# Its own row and column stand out, since half of the vector is the same there.
-# %% [markdown] lang="vi" of="03a0af49"
+# The likeness falls off in all directions, slowest along its own row and column, where half of the vector stays the same.
+# %% [markdown] lang="vi" of="2e1a91c2"
 # Mỗi bản đồ so vector của một vị trí với vector của cả 64 vị trí: càng sáng càng giống nhau. Vị trí (place) 29 là cột 5 của hàng
-# 3. Hàng và cột của chính nó nổi lên, vì ở đó một nửa vector là giống nhau.
+# 3. Độ giống giảm dần về mọi phía, chậm nhất dọc theo hàng và cột của chính nó, vì ở đó một nửa vector không đổi.
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** We draw twice with the trained DiT, but tamper with its table: once all positions are 0, once the rows of the
