@@ -232,6 +232,16 @@ minidiff train world-dit --budget 9m --shard 16M"""),
     }
 
 
+def finetune_commands() -> dict[str, Command]:
+    from minidiff.finetune import lora
+
+    return {
+        "lora": Command(lora.LoRARun, lora.finetune_lora, """\
+minidiff finetune lora photos --out runs/ink
+minidiff finetune lora photos --model ./stable-diffusion-v1-5 --rank 12 --alpha 24 --lr 1e-4 --steps 2000"""),
+    }
+
+
 def evaluate_commands() -> dict[str, Command]:
     from minidiff.evaluate import prompt_following, quality, reading, vae
 
@@ -290,6 +300,7 @@ COMMANDS: dict[str, tuple[str, Loader]] = {
     "sample": ("make images of a sentence", sample_command),
     "prepare": ("fetch and caption images to train on", prepare_commands),
     "train": ("train a model, or go on after a stop", train_commands),
+    "finetune": ("teach a finished model a style or a subject", finetune_commands),
     "evaluate": ("measure a model", evaluate_commands),
     "export": ("write a model for other programs", export_commands),
     "course": ("build the lessons, exercises, solutions and slides", course_commands),

@@ -196,11 +196,11 @@ def _open_methods(tree: ast.ClassDef, lines: list[str], steps: list[str], given:
     decorators and attributes stay."""
     made, left = [], iter(steps)
     for node in tree.body:
-        is_method = isinstance(node, ast.FunctionDef)
-        if is_method or node is tree.body[0]:
+        method = node if isinstance(node, ast.FunctionDef) else None
+        if method or node is tree.body[0]:
             made.append("")
-        if is_method and node.name != given:
-            made += [*lines[begin(node) - 1 : node.lineno - 1], *head_of(node, lines), *to_do(next(left), 8)]
+        if method and method.name != given:
+            made += [*lines[begin(method) - 1 : method.lineno - 1], *head_of(method, lines), *to_do(next(left), 8)]
         else:
             made += lines[begin(node) - 1 : node.end_lineno]
     return made

@@ -5,8 +5,7 @@
     photos/anything.csv                                     columns such as file_name and caption
     photos/anything.json                                    {"cat.png": "a cat"}, or a list of such objects
 
-An image may have several captions, also in several of these files. What it is not: a filter by size or sharpness, or a reader
-of pixels for training.
+An image may have several captions, also in several of these files. What it is not: a filter by size or sharpness.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
 from minidiff.utils import strict_json
 from minidiff.utils.validation import one_line, shown
@@ -118,6 +118,16 @@ def unreadable(path: Path) -> str:
     except Exception as error:  # PIL has many ways to fail on damaged files
         return f"no image that can be read ({one_line(error)})"
     return ""
+
+
+def load_square(path: Path, size: int) -> np.ndarray:
+    """An image as (size, size, 3) uint8: turned as its camera says, on white where it is transparent, its shorter side made
+    `size` and the middle cut out."""
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened).convert("RGBA")
+    flat = Image.new("RGBA", image.size, "white")
+    flat.alpha_composite(image)
+    return np.array(ImageOps.fit(flat.convert("RGB"), (size, size), Image.Resampling.LANCZOS))
 
 
 def _lines(file: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Teaching a finished model something new, from a folder of images with captions."""
