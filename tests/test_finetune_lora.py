@@ -95,6 +95,17 @@ def test_it_stops_when_nothing_gets_better_and_keeps_the_best(work: Path, capsys
     assert "Stopped at step 6: nothing new since step 2." in capsys.readouterr().out
 
 
+def test_a_part_of_a_run_can_be_asked_for(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finetune_lora(run(out=Path("whole")))
+    capsys.readouterr()
+    finetune_lora(run(stop_after=1))
+    assert "Stopped at step 1, before the first validation" in capsys.readouterr().out and best_of(work / "run") is None
+    finetune_lora(run(stop_after=3))
+    assert json.loads((work / "run" / lora.REPORT).read_text())["steps"] == 4
+    finetune_lora(run())
+    assert same(weights("run"), weights("whole"))
+
+
 def test_checkpoints_hold_the_factors_alone(work: Path) -> None:
     finetune_lora(run(steps=2))
     saved = torch.load(work / "run" / "checkpoint.pt", weights_only=True)
@@ -133,6 +144,7 @@ def test_the_held_out_loss_repeats_and_is_the_networks(work: Path) -> None:
         ({"targets": ("to_query",)}, "No linear layer or convolution of DiT is called to_query"),
         ({"data": Path("nowhere")}, "There is no folder nowhere"),
         ({"rank": 0}, "rank"),
+        ({"publish": True}, "--publish is for whole models"),
     ],
 )
 def test_what_cannot_be_learnt_is_one_sentence(work: Path, settings: dict[str, Any], says: str) -> None:

@@ -80,6 +80,11 @@ class LoRARun(LoopConfig):
     save_every: Count = 50
     validate_every: Count = 50
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.publish:
+            raise TrainingError("--publish is for whole models; a LoRA is a file, which `minidiff sample --lora` takes.")
+
 
 class LoRATask(Task):
     """The factors beside a frozen network. The network isn't a part of the task: neither checkpoints nor averages hold it."""
@@ -166,23 +171,28 @@ def finetune_lora(config: LoRARun) -> None:
     without = task.to(pipeline.device).held_out_loss()
     step = learn(task, config)
     take_out(pipeline.network)
+    if best_of(config.out) is None:
+        print(f"Stopped at step {step}, before the first validation; the same command goes on.")
+        return
     figures = {"without": without, "steps": step, "minutes": (time.perf_counter() - began) / 60}
     report(config, pipeline, collection, task, figures)
 
 
 def learn(task: LoRATask, config: LoRARun) -> int:
     """Train from validation to validation; returns the step at which it ended."""
-    first = config.fresh
+    first, last = config.fresh, config.steps
+    if config.stop_after:
+        last = min(last, config.stop_after + (0 if first else step_of(config.out)))
     while True:
         step = 0 if first else step_of(config.out)
         best = best_of(config.out)
         waited = (step - best["step"]) // config.validate_every if best else 0
-        if step >= config.steps or waited >= config.patience:
-            if step < config.steps:
-                print(f"Stopped at step {step}: nothing new since step {best['step'] if best else 0}.")
+        if waited >= config.patience and step < config.steps:
+            print(f"Stopped at step {step}: nothing new since step {best['step'] if best else 0}.")
+        if step >= last or waited >= config.patience:
             return step
-        settings = {**vars(config), "fresh": first, "stop_after": config.validate_every - step % config.validate_every}
-        fit(task, type(config)(**settings))
+        chunk = min(config.validate_every - step % config.validate_every, last - step)
+        fit(task, type(config)(**{**vars(config), "fresh": first, "stop_after": chunk}))
         first = False
 
 
