@@ -56,6 +56,7 @@ def test_a_run_leaves_a_file_that_sample_takes_a_report_and_a_sheet(
     best = best_of(work / "run")
     assert best and said["best"] == best and best["loss"] < said["without"], "nothing was learnt"
     assert (said["images"], said["held_out"], said["left_out"], said["steps"]) == (6, 1, 0, 8)
+    assert said["recipe"].startswith("minidiff finetune lora photos --steps 8") and said["recipe"].count("photos") == 1
     assert said["bytes"] == (work / "run" / lora.WEIGHTS).stat().st_size and said["parameters"] > 0
     assert Image.open(work / "run" / lora.SHEET).size[0] > 0
     assert f"--model {model} --lora run/lora.safetensors:1" in capsys.readouterr().out

@@ -208,8 +208,9 @@ def report(config: LoRARun, pipeline: TextToImage, collection: Collection, task:
             images += pipeline(pipeline.request(caption, seed=seed, expand_prompt=False))
     rows = [f"{strength}: {caption}" for strength in ("without", "with") for caption in captions]
     contact_sheet(images, len(captions), rows).save(config.out / SHEET)
+    recipe = recipe_text(f"minidiff finetune lora {config.data}", config).replace(f" --data {config.data}", "")
     said = {
-        "model": config.model, "recipe": recipe_text(f"minidiff finetune lora {config.data}", config),
+        "model": config.model, "recipe": recipe,
         "images": len(collection.pairs), "held_out": len(task.examples.held), "left_out": len(collection.left_out),
         "parameters": sum(weight.numel() for weight in task.parameters()),
         "bytes": (config.out / WEIGHTS).stat().st_size, "best": best, **figures,
