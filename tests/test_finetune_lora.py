@@ -40,7 +40,7 @@ def run(**settings: Any) -> LoRARun:
 
 
 def weights(out: str) -> dict[str, torch.Tensor]:
-    return load_file(Path(out) / lora.WEIGHTS)
+    return load_file(lora.weights_in(Path(out)))
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -57,11 +57,11 @@ def test_a_run_leaves_a_file_that_sample_takes_a_report_and_a_sheet(
     assert best and said["best"] == best and best["loss"] < said["without"], "nothing was learnt"
     assert (said["images"], said["held_out"], said["left_out"], said["steps"]) == (6, 1, 0, 8)
     assert said["recipe"].startswith("minidiff finetune lora photos --steps 8") and said["recipe"].count("photos") == 1
-    assert said["bytes"] == (work / "run" / lora.WEIGHTS).stat().st_size and said["parameters"] > 0
+    assert said["bytes"] == lora.weights_in(work / "run").stat().st_size and said["parameters"] > 0
     assert Image.open(work / "run" / lora.SHEET).size[0] > 0
-    assert f"--model {model} --lora run/lora.safetensors:1" in capsys.readouterr().out
+    assert f"--model {model} --lora run/run.safetensors:1" in capsys.readouterr().out
     pictures = []
-    for options in ((), ("--lora", "run/lora.safetensors:1")):
+    for options in ((), ("--lora", "run/run.safetensors:1")):
         with pytest.raises(SystemExit, match="0"):
             cli.main(["sample", "a red star", "--model", model, "--steps", "2", "--out", "a.png", *options])
         pictures.append(Image.open("a.png").tobytes())

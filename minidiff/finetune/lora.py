@@ -35,7 +35,7 @@ from minidiff.utils.images import contact_sheet
 from minidiff.utils.strict_json import read as read_json
 from minidiff.utils.validation import Between
 
-WEIGHTS, BEST, REPORT, SHEET = "lora.safetensors", "best.json", "report.json", "samples.png"
+BEST, REPORT, SHEET = "best.json", "report.json", "samples.png"
 NOISES = 8  # times and noises with which each held-out image is looked at
 
 
@@ -131,7 +131,7 @@ class LoRATask(Task):
         """The held-out loss, and the factors into the folder if it is the lowest so far."""
         loss, best = self.held_out_loss(), best_of(folder)
         if best is None or loss < best["loss"] - self.config.min_delta:
-            write_lora(folder / WEIGHTS, {part_of(self.__dict__["network"]): factors_of(self.__dict__["network"])})
+            write_lora(weights_in(folder), {part_of(self.__dict__["network"]): factors_of(self.__dict__["network"])})
             write_whole(folder / BEST, json.dumps({"step": step, "loss": loss}))
         return {"loss": loss}
 
@@ -139,6 +139,11 @@ class LoRATask(Task):
 def part_of(network: nn.Module) -> str:
     """How files of LoRAs call a network."""
     return "unet" if isinstance(network, UNet) else "transformer"
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of the best factors in a run's folder: named after it, since the file's name is the LoRA's in a mix."""
+    return folder / f"{folder.resolve().name}.safetensors"
 
 
 def best_of(folder: Path) -> dict[str, Any] | None:
@@ -200,8 +205,8 @@ def report(config: LoRARun, pipeline: TextToImage, collection: Collection, task:
     """report.json, and a sheet of held-out captions drawn without the LoRA and with it."""
     best = best_of(config.out) or {}
     captions = [collection.pairs[row].captions[0] for row in task.examples.held[:4]]
-    loras, images = LoRAs(pipeline), []
-    name = loras.load(config.out / WEIGHTS)
+    loras, images, weights = LoRAs(pipeline), [], weights_in(config.out)
+    name = loras.load(weights)
     for strength in (0.0, 1.0):
         loras.mix({name: strength})
         for seed, caption in enumerate(captions):
@@ -212,10 +217,10 @@ def report(config: LoRARun, pipeline: TextToImage, collection: Collection, task:
     said = {
         "model": config.model, "recipe": recipe,
         "images": len(collection.pairs), "held_out": len(task.examples.held), "left_out": len(collection.left_out),
-        "parameters": sum(weight.numel() for weight in task.parameters()),
-        "bytes": (config.out / WEIGHTS).stat().st_size, "best": best, **figures,
+        "parameters": sum(factor.numel() for factor in task.parameters()),
+        "bytes": weights.stat().st_size, "best": best, **figures,
     }  # fmt: skip
     write_whole(config.out / REPORT, json.dumps(said, indent=2, ensure_ascii=False))
     print(f"Held-out loss {figures['without']:.4f} without, {best['loss']:.4f} with the LoRA of step {best['step']}: "
-          f"{config.out / WEIGHTS} ({said['bytes'] / 1e6:.2f} MB), {config.out / SHEET}, {config.out / REPORT}")  # fmt: skip
-    print(f'Draw with it: minidiff sample "..." --model {config.model} --lora {config.out / WEIGHTS}:1')
+          f"{weights} ({said['bytes'] / 1e6:.2f} MB), {config.out / SHEET}, {config.out / REPORT}")  # fmt: skip
+    print(f'Draw with it: minidiff sample "..." --model {config.model} --lora {weights}:1')
