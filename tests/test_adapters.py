@@ -86,6 +86,7 @@ def test_two_parts_in_one_file_find_their_models(tmp_path: Path) -> None:
 def test_diffusers_loads_our_file_and_draws_the_same(targets: tuple[str, ...], tmp_path: Path) -> None:
     model, theirs = unet(), their_unet()
     factors = made(model, targets=targets)
+    factors |= {name: Factors(f.down[:2], f.up[:, :2], 3.0) for name, f in list(factors.items())[:2]}  # two of another rank
     write_lora(tmp_path / "it.safetensors", {"unet": factors})
     theirs.load_lora_adapter(str(tmp_path), weight_name="it.safetensors", prefix="unet")
     torch.testing.assert_close(their_prediction(theirs), drawn_with(model, factors), rtol=1e-4, atol=1e-5)
@@ -143,10 +144,11 @@ def test_old_names_of_diffusers_are_read(tmp_path: Path) -> None:
 def test_peft_loads_our_folder_and_we_theirs(root: bool, tmp_path: Path) -> None:
     model = dit()
     factors = made(model, targets=("to_q", "to_out.0", "net.2"))
+    factors |= {name: Factors(f.down[:2], f.up[:, :2], 3.0) for name, f in list(factors.items())[:2]}  # two of another rank
     write_lora(tmp_path / "ours", {"transformer": factors}, "peft")
     theirs = peft.PeftModel.from_pretrained(dit(), tmp_path / "ours").eval()
     with torch.no_grad():
-        torch.testing.assert_close(predicted(theirs), drawn_with(model, factors), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(predicted(theirs), drawn_with(model, factors), rtol=1e-3, atol=1e-4)
 
     config = peft.LoraConfig(
         r=4, lora_alpha=6, target_modules=["to_q", "to_v"], init_lora_weights=False, use_rslora=root,
@@ -156,7 +158,7 @@ def test_peft_loads_our_folder_and_we_theirs(root: bool, tmp_path: Path) -> None
     theirs.save_pretrained(tmp_path / "theirs")
     read = read_lora(tmp_path / "theirs", {"transformer": model})["transformer"]
     with torch.no_grad():
-        torch.testing.assert_close(drawn_with(model, read), predicted(theirs), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(drawn_with(model, read), predicted(theirs), rtol=1e-3, atol=1e-4)
     assert read["transformer_blocks.1.attn1.to_q"].rank == 2
 
 
