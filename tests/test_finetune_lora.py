@@ -138,6 +138,19 @@ def test_the_held_out_loss_repeats_and_is_the_networks(work: Path) -> None:
     assert task.held_out_loss() != before
 
 
+def test_dropout_acts_from_the_first_step_and_never_in_validation(work: Path) -> None:
+    pipeline = load_pipeline("world-dit", "cpu", "float32")
+    examples = CaptionedLatents(pipeline, read_captioned("photos").pairs)
+    task = LoRATask(run(dropout=0.5), pipeline, examples)
+    for update in task.updates:
+        torch.nn.init.normal_(update.up.weight)
+    batch, t = examples.make_batch(0, 4, 0), torch.full((4,), 0.5)
+    eps = torch.zeros_like(batch["latents"])
+    assert not torch.equal(task.predict(batch, t, eps), task.predict(batch, t, eps))
+    assert torch.equal(task.eval().predict(batch, t, eps), task.predict(batch, t, eps))
+    assert not pipeline.network.training
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -97,6 +97,7 @@ class LoRATask(Task):
         self.updates = nn.ModuleList(layer.update for layer in layers.values())
         self.schedule, self.kind = pipeline.scheduler.schedule, pipeline.scheduler.prediction_type
         self.__dict__["network"] = pipeline.network  # not a submodule
+        self.train()  # the layers came in the network's mode, where nothing is dropped
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         return self.examples.make_batch(index, size, seed)
