@@ -13,8 +13,9 @@ from minidiff.data.world import drawing
 from minidiff.data.world.backdrops import SETTINGS as BACKDROPS
 from minidiff.data.world.layout import layout
 from minidiff.data.world.scenes import Scene
+from minidiff.data.world.styles import STYLES, restyled
 
-STYLES = ("flat",)
+FLAT = "flat"
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,15 @@ class Render:
     masks: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
 
 
-def render(scene: Scene, size: int = 128, style: str = "flat", masks: bool = False) -> Render:
+def render(scene: Scene, size: int = 128, style: str = FLAT, masks: bool = False) -> Render:
     """Draw a scene: anti-aliased, deterministic, the same image at every size (32 to 512 pixels).
 
     Raises ValueError for a size or style out of range, or for a claim that leaves setting, colour or size open.
     """
     if not 32 <= size <= 512:
         raise ValueError(f"The size of an image must be from 32 to 512 pixels, not {size}.")
-    if style not in STYLES:
-        raise ValueError(f"There is no style {style!r}: choose from {', '.join(STYLES)}.")
+    if style != FLAT and style not in STYLES:
+        raise ValueError(f"There is no style {style!r}: choose from {', '.join((FLAT, *STYLES))}.")
     if scene.setting is None or any(group.colour is None or group.size is None for group in scene.groups):
         raise ValueError("A scene must name its setting, colours and sizes before it can be drawn; complete() fills them.")
     fine = 3 if size <= 192 else 2  # drawn larger, then averaged down: that is the anti-aliasing
@@ -51,7 +52,9 @@ def render(scene: Scene, size: int = 128, style: str = "flat", masks: bool = Fal
     edges = [(t.x - t.radius, t.y - t.radius, t.x + t.radius, t.y + t.radius) for t in things]
     boxes = np.array(edges, dtype=np.float32).clip(0, 1)
     owners = np.array([thing.group for thing in things])
-    return Render(np.asarray(canvas.reduce(fine)), boxes, owners, *([_masks(shapes, size, fine)] if masks else []))
+    image = np.asarray(canvas.reduce(fine))
+    image = image if style == FLAT else restyled(image, style, scene.seed)
+    return Render(image, boxes, owners, *([_masks(shapes, size, fine)] if masks else []))
 
 
 def _masks(shapes: list, size: int, fine: int) -> NDArray[np.uint8]:
