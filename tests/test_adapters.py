@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import diffusers
+import peft
 import published
 import pytest
 import torch
@@ -15,9 +17,6 @@ from torch import nn
 
 from minidiff.nn.lora import Factors, LoRAMixer
 from minidiff.pretrained.adapters import CONFIG, METADATA, WEIGHTS, read_lora, write_lora
-
-peft = pytest.importorskip("peft")
-diffusers = pytest.importorskip("diffusers")
 
 
 def made(model: nn.Module, rank: int = 4, alpha: float = 8.0, **settings: object) -> dict[str, Factors]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import peft
 import pytest
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,6 @@ def test_a_new_lora_changes_nothing_and_strength_0_is_the_base_to_the_bit(make) 
 @pytest.mark.parametrize(("rank", "alpha"), [(1, 1.0), (4, 8.0), (12, 24.0)])
 @pytest.mark.parametrize(("make", "targets"), [(unet, UNET_TARGETS), (dit, ("to_q", "to_k", "to_v", "to_out.0", "net.2"))])
 def test_the_numbers_and_gradients_are_those_of_peft(make, targets, rank: int, alpha: float) -> None:  # type: ignore[no-untyped-def]
-    peft = pytest.importorskip("peft")
     ours, theirs = make(), make()
     factors = learnt(ours, seed=2, rank=rank, alpha=alpha, targets=targets)
     peft.inject_adapter_in_model(peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets)), theirs)

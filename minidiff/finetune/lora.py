@@ -24,7 +24,7 @@ from minidiff.models.dit import DiT
 from minidiff.models.unet import UNet
 from minidiff.nn.lora import ATTENTION, add_lora, factors_of, take_out
 from minidiff.pipelines.loading import load_pipeline
-from minidiff.pipelines.loras import LoRAs
+from minidiff.pipelines.loras import LoRAs, part_of
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained.adapters import write_lora
 from minidiff.train.checkpoint import load_checkpoint
@@ -87,16 +87,15 @@ class LoRARun(LoopConfig):
 
 
 class LoRATask(Task):
-    """The factors beside a frozen network. The network isn't a part of the task: neither checkpoints nor averages hold it."""
+    """The factors beside a frozen network. The pipeline is no module, so neither checkpoints nor averages hold the network."""
 
     def __init__(self, config: LoRARun, pipeline: TextToImage, examples: CaptionedLatents) -> None:
         super().__init__()
         torch.manual_seed(config.seed)
-        self.config, self.examples = config, examples
+        self.config, self.examples, self.pipeline = config, examples, pipeline
         layers = add_lora(pipeline.network, config.rank, config.alpha, config.targets, config.dropout)
         self.updates = nn.ModuleList(layer.update for layer in layers.values())
         self.schedule, self.kind = pipeline.scheduler.schedule, pipeline.scheduler.prediction_type
-        self.__dict__["network"] = pipeline.network  # not a submodule
         self.train()  # the layers came in the network's mode, where nothing is dropped
 
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
@@ -104,8 +103,8 @@ class LoRATask(Task):
 
     def predict(self, batch: Batch, t: Tensor, eps: Tensor) -> Tensor:
         """What the network predicts for latents with noise eps at times t (B,), without a variance that it may also predict."""
-        x0, network = batch["latents"], self.__dict__["network"]
-        out = network(self.schedule.mix(x0, eps, t), self.schedule.timestep(t), batch["context"], batch["mask"])
+        x0 = batch["latents"]
+        out = self.pipeline.network(self.schedule.mix(x0, eps, t), self.schedule.timestep(t), batch["context"], batch["mask"])
         return out[:, : x0.shape[1]]
 
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
@@ -132,14 +131,10 @@ class LoRATask(Task):
         """The held-out loss, and the factors into the folder if it is the lowest so far."""
         loss, best = self.held_out_loss(), best_of(folder)
         if best is None or loss < best["loss"] - self.config.min_delta:
-            write_lora(weights_in(folder), {part_of(self.__dict__["network"]): factors_of(self.__dict__["network"])})
+            network = self.pipeline.network
+            write_lora(weights_in(folder), {part_of(network): factors_of(network)})
             write_whole(folder / BEST, json.dumps({"step": step, "loss": loss}))
         return {"loss": loss}
-
-
-def part_of(network: nn.Module) -> str:
-    """How files of LoRAs call a network."""
-    return "unet" if isinstance(network, UNet) else "transformer"
 
 
 def weights_in(folder: Path) -> Path:
@@ -203,7 +198,7 @@ def learn(task: LoRATask, config: LoRARun) -> int:
 
 
 def report(config: LoRARun, pipeline: TextToImage, collection: Collection, task: LoRATask, figures: dict[str, Any]) -> None:
-    """report.json, and a sheet of held-out captions drawn without the LoRA and with it."""
+    """report.json, and a sheet of held-out captions drawn without the LoRA and with it. Minutes are those of this call."""
     best = best_of(config.out) or {}
     captions = [collection.pairs[row].captions[0] for row in task.examples.held[:4]]
     loras, images, weights = LoRAs(pipeline), [], weights_in(config.out)

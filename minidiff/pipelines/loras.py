@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import nn
+
 from minidiff.models.unet import UNet
 from minidiff.nn.lora import LoRAMixer
 from minidiff.pipelines.text_to_image import TextToImage
@@ -21,13 +23,18 @@ from minidiff.utils.validation import shown
 WEAKEST, STRONGEST = -1.0, 2.0
 
 
+def part_of(network: nn.Module) -> str:
+    """How files of LoRAs call a network."""
+    return "unet" if isinstance(network, UNet) else "transformer"
+
+
 class LoRAs:
     """All LoRAs of one pipeline, by name: of its network and of its text tower. At first, and at strength 0, the pipeline is
     what it was, to the bit."""
 
     def __init__(self, pipeline: TextToImage) -> None:
-        network = "unet" if isinstance(pipeline.network, UNet) else "transformer"
-        self.mixers = {network: LoRAMixer(pipeline.network), "text_encoder": LoRAMixer(pipeline.words.tower)}
+        network = pipeline.network
+        self.mixers = {part_of(network): LoRAMixer(network), "text_encoder": LoRAMixer(pipeline.words.tower)}
 
     @property
     def names(self) -> tuple[str, ...]:
