@@ -86,8 +86,8 @@ def run(name: str, stage: Stage, folder: Path, prompts: int) -> dict[str, object
     recipe = replace(WORLD_DIT, model=MODEL, token_layer=3, stages=(stage,))
     task = build_task(recipe, stage, None)
     config = LoopConfig(
-        folder, stage.steps, stage.batch, stage.lr, stage.warmup, stage.weight_decay, stage.optimizer, ema=stage.ema,
-        seed=stage.seed, validate_every=10**9, save_every=100,
+        folder, stage.steps, stage.batch, stage.lr, warmup=stage.warmup, weight_decay=stage.weight_decay,
+        optimizer=stage.optimizer, ema=stage.ema, seed=stage.seed, validate_every=10**9, save_every=100,
     )  # fmt: skip
     training = fit(task, config)
     training.ema.copy_to(task)

@@ -233,12 +233,17 @@ minidiff train world-dit --budget 9m --shard 16M"""),
 
 
 def finetune_commands() -> dict[str, Command]:
-    from minidiff.finetune import lora
+    from minidiff.finetune import dreambooth, full, lora
 
     return {
         "lora": Command(lora.LoRARun, lora.finetune_lora, """\
 minidiff finetune lora photos --out runs/ink
 minidiff finetune lora photos --model ./stable-diffusion-v1-5 --rank 12 --alpha 24 --lr 1e-4 --steps 2000"""),
+        "dreambooth": Command(dreambooth.DreamBoothRun, dreambooth.finetune_dreambooth, """\
+minidiff finetune dreambooth photos --token sks --class-prompts "a cat" --out runs/my-cat
+minidiff finetune dreambooth photos --class-prompts "a cat" --how lora --rank 4 --lr 1e-3
+minidiff finetune dreambooth photos --class-prompts "a cat" --model ./stable-diffusion-v1-5 --lr 5e-6 --optimizer adamw8bit"""),
+        "full": Command(full.FullRun, full.finetune_full, "minidiff finetune full photos --out runs/photos"),
     }
 
 

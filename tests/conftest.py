@@ -103,3 +103,20 @@ def whole_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config = {part: asdict(model.config) for part, model in models.items()}
         zoo.add(name, state, {**config, **settings, **extra}, root=root, dtype=torch.float32)
     return root
+
+
+@pytest.fixture
+def photos(whole_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with six captioned images in `photos`, and the tiny zoo."""
+    from PIL import Image
+
+    from minidiff.data.world.random_scenes import scene_at
+    from minidiff.data.world.rendering import render
+
+    monkeypatch.setenv("MINIDIFF_ZOO", str(whole_zoo))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for k in range(6):
+        Image.fromarray(render(scene_at(k), 40).image).save(f"photos/{k}.png")
+        Path(f"photos/{k}.txt").write_text(f"a red star\nmột ngôi sao đỏ {k}", encoding="utf-8")
+    return tmp_path

@@ -13,25 +13,18 @@ from safetensors.torch import load_file
 
 from minidiff import cli
 from minidiff.data.captioned import load_square, read_captioned
-from minidiff.data.world.random_scenes import scene_at
-from minidiff.data.world.rendering import render
-from minidiff.finetune import lora
+from minidiff.finetune import run as runs
 from minidiff.finetune.captioned_latents import CaptionedLatents
-from minidiff.finetune.lora import LoRARun, LoRATask, best_of, finetune_lora
+from minidiff.finetune.learners import LoRALearner, file_in
+from minidiff.finetune.lora import LoRARun, finetune_lora
+from minidiff.finetune.task import FineTuneTask, best_of
 from minidiff.pipelines.loading import load_pipeline
 from minidiff.train.options import TrainingError
 
 
 @pytest.fixture
-def work(whole_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with six captioned images, and the tiny zoo."""
-    monkeypatch.setenv("MINIDIFF_ZOO", str(whole_zoo))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
-    for k in range(6):
-        Image.fromarray(render(scene_at(k), 40).image).save(f"photos/{k}.png")
-        Path(f"photos/{k}.txt").write_text(f"a red star\nmột ngôi sao đỏ {k}", encoding="utf-8")
-    return tmp_path
+def work(photos: Path) -> Path:
+    return photos
 
 
 def run(**settings: Any) -> LoRARun:
@@ -39,8 +32,12 @@ def run(**settings: Any) -> LoRARun:
                       "save_every": 1, "min_delta": 0.0, "out": Path("run"), **settings})  # fmt: skip
 
 
+def task_of(config: LoRARun, pipeline: Any, examples: Any) -> FineTuneTask:
+    return FineTuneTask(config, pipeline, examples, LoRALearner(pipeline, config, config.text))
+
+
 def weights(out: str) -> dict[str, torch.Tensor]:
-    return load_file(lora.weights_in(Path(out)))
+    return load_file(file_in(Path(out)))
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -52,13 +49,13 @@ def test_a_run_leaves_a_file_that_sample_takes_a_report_and_a_sheet(
     model: str, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finetune_lora(run(model=model, steps=8, lr=0.1, weight_decay=0.0))
-    said = json.loads((work / "run" / lora.REPORT).read_text())
+    said = json.loads((work / "run" / runs.REPORT).read_text())
     best = best_of(work / "run")
     assert best and said["best"] == best and best["loss"] < said["without"], "nothing was learnt"
     assert (said["images"], said["held_out"], said["left_out"], said["steps"]) == (6, 1, 0, 8)
     assert said["recipe"].startswith("minidiff finetune lora photos --steps 8") and said["recipe"].count("photos") == 1
-    assert said["bytes"] == lora.weights_in(work / "run").stat().st_size and said["parameters"] > 0
-    assert Image.open(work / "run" / lora.SHEET).size[0] > 0
+    assert said["bytes"] == file_in(work / "run").stat().st_size and said["parameters"] > 0
+    assert Image.open(work / "run" / runs.SHEET).size[0] > 0
     assert f"--model {model} --lora run/run.safetensors:1" in capsys.readouterr().out
     pictures = []
     for options in ((), ("--lora", "run/run.safetensors:1")):
@@ -70,7 +67,7 @@ def test_a_run_leaves_a_file_that_sample_takes_a_report_and_a_sheet(
 
 def test_a_stopped_run_goes_on_as_an_unbroken_one(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finetune_lora(run(out=Path("whole")))
-    fit, calls = lora.fit, []
+    fit, calls = runs.fit, []
 
     def killed(task: Any, config: LoRARun, *rest: Any) -> Any:
         calls.append(config.stop_after)
@@ -80,13 +77,13 @@ def test_a_stopped_run_goes_on_as_an_unbroken_one(work: Path, monkeypatch: pytes
         return fit(task, config, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lora, "fit", killed)
+        patch.setattr(runs, "fit", killed)
         with pytest.raises(KeyboardInterrupt):
             finetune_lora(run())
     assert calls == [2, 2]
     finetune_lora(run())
     assert best_of(work / "run") == best_of(work / "whole") and same(weights("run"), weights("whole"))
-    report = json.loads((work / "run" / lora.REPORT).read_text())
+    report = json.loads((work / "run" / runs.REPORT).read_text())
     assert report["steps"] == 6
 
 
@@ -102,7 +99,7 @@ def test_a_part_of_a_run_can_be_asked_for(work: Path, capsys: pytest.CaptureFixt
     finetune_lora(run(stop_after=1))
     assert "Stopped at step 1, before the first validation" in capsys.readouterr().out and best_of(work / "run") is None
     finetune_lora(run(stop_after=3))
-    assert json.loads((work / "run" / lora.REPORT).read_text())["steps"] == 4
+    assert json.loads((work / "run" / runs.REPORT).read_text())["steps"] == 4
     finetune_lora(run())
     assert same(weights("run"), weights("whole"))
 
@@ -110,7 +107,7 @@ def test_a_part_of_a_run_can_be_asked_for(work: Path, capsys: pytest.CaptureFixt
 def test_checkpoints_hold_the_factors_alone(work: Path) -> None:
     finetune_lora(run(steps=2))
     saved = torch.load(work / "run" / "checkpoint.pt", weights_only=True)
-    assert saved["model"] and all(name.startswith("updates.") for name in saved["model"])
+    assert saved["model"] and all(name.startswith("learner.updates.") for name in saved["model"])
 
 
 def test_what_is_held_back_is_not_learnt_and_batches_repeat(work: Path) -> None:
@@ -122,7 +119,7 @@ def test_what_is_held_back_is_not_learnt_and_batches_repeat(work: Path) -> None:
     assert not held & {bytes(one.numpy().tobytes()) for one in batch["latents"]}
     again = examples.make_batch(3, 64, seed=1)
     assert all(torch.equal(batch[name], again[name]) for name in batch)
-    empty = sum(torch.equal(one, examples.vectors.context[0]) for one in batch["context"])
+    empty = sum(torch.equal(one, examples.texts.columns["context"][0]) for one in batch["context"])
     assert 15 < empty < 50, "half of the captions are empty"
     assert not torch.equal(examples.latents[0, 0], examples.latents[0, 1]), "one is the mirror image"
 
@@ -130,19 +127,19 @@ def test_what_is_held_back_is_not_learnt_and_batches_repeat(work: Path) -> None:
 def test_the_held_out_loss_repeats_and_is_the_networks(work: Path) -> None:
     pipeline = load_pipeline("world-dit", "cpu", "float32")
     examples = CaptionedLatents(pipeline, read_captioned("photos").pairs)
-    task = LoRATask(run(), pipeline, examples)
-    assert task.held_out_loss() == task.held_out_loss()
-    before = task.held_out_loss()
-    for update in task.updates:
+    task = task_of(run(), pipeline, examples)
+    assert task.held_out() == task.held_out()
+    before = task.held_out()
+    for update in task.learner.updates:
         torch.nn.init.normal_(update.up.weight)
-    assert task.held_out_loss() != before
+    assert task.held_out() != before
 
 
 def test_dropout_acts_from_the_first_step_and_never_in_validation(work: Path) -> None:
     pipeline = load_pipeline("world-dit", "cpu", "float32")
     examples = CaptionedLatents(pipeline, read_captioned("photos").pairs)
-    task = LoRATask(run(dropout=0.5), pipeline, examples)
-    for update in task.updates:
+    task = task_of(run(dropout=0.5), pipeline, examples)
+    for update in task.learner.updates:
         torch.nn.init.normal_(update.up.weight)
     batch, t = examples.make_batch(0, 4, 0), torch.full((4,), 0.5)
     eps = torch.zeros_like(batch["latents"])
@@ -158,7 +155,7 @@ def test_dropout_acts_from_the_first_step_and_never_in_validation(work: Path) ->
         ({"targets": ("to_query",)}, "No linear layer or convolution of DiT is called to_query"),
         ({"data": Path("nowhere")}, "There is no folder nowhere"),
         ({"rank": 0}, "rank"),
-        ({"publish": True}, "--publish is for whole models"),
+        ({"publish": True}, "--publish is for models trained from nothing"),
     ],
 )
 def test_what_cannot_be_learnt_is_one_sentence(work: Path, settings: dict[str, Any], says: str) -> None:

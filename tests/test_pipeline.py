@@ -308,10 +308,11 @@ def test_weights_that_are_not_finite_are_said(tiny_zoo: Path) -> None:
 
 
 def test_the_models_of_a_zoo_are_found(tiny_zoo: Path) -> None:
-    assert loading.find_model("world-dit", tiny_zoo) == ("world-dit", True)
-    assert loading.find_model(tiny_zoo, tiny_zoo) == (str(tiny_zoo), False)
-    assert loading.find_model("owner/name", tiny_zoo) == ("owner/name", False)
-    assert loading.find_model("world-cat", tiny_zoo) == ("world-cat", True)  # the zoo says what it has
+    assert loading.find_model("world-dit", tiny_zoo) == ("world-dit", tiny_zoo)
+    assert loading.find_model(tiny_zoo) == ("world-dit", tiny_zoo)  # as the folder of a training run
+    assert loading.find_model(tiny_zoo.parent, tiny_zoo) == (str(tiny_zoo.parent), None)
+    assert loading.find_model("owner/name", tiny_zoo) == ("owner/name", None)
+    assert loading.find_model("world-cat", tiny_zoo) == ("world-cat", tiny_zoo)  # the zoo says what it has
 
 
 @pytest.mark.parametrize("fastest", [torch.float32, torch.bfloat16])

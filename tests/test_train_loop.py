@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from minidiff.train.loop import (
     LoopConfig,
     Step,
     Task,
+    begin,
     choose_precision,
     fit,
     make_accelerator,
@@ -32,6 +34,7 @@ from minidiff.train.loop import (
     one_step,
     validated,
 )
+from minidiff.train.optim import build_optimizers, warmup_cosine
 from minidiff.train.options import TrainingError
 
 
@@ -316,6 +319,7 @@ def test_accumulated_gradients_are_those_of_the_mean(tmp_path: Path) -> None:
 
 def test_a_run_begins_as_one_of_its_processes_on_its_device(tmp_path: Path) -> None:
     accelerator = SimpleNamespace(
+        scaler=None,
         device=torch.device("meta"), num_processes=3, is_main_process=False, mixed_precision="bf16"
     )
     task = Scale()
@@ -342,3 +346,42 @@ def test_gradients_and_weights_of_one_step_do_not_reach_into_the_next(tmp_path: 
     norms = [one_step(task, training, settings, iter([task.make_batch(k, 6, 0)]), accelerator)["grad_norm"] for k in range(3)]
     assert norms == pytest.approx([2.0, 2.0, 2.0]) and task.weight.grad is None
     assert training.step == 3 and training.ema.updates == 3
+
+
+def test_the_rate_falls_along_a_cosine_as_often_as_wanted() -> None:
+    rates = [warmup_cosine(step, 24, 4, cycles=2) for step in range(24)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0] and rates[4] == rates[14] == 1.0, "it starts again in the middle"
+    assert all(a > b for a, b in itertools.pairwise(rates[4:14])) and all(a > b for a, b in itertools.pairwise(rates[14:]))
+    assert rates[4:14] == pytest.approx(rates[14:]) and warmup_cosine(24, 24, 4, cycles=2) == pytest.approx(0.02)
+    assert [warmup_cosine(step, 24, 4) for step in range(24)] == [warmup_cosine(step, 24, 4, cycles=1) for step in range(24)]
+
+
+def test_gradients_are_scaled_for_fp16_and_a_step_that_overflows_is_left_out(tmp_path: Path) -> None:
+    after = {}
+    for scaled in (False, True):
+        task = Scale()
+        accelerator = make_accelerator("no", 1)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0) if scaled else None
+        training = begin(task, config(tmp_path, lr=0.1, warmup=0), accelerator)
+        for k in range(3):
+            one_step(task, training, config(tmp_path, lr=0.1, warmup=0), iter([task.make_batch(k, 6, 0)]), accelerator)
+        after[scaled] = float(task.weight.detach())
+    assert after[True] == pytest.approx(after[False]) and after[True] != 0.0
+    assert training.state(config(tmp_path))["scaler"]["scale"] == 1024.0
+    before = task.weight.detach().clone()
+    accelerator.scaler = training.scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
+    one_step(task, training, config(tmp_path, lr=0.1), iter([task.make_batch(9, 6, 0)]), accelerator)
+    assert torch.equal(task.weight, before) and training.scaler.get_scale() == pytest.approx(1.5e38), "the scale was too large"
+    again = begin(Scale(), config(tmp_path), accelerator)
+    again.restore({**training.state(config(tmp_path)), "format": 1}, tmp_path / "checkpoint.pt", config(tmp_path))
+    assert again.scaler.get_scale() == training.scaler.get_scale()
+
+
+def test_fp16_and_8_bits_say_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="--precision fp16 needs a GPU"):
+        choose_precision(config(tmp_path, precision="fp16"), None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(ValueError, match="'adamw8bit' needs bitsandbytes"):
+        build_optimizers(Scale(), "adamw8bit", 1e-3, 0.0)

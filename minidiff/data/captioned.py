@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,14 +121,19 @@ def unreadable(path: Path) -> str:
     return ""
 
 
-def load_square(path: Path, size: int) -> np.ndarray:
+def load_square(path: Path, size: int, rng: random.Random | None = None) -> np.ndarray:
     """An image as (size, size, 3) uint8: turned as its camera says, on white where it is transparent, its shorter side made
-    `size` and the middle cut out."""
+    `size` and the middle cut out. rng: cuts out a square of 3/4 of that side or more, somewhere."""
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened).convert("RGBA")
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image)
-    return np.array(ImageOps.fit(flat.convert("RGB"), (size, size), Image.Resampling.LANCZOS))
+    square = flat.convert("RGB")
+    if rng is not None:
+        side = round(min(flat.size) * rng.uniform(0.75, 1))
+        left, top = (rng.randint(0, length - side) for length in flat.size)
+        square = square.crop((left, top, left + side, top + side))
+    return np.array(ImageOps.fit(square, (size, size), Image.Resampling.LANCZOS))
 
 
 def _lines(file: Path) -> list[str]:

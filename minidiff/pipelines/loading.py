@@ -12,7 +12,7 @@ from PIL import Image
 from minidiff.pipelines.diffusers_folder import read_pipeline
 from minidiff.pipelines.request import OUR_CHARACTERS, Request, check_length
 from minidiff.pipelines.text_to_image import TextToImage
-from minidiff.pipelines.zoo_rows import read_row
+from minidiff.pipelines.zoo_rows import read_row, sampling_models
 from minidiff.pretrained import zoo
 from minidiff.utils.devices import check_device, fastest_dtype
 
@@ -30,8 +30,8 @@ def load_pipeline(
     """A model that makes images. Every call returns new modules: change them, and nobody else's images change.
 
     Args:
-        name: a row of the zoo that holds a network; a diffusers folder with Stable Diffusion 1.x or PixArt-alpha; or such
-            a repository on the Hugging Face hub, as "owner/name".
+        name: a row of the zoo that holds a network; the folder of a finished training run; a diffusers folder with Stable
+            Diffusion 1.x or PixArt-alpha; or such a repository on the Hugging Face hub, as "owner/name".
         device: "cpu", "cuda", "mps"; None: the best there is.
         dtype: "float32" or "bfloat16"; None: the fastest on the device.
         root: a zoo directory; None: MINIDIFF_ZOO, or the shipped one.
@@ -46,9 +46,8 @@ def load_pipeline(
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"There is no dtype {dtype!r}: choose one of {', '.join(DTYPES)}, or none for the fastest.")
     number = DTYPES[dtype] if dtype else fastest_dtype(where)
-    folder = zoo.zoo_root(root)
-    found, in_zoo = find_model(name, folder)
-    parts = read_row(found, folder) if in_zoo else read_pipeline(found, number, allow_pickle)
+    found, folder = find_model(name, root)
+    parts = read_row(found, folder) if folder is not None else read_pipeline(found, number, allow_pickle)
     text_dtype = parts.pop("text_dtype", torch.float32)
     parts["text_encoder"] = ready(parts["text_encoder"], where, text_dtype)
     parts["network"] = ready(parts["network"], where, torch.float32 if where == "cpu" else number)
@@ -61,20 +60,22 @@ def ready(module: Any, device: torch.device | str, dtype: torch.dtype = torch.fl
     return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def find_model(name: Path | str, root: Path | str | None = None) -> tuple[str, bool]:
-    """(the name, or a folder's whole path; whether it is the zoo's). The zoo comes first, then a folder, then the hub."""
-    path = Path(name).expanduser()
-    if str(name) in zoo.manifest(root):
-        return str(name), True
+def find_model(name: Path | str, root: Path | str | None = None) -> tuple[str, Path | None]:
+    """(name of a row, the zoo that holds it), or (a folder's whole path or the hub's name, None). The zoo comes first, then a
+    folder, then the hub. The folder of a training run is a zoo of its own, with one model."""
+    path, folder = Path(name).expanduser(), zoo.zoo_root(root)
+    if str(name) in zoo.manifest(folder):
+        return str(name), folder
     if str(name) and path.is_dir():
-        return str(path.resolve()), False
-    return str(name), path.name == str(name)  # one word can only be meant for the zoo, which will list its names
+        models = sampling_models(path)
+        return (models[0], path.resolve()) if len(models) == 1 else (str(path.resolve()), None)
+    return str(name), folder if path.name == str(name) else None  # one word is meant for the zoo, which will list its names
 
 
 def checked_request(model: Path | str, prompt: str, settings: dict[str, Any], root: Path | str | None = None) -> Request:
     """What can be checked before the model is loaded. Raises RequestError."""
     request = Request(prompt, **settings)
-    check_length(request, OUR_CHARACTERS if find_model(model, root)[1] else None)
+    check_length(request, OUR_CHARACTERS if find_model(model, root)[1] is not None else None)
     return request
 
 

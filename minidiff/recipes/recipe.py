@@ -171,8 +171,8 @@ class RecipeRun:
     """Prompts per category and language, none of the published suite, that the judge grades at each validation; 0 for none."""
     accumulate: Count = 1
     """Micro-batches per step and process; each holds batch / accumulate examples."""
-    precision: Literal["auto", "bf16", "no"] = "auto"
-    """auto, bf16 or no (fp32); auto measures which of them is faster here, and keeps to it when the run is resumed."""
+    precision: Literal["auto", "bf16", "fp16", "no"] = "auto"
+    """auto, bf16, fp16 or no (fp32); auto measures which of them is faster here, and keeps to it when the run is resumed."""
     compile: bool = False
     """Compile the model with torch.compile (needs a C++ compiler on a CPU)."""
     workers: Annotated[int, Between(0, 256)] = 1

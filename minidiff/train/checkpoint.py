@@ -102,6 +102,7 @@ class Training:
     processes: int = 1
     main: bool = True  # only the main process writes
     precision: str = "no"
+    scaler: Any = None  # of fp16's gradients: torch's GradScaler
 
     def finished(self, config: LoopConfig) -> bool:
         """Whether the whole run is done and this is the process that keeps the result."""
@@ -122,6 +123,7 @@ class Training:
             "processes": self.processes,
             "precision": self.precision,
             "config": saved_options(config),
+            **({"scaler": self.scaler.state_dict()} if self.scaler is not None else {}),
         }
 
     def restore(self, saved: dict[str, Any], path: Path, config: LoopConfig) -> None:
@@ -134,6 +136,8 @@ class Training:
             self.task.load_state_dict(saved["model"])
             for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
                 load_optimizer(optimizer, state)
+            if self.scaler is not None and "scaler" in saved:
+                self.scaler.load_state_dict(saved["scaler"])
         except Exception as error:  # of a file whose hash is right, but which another program wrote
             raise TrainingError(
                 f"{path} holds another model than this run trains; pass --fresh or another --out ({one_line(error)})."
@@ -192,7 +196,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> N
         raise ValueError("the optimiser has other groups")
     optimizer.load_state_dict({"state": saved["state"], "param_groups": own["param_groups"]})
     for weight, state in optimizer.state.items():
-        if state.keys() != OPTIMIZER_STATE.get(type(optimizer).__name__, state.keys()):
+        if (names := OPTIMIZER_STATE.get(type(optimizer).__name__)) is None:
+            continue  # another library's, which looks after its own
+        if state.keys() != names:
             raise ValueError(f"the optimiser's state is {shown(list(state))}")
         for name, value in state.items():
             if not isinstance(value, Tensor) or (value.ndim and value.shape != weight.shape):

@@ -108,13 +108,15 @@ def micro_batches(task: Task, config: LoopConfig, start: int, accelerator: Accel
 
 
 def choose_precision(config: LoopConfig, saved: dict[str, Any] | None) -> str:
-    """bf16 or no. With auto: what the checkpoint was trained in, so that the run stays exact, else what is fastest here. All
-    processes take the first one's choice."""
+    """bf16, fp16 or no. With auto: what the checkpoint was trained in, so that the run stays exact, else what is fastest here.
+    All processes take the first one's choice."""
     choice = config.precision
     if choice == "auto":
         before = saved.get("precision") if saved and forced_dtype() is None else None
         fastest = "bf16" if fastest_dtype(best_device()) == torch.bfloat16 else "no"
-        choice = before if before in ("bf16", "no") else fastest  # type: ignore[assignment]
+        choice = before if before in ("bf16", "fp16", "no") else fastest  # type: ignore[assignment]
+    if choice == "fp16" and not torch.cuda.is_available():
+        raise TrainingError("--precision fp16 needs a GPU; leave it at auto here.")
     join()
     return broadcast_object_list([choice])[0]
 
@@ -179,12 +181,12 @@ def begin(task: Task, config: LoopConfig, accelerator: Accelerator) -> Training:
     """The task on its device, with new optimisers and EMA."""
     task.to(accelerator.device)
     task.processes = accelerator.num_processes
-    precision = "bf16" if accelerator.mixed_precision == "bf16" else "no"
+    precision = accelerator.mixed_precision
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     optimizers = build_optimizers(task, config.optimizer, config.lr, config.weight_decay, dtype=dtype)
     return Training(
         task, optimizers, EMA(task, config.ema), processes=accelerator.num_processes, main=accelerator.is_main_process,
-        precision=precision,
+        precision=precision, scaler=accelerator.scaler,
     )  # fmt: skip
 
 
@@ -193,10 +195,11 @@ def one_step(
 ) -> dict[str, float]:
     """Gradients of one batch, made of micro-batches and averaged over processes; clipped; one update of weights and EMA.
     Returns what to log. Processes exchange gradients once, after the last micro-batch (`accumulate`)."""
-    rate = config.lr * warmup_cosine(training.step, config.steps, config.warmup)
+    rate = config.lr * warmup_cosine(training.step, config.steps, config.warmup, cycles=config.cycles)
     for optimizer in training.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate
+    scaler = training.scaler
     totals: dict[str, Tensor] = {}
     for micro in range(config.accumulate):
         number = micro_batch_number(training.step, micro, config, accelerator.num_processes, accelerator.process_index)
@@ -208,16 +211,21 @@ def one_step(
             accelerator.backward(loss)  # divides by config.accumulate
         for name, value in {"loss": loss, **figures}.items():
             totals[name] = totals.get(name, 0) + value.detach().float() / config.accumulate
+    for optimizer in training.optimizers if scaler is not None else ():
+        scaler.unscale_(optimizer)
     norm = nn.utils.clip_grad_norm_([p for p in training.task.parameters() if p.grad is not None], config.clip)
     logged = fetch(totals, norm, accelerator)
-    if not (math.isfinite(logged["loss"]) and math.isfinite(logged["grad_norm"])):
+    may_overflow = scaler is not None and scaler.get_scale() > 1  # numbers of fp16 end at 65504: a smaller scale comes next
+    if not (math.isfinite(logged["loss"]) and (may_overflow or math.isfinite(logged["grad_norm"]))):
         raise TrainingError(
             f"The loss is {logged['loss']} and the gradient norm {logged['grad_norm']} at step {training.step}: training has "
             f"diverged and stops here. The last checkpoint is untouched; try a lower --lr (it was {config.lr:g}) or --clip."
         )
     for optimizer in training.optimizers:
-        optimizer.step()
+        scaler.step(optimizer) if scaler is not None else optimizer.step()  # the scaler leaves out a step that overflowed
         optimizer.zero_grad(set_to_none=True)
+    if scaler is not None:
+        scaler.update()
     training.step += 1
     training.ema.update(training.task)
     return {**logged, "lr": rate}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minidiff.utils.devices import fastest_dtype
 
-OPTIMIZERS = ("adamw", "muon")
+OPTIMIZERS = ("adamw", "adamw8bit", "muon")
 
 
 @torch.no_grad()
@@ -94,9 +95,9 @@ def build_optimizers(
     """[AdamW], or with "muon" [AdamW, Muon for matrices, Muon for kernels], without those that have nothing to train. Weight
     decay acts on matrices and kernels only, never on biases and norms. dtype: of Muon's iteration.
 
-    Raises ValueError for an optimiser other than "adamw" and "muon"."""
+    Raises ValueError for an optimiser that is not in OPTIMIZERS, and for "adamw8bit" without bitsandbytes."""
     if how not in OPTIMIZERS:
-        raise ValueError(f"The optimiser must be 'adamw' or 'muon', not {how!r}.")
+        raise ValueError(f"The optimiser must be one of {', '.join(OPTIMIZERS)}, not {how!r}.")
     weights = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     inner = [p for n, p in weights if how == "muon" and is_matrix(n, p)]
     chosen = {id(p) for p in inner}
@@ -105,7 +106,10 @@ def build_optimizers(
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if how == "adamw8bit":
+        return [adamw_8bit(groups, lr, betas)]
+    adamw = torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
     matrices, kernels = ([p for p in inner if p.ndim == ndim] for ndim in (2, 4))
     optimizers: list[torch.optim.Optimizer] = [adamw]
     if matrices:
@@ -113,6 +117,15 @@ def build_optimizers(
     if kernels:
         optimizers.append(Muon(kernels, lr, weight_decay=weight_decay, dtype=dtype))
     return optimizers
+
+
+def adamw_8bit(groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    """AdamW that keeps its two averages in 8 bits, a quarter of their memory (Dettmers et al. 2022)."""
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise ValueError("The optimiser 'adamw8bit' needs bitsandbytes: pip install bitsandbytes, or choose 'adamw'.") from None
+    return AdamW8bit(groups, lr=lr, betas=betas)
 
 
 def muon_for_matrices(
@@ -125,9 +138,11 @@ def muon_for_matrices(
     return Muon(matrices, lr, weight_decay=weight_decay, dtype=dtype)
 
 
-def warmup_cosine(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
-    """The factor on the learning rate at `step`: linear up over `warmup` steps, then half a cosine down to `floor`."""
+def warmup_cosine(step: int, total: int, warmup: int, floor: float = 0.02, cycles: int = 1) -> float:
+    """The factor on the learning rate at `step`: linear up over `warmup` steps, then half a cosine down to `floor`, `cycles`
+    times one after the other."""
     if step < warmup:
         return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    progress = min(1.0, (step - warmup) / max(1, total - warmup)) * cycles
+    progress = progress - min(int(progress), cycles - 1)
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

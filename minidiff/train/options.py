@@ -37,16 +37,19 @@ class LoopConfig:
     lr: Positive = 1e-3
     """Peak learning rate, reached after `warmup` steps and then lowered along a cosine."""
     warmup: Annotated[int, Between(0)] = 200
+    cycles: Count = 1
+    """How often the rate falls along a cosine; each time it starts from its peak again (Loshchilov & Hutter 2017)."""
     weight_decay: Weight = 0.01
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw, or muon (for the matrices; the rest stays with AdamW)."""
+    optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
+    """adamw, muon (for the matrices; the rest stays with AdamW), or adamw8bit (its state in 8 bits; needs bitsandbytes)."""
     clip: Positive = 1.0
     """Largest norm of the gradient."""
     accumulate: Count = 1
     """Micro-batches per step and process; each holds batch / accumulate examples."""
     ema: Annotated[float, Between(0, 0.9999999)] = 0.999
-    precision: Literal["auto", "bf16", "no"] = "auto"
-    """auto, bf16 or no (fp32); auto measures which of them is faster here, and keeps to it when the run is resumed."""
+    precision: Literal["auto", "bf16", "fp16", "no"] = "auto"
+    """auto, bf16, fp16 (GPUs that lack bf16) or no (fp32); auto measures whether bf16 or fp32 is faster here, and keeps to it
+    when the run is resumed."""
     compile: bool = False
     """Compile the model with torch.compile (needs a C++ compiler on a CPU)."""
     seed: Annotated[int, Between(0)] = 0

@@ -5,6 +5,8 @@ The tower is `world-clip`'s, frozen. What it is not: LPIPS, which names fixed we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,5 +46,10 @@ class ImageTower:
         """1 less the cosine of each token's vectors, mean over tokens, layers and images: 0 for equal images, a scalar."""
         with torch.no_grad():
             wanted = self.layers(target)
-        pairs = zip(self.layers(output), wanted, strict=True)
-        return torch.stack([1 - F.cosine_similarity(a.float(), b.float(), dim=-1).mean() for a, b in pairs]).mean()
+        return cosine_distance(self.layers(output), wanted)
+
+
+def cosine_distance(output: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """1 less the cosine of vectors (B, tokens, D) of each layer, mean over all; a scalar."""
+    pairs = zip(output, target, strict=True)
+    return torch.stack([1 - F.cosine_similarity(a.float(), b.float(), dim=-1).mean() for a, b in pairs]).mean()
