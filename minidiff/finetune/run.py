@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from minidiff.data.captioned import read_captioned
+from minidiff.data.captioned import Captioned, read_captioned
 from minidiff.finetune.captioned_latents import CaptionedLatents
 from minidiff.finetune.learners import Learner
 from minidiff.finetune.options import FineTuneRun
@@ -28,6 +29,7 @@ from minidiff.train.checkpoint import load_checkpoint
 from minidiff.train.curves import draw_curves
 from minidiff.train.loop import fit
 from minidiff.train.options import TrainingError, recipe_text
+from minidiff.utils.devices import best_device
 from minidiff.utils.files import write_whole
 from minidiff.utils.images import contact_sheet
 
@@ -37,6 +39,7 @@ REPORT, SHEET, CURVES = "report.json", "samples.png", "curves.png"
 def begin(config: FineTuneRun) -> TextToImage:
     """The run's folder and the model. Raises TrainingError for a model that reads no captions."""
     config.out.mkdir(parents=True, exist_ok=True)
+    print(system_report(config.out))
     if config.fresh:
         (config.out / BEST).unlink(missing_ok=True)
     torch.manual_seed(config.seed)
@@ -46,8 +49,12 @@ def begin(config: FineTuneRun) -> TextToImage:
     return pipeline
 
 
-def finetune_folder(config: FineTuneRun, make_learner: Callable[[TextToImage], Learner]) -> None:
-    """Learn from a folder of captioned images.
+def finetune_folder(
+    config: FineTuneRun,
+    make_learner: Callable[[TextToImage], Learner],
+    augment: Callable[[Sequence[Captioned]], Sequence[Captioned]] = tuple,
+) -> None:
+    """Learn from a folder of captioned images. augment: changes their captions.
 
     Raises TrainingError for data that can't be learnt from and models that don't read captions, DataError and ValueError as
     what it calls."""
@@ -55,13 +62,22 @@ def finetune_folder(config: FineTuneRun, make_learner: Callable[[TextToImage], L
     print(collection.report())
     pipeline = begin(config)
     examples = CaptionedLatents(
-        pipeline, collection.pairs, config.held, config.caption_dropout, config.mirror, crops=config.crops,
+        pipeline, augment(collection.pairs), config.held, config.caption_dropout, config.mirror, crops=config.crops,
         frozen_text=not config.text, cache=cache_of(config),
     )  # fmt: skip
     task = FineTuneTask(config, pipeline, examples, make_learner(pipeline))
     prompts = [collection.pairs[row].captions[0] for row in examples.held[:4]]
     finetune(config, pipeline, task, prompts, images=len(collection.pairs), held_out=len(examples.held),
              left_out=len(collection.left_out))  # fmt: skip
+
+
+def system_report(folder: Path) -> str:
+    """Where it will be computed, and how much room there is."""
+    disk = f"{shutil.disk_usage(folder).free / 1e9:.0f} GB of disk free for {folder}"
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return f"{torch.cuda.get_device_name()}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free; {disk}."
+    return f"No GPU: {torch.get_num_threads()} threads on a {best_device()}; {disk}."
 
 
 def cache_of(config: FineTuneRun) -> Path:
