@@ -233,7 +233,7 @@ minidiff train world-dit --budget 9m --shard 16M"""),
 
 
 def finetune_commands() -> dict[str, Command]:
-    from minidiff.finetune import dreambooth, full, lora
+    from minidiff.finetune import compare, dreambooth, fashion, full, lora
 
     return {
         "lora": Command(lora.LoRARun, lora.finetune_lora, """\
@@ -244,6 +244,10 @@ minidiff finetune dreambooth photos --token sks --class-prompts "a cat" --out ru
 minidiff finetune dreambooth photos --class-prompts "a cat" --how lora --rank 4 --lr 1e-3
 minidiff finetune dreambooth photos --class-prompts "a cat" --model ./stable-diffusion-v1-5 --lr 5e-6 --optimizer adamw8bit"""),
         "full": Command(full.FullRun, full.finetune_full, "minidiff finetune full photos --out runs/photos"),
+        "fashion": Command(fashion.FashionRun, fashion.finetune_fashion, """\
+minidiff finetune fashion data/fashion
+minidiff finetune fashion data/fashion --model ./stable-diffusion-v1-5"""),
+        "compare": Command(compare.CompareRun, compare.compare, "minidiff finetune compare --subject mochi"),
     }
 
 
