@@ -66,8 +66,8 @@ class SampleOptions:
     expand: bool = True
     """Write the prompt out plainly and add, at random, the places that it leaves open; --no-expand takes it as it is."""
     lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A LoRA and its strength, -1 to 2, such as ink.safetensors:0.8: a file of diffusers or kohya, or a peft folder. May be
-    given several times."""
+    """A LoRA and its strength, -1 to 2, such as watercolour:0.8: a name that `minidiff zoo` lists, a file of diffusers or
+    kohya, or a peft folder. May be given several times."""
     out: Path = Path("output.png")
     """Where the PNG goes; several images become output-1.png, output-2.png, ..."""
     model: str = "world-dit"
@@ -202,16 +202,23 @@ def sample_command() -> Command:
     return Command(SampleOptions, sample, """\
 minidiff sample "a big red star left of a small blue house at night" --steps 20 --out star.png
 minidiff sample "hai con cá màu vàng trên biển" --num-images 4 --sampler euler_a
+minidiff sample "a red boat at sea" --lora watercolour:0.8 --lora neon:0.3
 minidiff sample "a watercolour fox" --model stable-diffusion-v1-5/stable-diffusion-v1-5
 minidiff sample "a fox" --model ./stable-diffusion-v1-5 --lora ink.safetensors:0.8 --lora gold.safetensors:0.3""")
 
 
 def prepare_commands() -> dict[str, Command]:
     from minidiff.data.emoji import prepare
+    from minidiff.data.world import style_folder
 
-    return {"emoji": Command(prepare.PrepareEmoji, prepare.prepare, """\
+    return {
+        "emoji": Command(prepare.PrepareEmoji, prepare.prepare, """\
 minidiff prepare emoji --out data/emoji
-minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages""")}
+minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages"""),
+        "style": Command(
+            style_folder.PrepareStyle, style_folder.prepare_style, "minidiff prepare style neon --out data/neon --images 400"
+        ),
+    }
 
 
 def train_commands() -> dict[str, Command]:
@@ -229,11 +236,14 @@ minidiff train world-dit --budget 9m --shard 16M"""),
         "world-pixels": Command(pixels.PixelsRun, world_parts.train_pixels, "minidiff train world-pixels"),
         "world-reader": Command(reader.ReaderRun, world_parts.train_reader, "minidiff train world-reader"),
         "world-judge": Command(detector.JudgeRun, world_parts.train_judge, "minidiff train world-judge"),
+        "world-style-judge": Command(
+            detector.StyleJudgeRun, world_parts.train_style_judge, "minidiff train world-style-judge"
+        ),
     }
 
 
 def finetune_commands() -> dict[str, Command]:
-    from minidiff.finetune import compare, dreambooth, fashion, full, lora
+    from minidiff.finetune import compare, dreambooth, fashion, full, lora, style
 
     return {
         "lora": Command(lora.LoRARun, lora.finetune_lora, """\
@@ -248,16 +258,22 @@ minidiff finetune dreambooth photos --class-prompts "a cat" --model ./stable-dif
 minidiff finetune fashion data/fashion
 minidiff finetune fashion data/fashion --model ./stable-diffusion-v1-5"""),
         "compare": Command(compare.CompareRun, compare.compare, "minidiff finetune compare --subject mochi"),
+        "style": Command(style.StyleRun, style.finetune_style, """\
+minidiff finetune style neon
+minidiff finetune style watercolour --model world-unet --out runs/watercolour-unet"""),
     }
 
 
 def evaluate_commands() -> dict[str, Command]:
-    from minidiff.evaluate import prompt_following, quality, reading, vae
+    from minidiff.evaluate import prompt_following, quality, reading, styles, vae
 
     return {
         "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
         "reading": Command(reading.ReadingRun, reading.evaluate, "minidiff evaluate reading --suite people-choice"),
         "vae": Command(vae.VAEQualityRun, vae.evaluate, "minidiff evaluate vae --json vae.json"),
+        "styles": Command(styles.StylesRun, styles.evaluate, """\
+minidiff evaluate styles --json styles.json
+minidiff evaluate styles --lora neon=runs/neon/neon.safetensors --suite 1"""),
         "quality": Command(quality.QualityRun, quality.evaluate, "minidiff evaluate quality --samples 500 --json out.json"),
     }
 

@@ -181,7 +181,7 @@ def test_the_loss_is_computed_where_its_batch_lies():
     """On a pretended GPU, which refuses to mix its tensors with those of the CPU."""
     with FakeTensorMode(shape_env=ShapeEnv()), torch.device("cuda"):
         there, setting = torch.ones(2, 8, dtype=torch.bool), torch.zeros(2, dtype=torch.long)
-        batch = training.Examples(torch.zeros(2, 3, 128, 128), torch.zeros(2, 8, 5), there, setting)
+        batch = training.Examples(torch.zeros(2, 3, 128, 128), torch.zeros(2, 8, 5), there, setting, setting)
         heat, nearest, close = training.heat_map(batch.things, batch.there, 16)
         assert {t.device.type for t in (heat, nearest, close)} == {"cuda"}
         parts = training.loss(Detector(world_config())(batch.image), batch)
@@ -192,7 +192,8 @@ def test_of_two_maxima_on_one_thing_the_surer_stays():
     things = (thing("star", x=0.50), replace(thing("star", x=0.56), score=0.6), thing("boat", x=0.9))
     config = world_config()
     nothing = torch.zeros(1, 8, 5)
-    batch = training.Examples(torch.zeros(1), nothing, nothing[..., 0] > 0, torch.zeros(1, dtype=torch.long))
+    names = torch.zeros(2, 1, dtype=torch.long)
+    batch = training.Examples(torch.zeros(1), nothing, nothing[..., 0] > 0, *names)
     for k, t in enumerate(things):
         batch.things[0, k] = torch.tensor([t.x, t.y, t.radius, SHAPES.index(t.kind), 0])
         batch.there[0, k] = True

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minidiff.data.world.layout import RADIUS
+from minidiff.data.world.rendering import ALL_STYLES
 from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES
 from minidiff.models.detector import Detector, DetectorConfig, DetectorOutput
 from minidiff.pretrained import zoo
@@ -51,6 +52,7 @@ class Seen:
 
     things: tuple[Detection, ...]
     setting: str
+    style: str | None = None  # None from a judge that knows no styles
 
     def words(self) -> str:
         """A line for captions of figures: "sea: big red boat, small white cloud"."""
@@ -82,6 +84,7 @@ def decode(output: DetectorOutput, config: DetectorConfig, threshold: float = 0.
     peaks = (heat == F.max_pool2d(heat[:, None], 3, 1, 1)[:, 0]) & (heat > threshold)
     cells = heat.shape[-1]
     kinds, colours = output.kind.argmax(1).cpu(), output.colour.argmax(1).cpu()
+    styles = [config.styles[k] for k in output.style.argmax(1).tolist()] if output.style is not None else [None] * len(heat)
     settings, places, heat, peaks = output.setting.argmax(1).tolist(), output.place.cpu(), heat.cpu(), peaks.cpu()
     seen = []
     for b, setting in enumerate(settings):
@@ -91,7 +94,7 @@ def decode(output: DetectorOutput, config: DetectorConfig, threshold: float = 0.
             x, y = (column + 0.5 + dx) / cells, (row + 0.5 + dy) / cells
             names = config.kinds[int(kinds[b, row, column])], config.colours[int(colours[b, row, column])]
             found.append(Detection(*names, x, y, radius, float(heat[b, row, column])))
-        seen.append(Seen(_without_echoes(found), config.settings[setting]))
+        seen.append(Seen(_without_echoes(found), config.settings[setting], styles[b]))
     return seen
 
 
@@ -133,8 +136,9 @@ def _device(module: nn.Module) -> torch.device:
 def from_state(config: Mapping[str, Any], state: dict[str, Tensor], source: str = "The judge") -> Detector:
     """A judge from what `zoo.load` gives. Raises ValueError for settings or weights that don't fit, or of another world."""
     made = build(DetectorConfig, config, source, BOUNDS)
+    styles = ALL_STYLES if made.styles else ()
     for name, known, world in (("kinds", made.kinds, SHAPES), ("colours", made.colours, COLOURS),
-                               ("settings", made.settings, SETTINGS)):  # fmt: skip
+                               ("settings", made.settings, SETTINGS), ("styles", made.styles, styles)):  # fmt: skip
         if odd := sorted(set(known) ^ set(world)):
             raise ValueError(f"{source} knows other {name} than the world ({', '.join(odd[:5])}): train it again.")
     judge = assemble(lambda: Detector(made), state, source)

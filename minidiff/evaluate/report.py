@@ -38,6 +38,13 @@ def reliability_table(figures: Mapping[str, Mapping[str, float]], count: int) ->
     return f"The judge on {count} fresh renders\n" + table(["", *columns], rows)
 
 
+def style_reliability_table(figures: Mapping[str, Mapping[str, float]], count: int) -> str:
+    """The accuracy of a judge that knows styles: a row per style."""
+    columns = list(next(iter(figures.values())))
+    rows = [[name, *(percent(row[c]) for c in columns)] for name, row in figures.items()]
+    return f"The judge on {count} fresh renders in each style\n" + table(["", *columns], rows)
+
+
 def check_run(run: Any, command: str) -> None:
     """Raises ValueError for options that are not allowed, or figures that can't be written, before an hour is spent on them.
     run: the options of `command`, with `json` among them."""

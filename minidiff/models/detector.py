@@ -1,5 +1,6 @@
 """A detector of centres after CenterNet (Zhou et al. 2019, "Objects as Points"): for each cell of a map, whether a thing has
-its centre there, of which kind and colour, and how large it is. The judge (`evaluate/judge.py`) is one of 0.8 M parameters."""
+its centre there, of which kind and colour, and how large it is. The judges (`evaluate/judge.py`) have 0.8 M parameters; one of
+them also tells styles apart, by the means and deviations of early maps (Huang & Belongie 2017: they are an image's style)."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ class DetectorConfig:
     kinds: tuple[str, ...]
     colours: tuple[str, ...]
     settings: tuple[str, ...]
+    styles: tuple[str, ...] = ()
     image_size: int = 128
     channels: int = 96
     depth: int = 8
@@ -23,7 +25,7 @@ class DetectorConfig:
 
 @dataclass
 class DetectorOutput:
-    """Maps of (H, W) cells for B images, and two outputs for each whole image."""
+    """Maps of (H, W) cells for B images, and three outputs for each whole image."""
 
     heat: Tensor  # (B, H, W) logit that a thing's centre lies here
     kind: Tensor  # (B, kinds, H, W) logits
@@ -31,10 +33,17 @@ class DetectorOutput:
     place: Tensor  # (B, 3, H, W) the centre's x and y from the middle of the cell, in cells; radius in widths of the image
     setting: Tensor  # (B, settings) logits
     features: Tensor  # (B, 24 + channels) maxima of the first layer (sharpness), averages of the last (contents); for FD-mini
+    style: Tensor | None = None  # (B, styles) logits; None when it knows no styles
 
 
 def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+
+
+def textures(maps: list[Tensor]) -> Tensor:
+    """Mean and standard deviation of each channel, over where it is in the image: (B, 2 C), C channels in all maps."""
+    values = [one.float().flatten(2) for one in maps]
+    return torch.cat([f(v) for v in values for f in (lambda v: v.mean(2), lambda v: (v.var(2) + 1e-5).sqrt())], dim=1)
 
 
 class Detector(nn.Module):
@@ -49,15 +58,18 @@ class Detector(nn.Module):
         self.parts = (1, len(config.kinds), len(config.colours), 3)
         self.head = nn.Conv2d(width, sum(self.parts), 1)
         self.setting = nn.Linear(2 * width, len(config.settings))
+        if config.styles:
+            self.style = nn.Linear(2 * (24 + 48 + 48 + width), len(config.styles))
         nn.init.constant_(self.head.bias[:1], -4.0)  # type: ignore[index]  # few cells are centres
 
     def forward(self, x: Tensor) -> DetectorOutput:
-        edges, *_, x = self.feature_maps(x)
+        *early, x = self.feature_maps(x)
         heat, kind, colour, place = self.head(x).float().split(self.parts, dim=1)
         place = torch.cat([place[:, :2], 0.15 + 0.05 * place[:, 2:]], dim=1)                # radii are about 0.15
         mean, most = x.float().mean(dim=(2, 3)), x.float().amax(dim=(2, 3))                 # (B, C) each
-        features = torch.cat([edges.float().amax(dim=(2, 3)), mean], dim=1)
-        return DetectorOutput(heat[:, 0], kind, colour, place, self.setting(torch.cat([mean, most], dim=1)), features)
+        style = self.style(textures(early)) if self.config.styles else None
+        features = torch.cat([early[0].float().amax(dim=(2, 3)), mean], dim=1)
+        return DetectorOutput(heat[:, 0], kind, colour, place, self.setting(torch.cat([mean, most], dim=1)), features, style)
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """The output of each layer of the stem, then the trunk's: x (B, 3, S, S) in 0..1 to five maps (B, C, H, W)."""

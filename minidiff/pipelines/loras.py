@@ -1,8 +1,10 @@
-"""The LoRAs of a pipeline: files in, and their strengths changed between two images without anything being read again.
+"""The LoRAs of a pipeline: zoo names or files in, and their strengths changed between two images without anything being read
+again.
 
     loras = LoRAs(pipeline)
-    loras.load("watercolour.safetensors")
-    loras.mix({"watercolour": 0.8})
+    loras.load("watercolour")                   # of the zoo
+    loras.load("ink.safetensors")
+    loras.mix({"watercolour": 0.8, "ink": 0.3})
 
 What it is not: the sums themselves (nn/lora.py) and the files (pretrained/adapters.py).
 """
@@ -17,6 +19,7 @@ from torch import nn
 from minidiff.models.unet import UNet
 from minidiff.nn.lora import LoRAMixer
 from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pretrained import zoo
 from minidiff.pretrained.adapters import read_lora
 from minidiff.utils.validation import shown
 
@@ -28,27 +31,52 @@ def part_of(network: nn.Module) -> str:
     return "unet" if isinstance(network, UNet) else "transformer"
 
 
+def shipped(model: str | None = None) -> list[str]:
+    """The zoo's names of LoRAs; with the name of a model, of those that were made for it or for its VAE."""
+    rows = zoo.manifest()
+    parts = (model, rows[model]["config"].get("vae")) if model in rows else (model,)
+    bases = {name: zoo.lora_base(row) for name, row in rows.items()}
+    return [name for name, base in bases.items() if base and (model is None or base in parts)]
+
+
 class LoRAs:
-    """All LoRAs of one pipeline, by name: of its network and of its text tower. At first, and at strength 0, the pipeline is
-    what it was, to the bit."""
+    """All LoRAs of one pipeline, by name: of its network, of its text tower and of its VAE. At first, and at strength 0, the
+    pipeline is what it was, to the bit."""
 
     def __init__(self, pipeline: TextToImage) -> None:
-        network = pipeline.network
-        self.mixers = {part_of(network): LoRAMixer(network), "text_encoder": LoRAMixer(pipeline.words.tower)}
+        self.pipeline, network = pipeline, pipeline.network
+        parts = {part_of(network): network, "text_encoder": pipeline.words.tower, "vae": pipeline.vae}
+        self.mixers = {part: LoRAMixer(model) for part, model in parts.items() if isinstance(model, nn.Module)}
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple({name: None for mixer in self.mixers.values() for name in mixer.updates})
 
-    def load(self, path: Path | str, name: str | None = None) -> str:
-        """Read a file, or a peft folder, at strength 0; returns its name, by default the file's. Raises ValueError as
-        `read_lora`."""
-        path = Path(path)
-        name = name or path.stem
+    def load(self, source: Path | str, name: str | None = None) -> str:
+        """Read one of the zoo's LoRAs, a file, or a peft folder, at strength 0; returns its name, by default the zoo's or the
+        file's. Raises ValueError as `read_lora`, when there is none, and for one of the zoo's that was made for others."""
+        if str(source) in shipped():
+            name = name or str(source)
+            path = self._from_zoo(str(source))
+        else:
+            path = found(source)
+            name = name or path.stem
         parts = read_lora(path, {part: mixer.model for part, mixer in self.mixers.items()})
         for part, factors in parts.items():
             self.mixers[part].add(name, factors)
         return name
+
+    def _from_zoo(self, name: str) -> Path:
+        base, model = zoo.lora_base(zoo.entry(name)), self.pipeline.model
+        if name not in shipped(model):
+            raise ValueError(f"The LoRA {name!r} was made for {base}, which is neither {shown(model)} nor its VAE: choose a "
+                             "model of the zoo that has it.")  # fmt: skip
+        zoo.check_dependencies(name)
+        return zoo.path(name)
+
+    def moves_latents(self, name: str) -> bool:
+        """Whether a LoRA changes more than the VAE; otherwise an image's latent is the same with it."""
+        return any(name in mixer.updates for part, mixer in self.mixers.items() if part != "vae")
 
     def mix(self, strengths: Mapping[str, float]) -> None:
         """Make the pipeline what it was plus each named LoRA at its strength, -1 to 2. Raises ValueError for a name that was
@@ -62,26 +90,36 @@ class LoRAs:
             mixer.mix({name: strength for name, strength in strengths.items() if name in mixer.updates})
 
 
-def parsed(text: str) -> tuple[Path, float]:
-    """ "watercolour.safetensors:0.8" as file and strength; without a number, 1. Raises ValueError for a file that is not
+def found(source: Path | str) -> Path:
+    """A file or folder. Raises ValueError, with the zoo's names, when it is not there."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise ValueError(f"There is no LoRA {shown(str(source))}: the zoo has {', '.join(shipped()) or 'none'}; or give a file "
+                         "or a peft folder.")  # fmt: skip
+    return path
+
+
+def parsed(text: str) -> tuple[str, float]:
+    """ "watercolour:0.8" as a zoo's name, or a file, and a strength; without a number, 1. Raises ValueError for what is not
     there."""
     before, colon, after = text.rpartition(":")
     try:
-        path, strength = (Path(before), float(after)) if colon else (Path(text), 1.0)
+        source, strength = (before, float(after)) if colon else (text, 1.0)
     except ValueError:  # a colon of the path
-        path, strength = Path(text), 1.0
-    if not path.exists():
-        raise ValueError(f"There is no LoRA {shown(text)}: give a file or a peft folder, and behind a colon a strength.")
-    return path.expanduser(), strength
+        source, strength = text, 1.0
+    if source not in shipped():
+        found(source)
+    return source, strength
 
 
 def apply(pipeline: TextToImage, texts: Sequence[str]) -> dict[str, float]:
-    """The LoRAs of `--lora FILE:STRENGTH ...`, in the pipeline from now on; returns their strengths by name. Raises ValueError
+    """The LoRAs of `--lora NAME:STRENGTH ...`, in the pipeline from now on; returns their strengths by name. Raises ValueError
     as `parsed`, `LoRAs.load` and `LoRAs.mix`, and for two of one name."""
     loras, strengths = LoRAs(pipeline), {}
-    for path, strength in map(parsed, texts):
-        if path.stem in strengths:
-            raise ValueError(f"There are two LoRAs called {path.stem!r}: name each once.")
-        strengths[loras.load(path)] = strength
+    for source, strength in map(parsed, texts):
+        name = source if source in shipped() else Path(source).stem
+        if name in strengths:
+            raise ValueError(f"There are two LoRAs called {name!r}: name each once.")
+        strengths[loras.load(source)] = strength
     loras.mix(strengths)
     return strengths

@@ -28,7 +28,7 @@ from minidiff.utils import strict_json
 from minidiff.utils.files import write_whole
 from minidiff.utils.validation import shown
 
-Parts = dict[str, dict[str, Factors]]  # by part of a pipeline ("unet", "transformer", "text_encoder"), then by layer
+Parts = dict[str, dict[str, Factors]]  # by part of a pipeline ("unet", "transformer", "text_encoder", "vae"), then by layer
 
 FORMATS = ("diffusers", "peft", "kohya")
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # of a peft folder
@@ -63,7 +63,7 @@ class Alphas(NamedTuple):
 
 def read_lora(path: Path | str, models: Mapping[str, nn.Module]) -> Parts:
     """The updates in a LoRA file, or in a peft folder, for the parts of a pipeline that `models` names: the network as
-    "unet" or "transformer", the text tower as "text_encoder". Factors are float32 on the CPU.
+    "unet" or "transformer", the text tower as "text_encoder", the VAE as "vae". Factors are float32 on the CPU.
 
     Raises ValueError for what is no such file, is damaged, is another kind of adapter, lacks one of two factors, or names a
     layer that the models don't have.

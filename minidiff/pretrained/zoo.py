@@ -184,9 +184,15 @@ def add(
     return _store(name, f"{name}.safetensors", save_safetensors(stored), {"config": config, **meta}, root)
 
 
-def add_file(name: str, data: bytes, suffix: str = ".json", root: Path | str | None = None) -> Path:
-    """Stores a file that is not weights, such as the tokenizer, under `name`."""
-    return _store(name, name + suffix, data, {"config": {}}, root)
+def add_file(name: str, data: bytes, suffix: str = ".json", root: Path | str | None = None, **row: Any) -> Path:
+    """Stores a file as it is under `name`: one that is not weights, such as the tokenizer, or has metadata, such as a LoRA.
+    row: config, recipe, images_seen, world_version and figures, as in the manifest."""
+    return _store(name, name + suffix, data, {"config": {}, **row}, root)
+
+
+def lora_base(row: dict[str, Any]) -> str | None:
+    """The name of the weights that a row's LoRA was made for; None for what is no LoRA."""
+    return convert(row["config"].get("lora", {}), dict[str, Any], "lora").get("base")
 
 
 def copy(name: str, source: Path | str | None, root: Path | str | None, new_name: str | None = None) -> Path:
@@ -224,7 +230,7 @@ def table(root: Path | str | None = None) -> tuple[str, bool]:
     """What `minidiff zoo` prints: a line for each name, and whether all of them are whole."""
     if not manifest(root):
         raise ZooError(f"There is no zoo in {zoo_root(root)}: no {MANIFEST}, or nothing in it.")
-    rows = [("name", "MB", "images seen", "sha256", "state")]
+    rows = [("name", "MB", "images seen", "sha256", "LoRA for", "state")]
     total, healthy = 0, True
     for name, row in manifest(root).items():
         try:
@@ -235,7 +241,9 @@ def table(root: Path | str | None = None) -> tuple[str, bool]:
             state, healthy = str(error), False
         total += row["bytes"]
         seen = f"{row['images_seen']:,}" if row.get("images_seen") else ""
-        rows.append((name, f"{row['bytes'] / 1e6:.2f}", seen, row["sha256"][:12], state))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]) for row in rows]
+        base = lora_base(row)
+        made_for = f"{base} {row['config']['made_with'][base][:12]}" if base else ""
+        rows.append((name, f"{row['bytes'] / 1e6:.2f}", seen, row["sha256"][:12], made_for, state))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]) for row in rows]
     return "\n".join([*lines, f"{len(rows) - 1} files, {total / 1e6:.2f} MB, in {zoo_root(root)}"]), healthy

@@ -1,4 +1,4 @@
-"""The trainers of `world-clip`, `world-reader`, `world-pixels` and `world-judge`, and how each is watched."""
+"""The trainers of `world-clip`, `world-reader`, `world-pixels` and both judges, and how each is watched."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from minidiff.data.world.corruptions import corrupt
 from minidiff.data.world.scenes import SHAPES
 from minidiff.evaluate.judge import load_judge
 from minidiff.evaluate.portraits import recognised
-from minidiff.evaluate.reliability import confirms, looked_at, reliability, test_scenes
-from minidiff.evaluate.report import reliability_table
+from minidiff.evaluate.reliability import confirms, looked_at, named, reliability, style_reliability, test_scenes
+from minidiff.evaluate.report import reliability_table, style_reliability_table
 from minidiff.models.detector import Detector
 from minidiff.models.unet import UNet
 from minidiff.pipelines.class_to_image import LabelTokenizer, LabelUNet, OneHot, Pixels
@@ -99,6 +99,19 @@ def judge_validators(judge: Detector) -> list[Validator]:
     return [figures]
 
 
+def style_judge_validators(judge: Detector) -> list[Validator]:
+    """On renders in each style that training never shows: how many are right, and whose style is named."""
+
+    def figures(folder: Path, step: int) -> dict[str, float]:
+        scenes, shares = test_scenes(64, first=1 << 20), {}
+        for style in judge.config.styles:
+            found = list(looked_at(judge, scenes, style=style))
+            shares |= {f"{style}_right": confirms(iter(found))["overall"], f"{style}_named": named(found, style)}
+        return shares
+
+    return [figures]
+
+
 def measured_reliability(judge: Detector, count: int) -> dict[str, Any]:
     """`reliability`, printed as a table."""
     figures = reliability(judge, count, quiet=False)
@@ -108,3 +121,14 @@ def measured_reliability(judge: Detector, count: int) -> dict[str, Any]:
 
 def train_judge(config: detector.JudgeRun) -> None:
     detector.train(config, judge_validators, measured_reliability)
+
+
+def measured_style_reliability(judge: Detector, count: int) -> dict[str, Any]:
+    """`style_reliability`, printed as a table."""
+    figures = style_reliability(judge, count, quiet=False)
+    print(style_reliability_table(figures, count))
+    return figures
+
+
+def train_style_judge(config: detector.StyleJudgeRun) -> None:
+    detector.train(config, style_judge_validators, measured_style_reliability)

@@ -16,6 +16,7 @@ from minidiff.data.world.scenes import Scene
 from minidiff.data.world.styles import STYLES, restyled
 
 FLAT = "flat"
+ALL_STYLES = (FLAT, *STYLES)
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ def render(scene: Scene, size: int = 128, style: str = FLAT, masks: bool = False
     """
     if not 32 <= size <= 512:
         raise ValueError(f"The size of an image must be from 32 to 512 pixels, not {size}.")
-    if style != FLAT and style not in STYLES:
-        raise ValueError(f"There is no style {style!r}: choose from {', '.join((FLAT, *STYLES))}.")
+    if style not in ALL_STYLES:
+        raise ValueError(f"There is no style {style!r}: choose from {', '.join(ALL_STYLES)}.")
     if scene.setting is None or any(group.colour is None or group.size is None for group in scene.groups):
         raise ValueError("A scene must name its setting, colours and sizes before it can be drawn; complete() fills them.")
     fine = 3 if size <= 192 else 2  # drawn larger, then averaged down: that is the anti-aliasing

@@ -98,6 +98,19 @@ STYLES: dict[str, Callable[[Array, np.random.Generator], Array]] = {
 }
 
 
+def style_called(name: str) -> str:
+    """The style that is written so, or as a file's name: "pixel-art" is "pixel art". Raises ValueError when there is none."""
+    style = name.strip().lower().replace("-", " ")
+    if style not in STYLES:
+        raise ValueError(f"There is no style {name!r}: choose from {', '.join(map(file_name, STYLES))}.")
+    return style
+
+
+def file_name(style: str) -> str:
+    """A style's name where there may be no space: in files, and in the zoo."""
+    return style.replace(" ", "-")
+
+
 def restyled(image: NDArray[np.uint8], style: str, seed: int) -> NDArray[np.uint8]:
     """A flat image (H, W, 3) in a style, a name in STYLES. seed: of its grain; the same one gives the same image."""
     made = STYLES[style](image.astype(np.float32) / 255, np.random.default_rng(seed))
