@@ -208,13 +208,22 @@ minidiff sample "a fox" --model ./stable-diffusion-v1-5 --lora ink.safetensors:0
 
 
 def prepare_commands() -> dict[str, Command]:
-    from minidiff.data.emoji import prepare
+    from minidiff.data.emoji import prepare as emoji
+    from minidiff.data.fashion import prepare as fashion
+    from minidiff.data.fashion import raw_data
     from minidiff.data.world import style_folder
 
     return {
-        "emoji": Command(prepare.PrepareEmoji, prepare.prepare, """\
+        "emoji": Command(emoji.PrepareEmoji, emoji.prepare, """\
 minidiff prepare emoji --out data/emoji
-minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages"""),
+minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages
+minidiff prepare emoji --out data/emoji-clothing --size 512 --only clothing"""),
+        "garments": Command(raw_data.PrepareGarments, raw_data.prepare_garments, """\
+minidiff prepare garments --out data/garments
+minidiff prepare garments --out data/garments-clean --images 2000 --faults 0"""),
+        "fashion": Command(fashion.PrepareFashion, fashion.prepare_fashion, """\
+minidiff prepare fashion data/garments --out data/fashion
+minidiff prepare fashion my-photos --out data/mine --images 2000 --min-size 384 --grey convert --zip"""),
         "style": Command(
             style_folder.PrepareStyle, style_folder.prepare_style, "minidiff prepare style neon --out data/neon --images 400"
         ),
@@ -323,7 +332,7 @@ def app_command() -> Command:
 Loader = Callable[[], Command | dict[str, Command]]
 COMMANDS: dict[str, tuple[str, Loader]] = {
     "sample": ("make images of a sentence", sample_command),
-    "prepare": ("fetch and caption images to train on", prepare_commands),
+    "prepare": ("fetch, draw, caption and filter images to train on", prepare_commands),
     "train": ("train a model, or go on after a stop", train_commands),
     "finetune": ("teach a finished model a style or a subject", finetune_commands),
     "evaluate": ("measure a model", evaluate_commands),

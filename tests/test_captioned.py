@@ -55,6 +55,16 @@ def test_captions_of_two_languages_and_of_several_files_add_up_once(photos: Path
     assert found(photos) == {"cat.png": ("a cat", "con mèo", "a black cat"), "dog.JPG": ("con chó",)}
 
 
+def test_a_table_may_leave_out_the_folder_of_an_image_that_is_there_once(photos: Path) -> None:
+    (photos / "captions.json").write_text(json.dumps({"boat.webp": "a boat", "cat.png": "a cat"}), encoding="utf-8")
+    assert found(photos) == {"cat.png": ("a cat",), "more/boat.webp": ("a boat",)}
+    Image.new("RGB", (8, 8)).save(photos / "boat.webp")
+    assert found(photos) == {"boat.webp": ("a boat",), "cat.png": ("a cat",)}
+    (photos / "boat.webp").rename(photos / "more/cat.png")
+    (photos / "captions.json").write_text(json.dumps({"old/cat.png": "a cat", "dog.JPG": "a dog"}), encoding="utf-8")
+    assert found(photos) == {"dog.JPG": ("a dog",)}
+
+
 def test_junk_is_named_and_does_no_harm(photos: Path) -> None:
     (photos / "cat.txt").write_text("a cat", encoding="utf-8")
     (photos / "dog.txt").write_text("a dog", encoding="utf-8")

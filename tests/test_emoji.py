@@ -52,7 +52,8 @@ def contents() -> dict[str, dict[str, bytes]]:
         )
         derived = f"annotationsDerived/{lang}/annotations.json"
         names[packages.DERIVED_NAMES.name][derived] = annotations("annotationsDerived", {})
-    rows = [{"hexcode": code.upper(), "group": row[2], "order": k} for k, (code, row) in enumerate(EMOJI.items())]
+    rows = [{"hexcode": code.upper(), "group": row[2], "subgroup": row[2] + 10, "order": k}
+            for k, (code, row) in enumerate(EMOJI.items())]  # fmt: skip
     tone = {"hexcode": "1F3FB", "group": 2, "order": 9}
     icons = {"icons": {f"icon-{code}": {"body": RED} for code in EMOJI}, "width": 32, "height": 32}
     chars = {code.replace("-fe0f", ""): f"icon-{code}" for code in EMOJI}
@@ -61,7 +62,9 @@ def contents() -> dict[str, dict[str, bytes]]:
     return names | {
         packages.GROUPS.name: {
             "en/data.json": json.dumps([*rows, tone]).encode(),
-            "meta/groups.json": json.dumps({"groups": {"0": "smileys", "1": "people", "4": "food"}}).encode(),
+            "meta/groups.json": json.dumps(
+                {"groups": {"0": "smileys", "1": "people", "4": "food"}, "subgroups": {"14": "clothing"}}
+            ).encode(),
         },
         packages.TWEMOJI.name: {**{f"{code.replace('-fe0f', '')}.svg": svg for code in EMOJI}, "license": b"CC BY 4.0"},
         packages.NOTO.name: icon_set,
@@ -247,6 +250,16 @@ def test_a_stopped_call_draws_only_what_is_missing(pinned: tuple[Path, tuple[Pac
 def test_another_size_needs_another_folder(pinned: tuple[Path, tuple[Package, ...]], prepared: Path) -> None:
     with pytest.raises(EmojiError, match="another --out"):
         prepare(PrepareEmoji(prepared, size=64, packages=pinned[0]), pinned[1])
+
+
+def test_only_clothing_is_a_folder_of_its_own(pinned: tuple[Path, tuple[Package, ...]], tmp_path: Path) -> None:
+    """Here the red apple is what is worn."""
+    only = PrepareEmoji(tmp_path, packages=pinned[0], only="clothing")
+    prepare(only, pinned[1])
+    names = {row["name"] for split in ("train", "test") for row, *_ in read_prepared(tmp_path, split)}
+    assert names == {"red apple"}
+    with pytest.raises(EmojiError, match="other emoji"):
+        prepare(PrepareEmoji(tmp_path, packages=pinned[0]), pinned[1])
 
 
 def test_sizes_out_of_range_are_refused() -> None:

@@ -64,6 +64,29 @@ def read_captioned(folder: Path | str) -> Collection:
     """The images below `folder` with their captions.
 
     Raises DataError when there is no such folder, and when it holds no image or no caption."""
+    captions, left_out = gather(folder)
+    pairs, told_of = [], 0
+    for image, told in captions.items():
+        told_of += bool(told)
+        if why := "" if told else "no caption":
+            left_out.append((image, why))
+        elif why := unreadable(image):
+            left_out.append((image, why))
+        else:
+            pairs.append(Captioned(image, told))
+    if not told_of:
+        why = next((f" {why}" for path, why in left_out if path.suffix.lower() in TABLES), "")
+        raise DataError(f"None of the {len(captions)} images in {folder} has a caption: put one beside each (cat.txt for "
+                        f"cat.png), or a metadata.jsonl, .csv or .json table with their names.{why}")  # fmt: skip
+    return Collection(tuple(pairs), tuple(sorted(left_out)))
+
+
+def gather(folder: Path | str) -> tuple[dict[Path, tuple[str, ...]], list[tuple[Path, str]]]:
+    """Each image below `folder`, unopened, with its captions, which may be none; and whatever else lies there or is named but
+    missing, with the reason why it isn't used. A table names an image by its path from the table, or by its bare file name if
+    there is one of that name in the folder.
+
+    Raises DataError when there is no such folder, and when it holds no image."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
@@ -72,6 +95,9 @@ def read_captioned(folder: Path | str) -> Collection:
     if not images:
         raise DataError(f"There is no image in {folder}: it may hold {', '.join(IMAGES)}.")
     captions: dict[Path, list[str]] = {image: [] for image in images}
+    named: dict[str, list[Path]] = {}
+    for image in images:
+        named.setdefault(image.name, []).append(image)
     left_out: list[tuple[Path, str]] = []
     for file in files:
         if file.suffix.lower() in TABLES:
@@ -81,7 +107,9 @@ def read_captioned(folder: Path | str) -> Collection:
                 left_out.append((file, str(error)))
                 continue
             for name, text in told_in:
-                place = file.parent / name
+                place, alike = file.parent / name, named.get(name, [])
+                if place not in captions and len(alike) == 1:
+                    place = alike[0]
                 if place in captions:
                     captions[place].append(text)
                 else:
@@ -94,21 +122,8 @@ def read_captioned(folder: Path | str) -> Collection:
                 left_out.append((file, "a caption without its image"))
         elif file not in captions:
             left_out.append((file, "neither an image nor a caption"))
-    pairs, told_of = [], 0
-    for image, texts in captions.items():
-        told = tuple(dict.fromkeys(cleaned for text in texts if (cleaned := " ".join(text.split()))))
-        told_of += bool(told)
-        if why := "" if told else "no caption":
-            left_out.append((image, why))
-        elif why := unreadable(image):
-            left_out.append((image, why))
-        else:
-            pairs.append(Captioned(image, told))
-    if not told_of:
-        why = next((f" {why}" for path, why in left_out if path.suffix.lower() in TABLES), "")
-        raise DataError(f"None of the {len(images)} images in {folder} has a caption: put one beside each (cat.txt for "
-                        f"cat.png), or a metadata.jsonl, .csv or .json table with their names.{why}")  # fmt: skip
-    return Collection(tuple(pairs), tuple(sorted(left_out)))
+    cleaned = {image: (" ".join(text.split()) for text in texts) for image, texts in captions.items()}
+    return {image: tuple(dict.fromkeys(filter(None, texts))) for image, texts in cleaned.items()}, left_out
 
 
 def unreadable(path: Path) -> str:

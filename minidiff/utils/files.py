@@ -1,13 +1,16 @@
-"""Files that appear whole or not at all. What it is not: a format; what is written is the caller's."""
+"""Files and folders that appear whole or not at all. What it is not: a format; what is written is the caller's."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from minidiff.utils.locks import locked
 
 
 @contextmanager
@@ -36,3 +39,24 @@ def write_whole(path: Path | str, data: bytes | str) -> None:
     """`whole_file` for bytes, or for text as UTF-8, that are there already."""
     with whole_file(path) as file:
         file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Gives an empty folder beside `path`, which becomes `path` when the block ends well; else nothing is left of it. What a
+    process that was killed left behind is removed by the next one. Makes missing folders above.
+    Raises ValueError when `path` is there already and isn't an empty folder, LockedError when somebody else is making it."""
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ValueError(f"{path} is there already: choose another place, or remove it first.")
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with locked(path.with_name(f".{path.name}.lock"), f"The folder {path}"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            if path.exists():
+                path.rmdir()
+            unfinished.rename(path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)

@@ -29,12 +29,14 @@ LOOK_ALIKE = dict.fromkeys(range(0x1F550, 0x1F568), 0x1F550)  # the 24 faces of 
 @dataclass(frozen=True)
 class Concept:
     """One emoji. code: its codepoints in lower-case hexadecimal joined by "-", without U+FE0F; base: what it shares with emoji
-    that look alike; group: emojibase's ("food-drink"); names: {"en": "red apple", "vi": "táo đỏ"}."""
+    that look alike; group and subgroup: emojibase's ("food-drink", "food-fruit"); names: {"en": "red apple",
+    "vi": "táo đỏ"}."""
 
     code: str
     base: str
     group: str
     names: Mapping[str, str]
+    subgroup: str = ""
 
     @property
     def split(self) -> str:
@@ -72,12 +74,13 @@ def read_concepts(tarballs: Mapping[str, Path]) -> list[Concept]:
     """Every emoji without skin tones that has a name in each language, in emojibase's order."""
     names = read_names(tarballs)
     files = members(tarballs[GROUPS.name], "en/data.json", "meta/groups.json")
-    groups = json.loads(files["meta/groups.json"])["groups"]
+    meta = json.loads(files["meta/groups.json"])
     concepts = []
     for row in sorted(json.loads(files["en/data.json"]), key=lambda row: row.get("order", 0)):
         code = code_of(row["hexcode"])
         if row.get("group") in (None, COMPONENT) or any(code not in names[lang] for lang in LANGS):
             continue
         words = {lang: names[lang][code] for lang in LANGS}
-        concepts.append(Concept(code, base_of(code), groups[str(row["group"])], words))
+        subgroup = meta["subgroups"].get(str(row.get("subgroup")), "")
+        concepts.append(Concept(code, base_of(code), meta["groups"][str(row["group"])], words, subgroup))
     return concepts

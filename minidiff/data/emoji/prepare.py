@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class PrepareEmoji:
     """Pixels to a side, 32 to 512."""
     packages: Path | None = None
     """Folder where the npm tarballs lie or are put; out/packages when not given."""
+    only: Literal["clothing"] | None = None
+    """Only garments and what is worn with them, 47 emoji from "T-shirt" to "top hat"; all emoji when not given."""
 
     def __post_init__(self) -> None:
         """Raises EmojiError for a size that can't be drawn."""
@@ -129,9 +131,14 @@ def write_licences(tarballs: Mapping[str, Path], packages: tuple[Package, ...], 
 
 def claim_folder(config: PrepareEmoji) -> None:
     """Note in the output folder what it will hold. Raises EmojiError if it holds images made otherwise."""
-    note, now = config.out / "prepared.json", {"version": VERSION, "size": config.size}
+    note = config.out / "prepared.json"
+    now: dict[str, Any] = {"version": VERSION, "size": config.size}
+    if config.only:
+        now["only"] = config.only
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) != now:
-        raise EmojiError(f"{config.out} holds emoji of another size or version: choose another --out or delete that folder.")
+        raise EmojiError(
+            f"{config.out} holds other emoji, or of another size or version: choose another --out or delete that folder."
+        )
     write_whole(note, json.dumps(now))
 
 
@@ -144,7 +151,7 @@ def prepare(config: PrepareEmoji, pinned: tuple[Package, ...] = PACKAGES) -> Non
     bar = tqdm(pinned, desc="fetching packages", unit="package")
     tarballs = {package.name: fetch(package, folder) for package in bar}
     styles = read_styles(tarballs)
-    wanted = items(read_concepts(tarballs), styles)
+    wanted = items([one for one in read_concepts(tarballs) if config.only in (None, one.subgroup)], styles)
     draw_items(wanted, styles, config.out, config.size)
     for split in SPLITS:
         lines = [json.dumps(metadata(item), ensure_ascii=False) + "\n" for item in wanted if item.concept.split == split]

@@ -1,0 +1,1 @@
+"""Garments: drawn ones with captions in English and Vietnamese, raw data with planted faults, and its preparation."""
