@@ -1,6 +1,7 @@
 """What is said of LoRA for Stable Diffusion 1.5, beside what can be counted on models without weights (device "meta").
 
-Sizes are exact; speeds and memory are other people's figures unless a command measures them. Taught in the lesson on DreamBooth.
+Sizes are exact. Minutes and memory are no matter of counting: `minidiff finetune compare` measures ours. Taught in the lesson
+on DreamBooth.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from minidiff.finetune.fashion import TARGETS
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.unet import UNet, UNetConfig
 from minidiff.nn.lora import ATTENTION, targeted
-
 
 PIXART = DiTConfig(hidden_size=1152, depth=28, heads=16, caption_channels=4096, sample_size=64, out_channels=8)
 

@@ -1,9 +1,9 @@
 """`minidiff finetune compare`: four ways to teach a model one subject, what each costs and what it gives.
 
-LoRA and full fine-tuning learn from the pictures alone, DreamBooth and DreamBooth by LoRA keep the class beside them. Each is the
-command that anybody would type, in a process of its own, so that its peak of memory is its own. Then each draws the subject in
-new settings (identity), other members of its class (drift) and prompts that have nothing to do with it (following). Beside them
-stands what is said of Stable Diffusion (claims.py). Taught in the lesson on DreamBooth.
+LoRA and full fine-tuning learn from the pictures alone, DreamBooth and DreamBooth by LoRA keep the class beside them. Each is
+the command that anybody would type, in a process of its own, so that its peak of memory is its own. Then each draws the subject
+in new settings (identity), other members of its class (drift) and prompts that have nothing to do with it (following). Beside
+them stands what is said of Stable Diffusion (claims.py). Taught in the lesson on DreamBooth.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ def sheet(drawn: Mapping[str, Drawn], columns: int = 4) -> Image.Image:
 
 
 COLUMNS = {
-    "identity": percent, "told": percent, "class right": percent, "class variety": "{:.2f}".format, "class taken for it": percent,
-    "following": percent,
+    "identity": percent, "told": percent, "class right": percent, "class variety": "{:.2f}".format,
+    "class taken for it": percent, "following": percent,
 }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """`minidiff finetune fashion DATA`: one configuration, for our models on a CPU and for Stable Diffusion on a GPU.
 
 A LoRA of attention and convolutions, captions that also come with words of quality, a rate that falls along several cosines,
-and a sheet that compares numbers of steps. DATA is what `minidiff prepare fashion` wrote, or any folder of captioned images. What
-it is not: another loop; it is `lora.py` with other defaults. Taught in the lesson on fashion.
+and a sheet that compares numbers of steps. DATA is what `minidiff prepare fashion` wrote, or any folder of captioned images.
+What it is not: another loop; it is `lora.py` with other defaults. Taught in the lesson on fashion.
 """
 
 from __future__ import annotations
