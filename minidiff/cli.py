@@ -211,7 +211,7 @@ def prepare_commands() -> dict[str, Command]:
     from minidiff.data.emoji import prepare as emoji
     from minidiff.data.fashion import prepare as fashion
     from minidiff.data.fashion import raw_data
-    from minidiff.data.world import style_folder
+    from minidiff.data.world import prepare_subject, style_folder
 
     return {
         "emoji": Command(emoji.PrepareEmoji, emoji.prepare, """\
@@ -227,6 +227,9 @@ minidiff prepare fashion my-photos --out data/mine --images 2000 --min-size 384 
         "style": Command(
             style_folder.PrepareStyle, style_folder.prepare_style, "minidiff prepare style neon --out data/neon --images 400"
         ),
+        "subject": Command(prepare_subject.PrepareSubject, prepare_subject.prepare, """\
+minidiff prepare subject mochi --out data/mochi
+minidiff prepare subject lumi --out data/lumi --images 20 --size 256 --token zwx"""),
     }
 
 
@@ -274,11 +277,12 @@ minidiff finetune style watercolour --model world-unet --out runs/watercolour-un
 
 
 def evaluate_commands() -> dict[str, Command]:
-    from minidiff.evaluate import prompt_following, quality, reading, styles, vae
+    from minidiff.evaluate import prompt_following, quality, reading, styles, subjects, vae
 
     return {
         "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
         "reading": Command(reading.ReadingRun, reading.evaluate, "minidiff evaluate reading --suite people-choice"),
+        "subjects": Command(subjects.SubjectsRun, subjects.evaluate, "minidiff evaluate subjects --images 100"),
         "vae": Command(vae.VAEQualityRun, vae.evaluate, "minidiff evaluate vae --json vae.json"),
         "styles": Command(styles.StylesRun, styles.evaluate, """\
 minidiff evaluate styles --json styles.json

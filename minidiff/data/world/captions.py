@@ -10,6 +10,7 @@ import random
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from minidiff.data.world.scenes import Group, Scene
 
@@ -175,11 +176,15 @@ def caption(scene: Scene, rng: random.Random) -> str:
     return describe(scene, rng.choices(LANGS, LANG_SHARES)[0], rng)
 
 
-def phrase(claim: Scene, lang: str, rng: random.Random) -> str:
-    """A claim in words. Raises ValueError for a language that is not in LANGS."""
+def phrase(claim: Scene, lang: str, rng: random.Random, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A claim in words. names: what to call single things of kinds that the world lacks, {"mochi": "a sks cat"}. Raises
+    ValueError for a language that is not in LANGS."""
     if lang not in LANGS:
         raise ValueError(f"Captions are written in {', '.join(LANGS)}; {lang!r} is none of them.")
-    text = _sentence(claim, rng, ENGLISH if lang == "en" else VIETNAMESE)
+    grammar = ENGLISH if lang == "en" else VIETNAMESE
+    known = grammar.group
+    grammar = replace(grammar, group=lambda group, rng: names[group.kind] if group.kind in names else known(group, rng))
+    text = _sentence(claim, rng, grammar)
     return strip_accents(text) if lang == "vi_unaccented" else text
 
 

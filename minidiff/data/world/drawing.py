@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,7 +230,8 @@ def umbrella(pen: Pen) -> None:
         pen.detail(disc(x, 0.06, 0.32, 0.12, 180, 360), pen.dark)
 
 
-SHAPES: dict[str, Callable[[Pen], None]] = {
+Drawing = Callable[[Pen], None]
+SHAPES: dict[str, Drawing] = {
     f.__name__: f
     for f in (
         circle, square, triangle, star, heart, diamond, house, tree, car, boat, fish, bird, cat, flower, moon, cloud,
@@ -240,13 +241,15 @@ SHAPES: dict[str, Callable[[Pen], None]] = {
 MIRRORED = {"car", "boat", "fish", "bird", "cat", "moon", "umbrella"}  # may face either way
 
 
-def parts_of(kind: str, colour: str, rng: random.Random) -> list[tuple[Points, RGB, bool]]:
+def parts_of(
+    kind: str, colour: str, rng: random.Random, drawings: Mapping[str, Drawing] = SHAPES
+) -> list[tuple[Points, RGB, bool]]:
     """The parts of one thing, with small variations of hue, pose and proportion."""
     red, green, blue = (min(255, max(0, c + round(rng.uniform(-9, 9)))) for c in COLOURS[colour])
     pen = Pen((red, green, blue), rng)
-    SHAPES[kind](pen)
+    drawings[kind](pen)
     angle = math.radians(rng.uniform(-9, 9))
-    flip = -1 if kind in MIRRORED and rng.random() < 0.5 else 1
+    flip = -1 if (kind in MIRRORED or kind not in SHAPES) and rng.random() < 0.5 else 1
     stretch = rng.uniform(0.93, 1.0), rng.uniform(0.93, 1.0)
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     return [(points * (flip * stretch[0], stretch[1]) @ turn, c, outer) for points, c, outer in pen.parts]

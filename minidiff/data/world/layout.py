@@ -11,7 +11,7 @@ import numpy as np
 from minidiff.data.world.compositions import held_out
 from minidiff.data.world.scenes import SPOTS, Scene
 
-RADIUS = {"small": (0.105, 0.125), "big": (0.165, 0.190)}  # half the width of a thing
+RADIUS = {"small": (0.105, 0.125), "big": (0.165, 0.190), "close": (0.225, 0.270)}  # half the width of a thing
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,8 +31,14 @@ class Render:
     masks: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
 
 
-def render(scene: Scene, size: int = 128, style: str = FLAT, masks: bool = False) -> Render:
-    """Draw a scene: anti-aliased, deterministic, the same image at every size (32 to 512 pixels).
+def render(
+    scene: Scene,
+    size: int = 128,
+    style: str = FLAT,
+    masks: bool = False,
+    drawings: Mapping[str, drawing.Drawing] = drawing.SHAPES,
+) -> Render:
+    """Draw a scene: anti-aliased, deterministic, the same image at every size (32 to 512 pixels). drawings: of each kind.
 
     Raises ValueError for a size or style out of range, or for a claim that leaves setting, colour or size open.
     """
@@ -47,7 +54,7 @@ def render(scene: Scene, size: int = 128, style: str = FLAT, masks: bool = False
     things, shapes = layout(scene), []
     for k, thing in enumerate(things):
         group = scene.groups[thing.group]
-        parts = drawing.parts_of(group.kind, group.colour or "", random.Random(scene.seed + 2 + k))
+        parts = drawing.parts_of(group.kind, group.colour or "", random.Random(scene.seed + 2 + k), drawings)
         shapes.append((parts, (thing.x * size * fine, thing.y * size * fine), thing.radius * size * fine))
         drawing.paint(draw, *shapes[-1], drawing.rim(drawing.COLOURS[group.colour or ""]))
     edges = [(t.x - t.radius, t.y - t.radius, t.x + t.radius, t.y + t.radius) for t in things]
