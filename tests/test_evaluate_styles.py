@@ -79,6 +79,28 @@ def test_a_judge_of_styles_begins_with_another_ones_weights_and_sees_styles_by_t
     assert "style" not in training.loss(flat(batch["image"]), training.Examples(**batch))
 
 
+def test_the_settled_layer_names_the_style_whose_mean_textures_are_nearest() -> None:
+    judge = small_judge()
+    training.settle_styles(judge, 500, 12, 0.0)
+    drawn = training.examples(500, 72, 128, ALL_STYLES)
+    with torch.no_grad():
+        found = textures(judge.feature_maps(drawn.image)[:4]).double()
+        logits = judge(drawn.image).style
+    assert logits is not None
+    means = torch.stack([found[drawn.style == k].mean(0) for k in range(6)])
+    apart = found - means[drawn.style]
+    spread = 0.9 * apart.T @ apart / 72
+    spread = spread + (0.1 / 0.9) * torch.diag(spread.diag()) + 1e-8 * torch.eye(len(spread))
+    inverse = torch.linalg.inv(spread)
+    away = found[:, None] - means
+    distance = torch.einsum("nkd,de,nke->nk", away, inverse, away)
+    assert (distance.argmin(1) == logits.argmax(1)).float().mean() > 0.95, "but for rounding"
+    assert (logits.argmax(1) == drawn.style).float().mean() > 0.9
+    fresh = training.examples(9000, 60, 128, ALL_STYLES)
+    with torch.no_grad():
+        assert (judge(fresh.image).style.argmax(1) == fresh.style).float().mean() > 0.6
+
+
 def test_textures_say_nothing_of_places() -> None:
     dice = torch.Generator().manual_seed(0)
     one = torch.randn(2, 3, 4, 4, generator=dice)

@@ -32,7 +32,7 @@ class DecoderRun(LoopConfig):
     """How a decoder learns."""
 
     rank: Count = 8
-    steps: Count = 300
+    steps: Count = 120
     batch: Count = 2
     lr: Positive = 1e-2
     warmup: Annotated[int, Between(0)] = 10

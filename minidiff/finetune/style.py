@@ -55,10 +55,10 @@ class StyleRun:
     """A name in the zoo that takes captions. When the decoder alone learns, the LoRA is for all models with its VAE."""
     out: Path | None = None
     """Folder for checkpoints and the LoRA; runs/NAME when not given. A run found there is resumed."""
-    images: Annotated[int, Between(HELD + 4)] = 240
+    images: Annotated[int, Between(HELD + 4)] = 120
     """Scenes to draw and learn from."""
-    steps: Count = 300
-    """Steps of the VAE's decoder, of 2 images."""
+    steps: Count = 120
+    """Steps of the VAE's decoder, of 2 images; more of them make sharper images."""
     network_steps: Annotated[int, Between(0)] = 0
     """Steps of the network, of 4 images; 0: it stays as it is."""
     fresh: bool = False

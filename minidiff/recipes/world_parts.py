@@ -103,7 +103,8 @@ def style_judge_validators(judge: Detector) -> list[Validator]:
     """On renders in each style that training never shows: how many are right, and whose style is named."""
 
     def figures(folder: Path, step: int) -> dict[str, float]:
-        scenes, shares = test_scenes(64, first=1 << 20), {}
+        scenes = test_scenes(64, first=1 << 20)
+        shares: dict[str, float] = {}
         for style in judge.config.styles:
             found = list(looked_at(judge, scenes, style=style))
             shares |= {f"{style}_right": confirms(iter(found))["overall"], f"{style}_named": named(found, style)}

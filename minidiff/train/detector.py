@@ -20,7 +20,7 @@ from minidiff.data.world.layout import layout
 from minidiff.data.world.random_scenes import SPLITS, scene_at
 from minidiff.data.world.rendering import ALL_STYLES, FLAT, render
 from minidiff.data.world.scenes import COLOURS, SETTINGS, SHAPES, WORLD_VERSION
-from minidiff.models.detector import Detector, DetectorConfig, DetectorOutput
+from minidiff.models.detector import Detector, DetectorConfig, DetectorOutput, textures
 from minidiff.pretrained import zoo
 from minidiff.train.loop import Batch, Step, Task, Validator, fit, mix_seed
 from minidiff.train.options import Count, LoopConfig, Positive, Share, TrainingError, recipe_text
@@ -33,6 +33,8 @@ MOST = 8             # room for this many things per picture; the world draws at
 @dataclass
 class JudgeRun(LoopConfig):
     """Train the judge of prompt following (about 8 minutes on one CPU core)."""
+
+    afterwards: ClassVar[tuple[str, ...]] = ("tested",)
 
     out: Path = Path("runs/world-judge")
     steps: Count = 1500
@@ -62,11 +64,15 @@ class StyleJudgeRun(JudgeRun):
     """Train the judge of images in the drawn world's styles, which begins as a copy of world-judge (about 10 minutes on one CPU
     core)."""
 
+    afterwards: ClassVar[tuple[str, ...]] = ("tested", "settled")
+
     out: Path = Path("runs/world-style-judge")
-    steps: Count = 700
+    steps: Count = 600
     lr: Positive = 2e-3
-    tested: Count = 500
+    tested: Count = 250
     """Fresh renders in each style on which the finished judge is measured."""
+    settled: Count = 200
+    """Renders in each style from whose textures it learns to name styles, when all else is learnt."""
 
     name: ClassVar[str] = "world-style-judge"
     styles: ClassVar[tuple[str, ...]] = ALL_STYLES
@@ -180,6 +186,27 @@ class JudgeTask(Task):
         return torch.stack(list(parts.values())).sum(), parts
 
 
+@torch.no_grad()
+def settle_styles(judge: Detector, first: int, each: int, chance: float, shrink: float = 0.1) -> None:
+    """The layer that names styles in closed form, from the textures of `each` true images of every style with small faults: it
+    names the style whose mean is nearest by Mahalanobis's distance (Fisher 1936), which is linear in the textures since all
+    styles share one covariance. shrink: share of the covariance's diagonal that is mixed in, since examples are few."""
+    styles = judge.config.styles
+    generator, parts, labels = torch.Generator().manual_seed(0), [], []
+    for start in range(0, each * len(styles), 60):
+        drawn = examples(first + start, min(60, each * len(styles) - start), judge.config.image_size, styles)
+        parts.append(textures(judge.feature_maps(corrupt(drawn.image, generator, chance))[:4]).double())
+        labels.append(drawn.style)
+    found, label = torch.cat(parts), torch.cat(labels)                                      # (N, D), (N,)
+    means = torch.stack([found[label == k].mean(0) for k in range(len(styles))])            # (styles, D)
+    apart = found - means[label]
+    covariance = apart.T @ apart / len(apart)
+    covariance = (1 - shrink) * covariance + shrink * torch.diag(covariance.diag()) + 1e-8 * torch.eye(len(covariance))
+    weight = torch.linalg.solve(covariance, means.T).T                                      # (styles, D)
+    judge.style.weight.copy_(weight)
+    judge.style.bias.copy_(-0.5 * (weight * means).sum(1))
+
+
 def train(
     config: JudgeRun,
     validators: Callable[[Detector], Sequence[Validator]],
@@ -193,6 +220,8 @@ def train(
         return
     training.ema.copy_to(task)
     judge = task.judge.cpu().eval()
+    if isinstance(config, StyleJudgeRun):
+        settle_styles(judge, training.images_seen(config), config.settled, config.chance)
     keep(
         config.out,
         config.name,
