@@ -61,7 +61,10 @@ def test_a_table_may_leave_out_the_folder_of_an_image_that_is_there_once(photos:
     Image.new("RGB", (8, 8)).save(photos / "boat.webp")
     assert found(photos) == {"boat.webp": ("a boat",), "cat.png": ("a cat",)}
     (photos / "boat.webp").rename(photos / "more/cat.png")
-    (photos / "captions.json").write_text(json.dumps({"old/cat.png": "a cat", "dog.JPG": "a dog"}), encoding="utf-8")
+    (photos / "captions.json").unlink()
+    (photos / "tables").mkdir()
+    names = {"cat.png": "which of the two?", "old/dog.JPG": "another dog", "dog.JPG": "a dog"}
+    (photos / "tables/captions.json").write_text(json.dumps(names), encoding="utf-8")
     assert found(photos) == {"dog.JPG": ("a dog",)}
 
 

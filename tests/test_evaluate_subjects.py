@@ -113,7 +113,7 @@ def test_where_nothing_is_there_is_no_subject() -> None:
 
 def test_a_subject_of_ones_own_can_be_measured() -> None:
     """A new individual, here Mochi in green and without a scarf, is told from the three that are there."""
-    moss = replace(MOCHI.without("scarf"), name="moss", colour="green", marks=("third ear", "eye patch"))
+    moss = replace(MOCHI.without("scarf"), name="moss", colour="green")
     own, mochi = identity(pictures(moss), moss), identity(pictures(MOCHI), moss)
     assert own.mean() > 0.75 and own.min() > mochi.max()
 
@@ -143,7 +143,8 @@ def test_true_pictures_follow_their_prompts_and_not_others(subject: Subject) -> 
 
 
 def test_what_is_clearly_the_subject_counts_as_of_its_class() -> None:
-    body, ear, star = (Detection(kind, "orange", x, 0.5, 0.1, 0.9) for kind, x in (("house", 0.3), ("moon", 0.4), ("star", 0.8)))
+    places = (("house", 0.3), ("moon", 0.4), ("star", 0.8))
+    body, ear, star = (Detection(kind, "orange", x, 0.5, 0.1, 0.9) for kind, x in places)
     seen, here = Seen((body, ear, star), "sea"), Detection("moon", "orange", 0.32, 0.5, 0.25, 0.5)
     found = introduced(seen, subjects.Match(0.9, here), MOCHI)
     assert found.setting == "sea" and [thing.kind for thing in found.things] == ["cat", "star"]

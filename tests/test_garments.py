@@ -13,6 +13,7 @@ from PIL import Image
 from minidiff.data.fashion.captions import CLOTH_VI, NAMES_EN, NAMES_VI, QUALITY_EN, QUALITY_VI, describe, with_quality
 from minidiff.data.fashion.drawing import draw, photograph
 from minidiff.data.fashion.garments import COLOURS, PATTERNS, WARDROBE, Garment, contrast, random_garment
+from minidiff.data.fashion.window import GRID, Window
 from minidiff.data.world.captions import strip_accents
 
 KINDS = tuple(WARDROBE)
@@ -61,6 +62,18 @@ def test_cloth_has_the_colour_that_is_named(colour: str) -> None:
     seen = np.median(image[cover == 255].astype(float), axis=0)
     far = {name: float(np.linalg.norm(seen - rgb)) for name, rgb in COLOURS.items()}
     assert min(far, key=far.__getitem__) == colour
+
+
+def test_a_window_holds_its_part_of_the_whole() -> None:
+    outline = np.array([(-0.3, -0.5), (0.45, -0.2), (0.1, 0.4)])
+    whole, part = Window.whole(100), Window.around(outline, 100)
+    assert 0 < part.left < part.right < 100 and 0 < part.top < part.bottom < 100
+    assert np.abs(whole.filled(outline)[part.slices] - part.filled(outline)).max() < 1e-6
+    x, y = (place / GRID for place in np.meshgrid(np.arange(GRID, dtype=np.float32), np.arange(GRID, dtype=np.float32)))
+    for field in (x, y):
+        assert np.abs(whole.enlarged(field)[part.slices] - part.enlarged(field)).max() < 1e-3
+    rows, columns = part.slices
+    assert (whole.places[0][:, columns] == part.places[0]).all() and (whole.places[1][rows] == part.places[1]).all()
 
 
 def test_seeds_differ_in_shape_and_backdrop() -> None:

@@ -167,6 +167,12 @@ def test_scenes_that_cannot_be_are_refused(wanted: dict, says: str) -> None:
         subject_scene(SUBJECTS["pipo"], 0, **wanted)
 
 
+@pytest.mark.parametrize("wrong", [{"name": "cat"}, {"noun": "dog"}, {"colour": "teal"}, {"marks": ("third ear", "hat")}])
+def test_a_subject_of_ones_own_must_fit_the_world(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="needs a name of its own, a class of the world"):
+        replace(SUBJECTS["mochi"], **wrong)
+
+
 def test_an_unknown_subject_and_size_are_refused() -> None:
     with pytest.raises(ValueError, match="no subject 'rex': choose from mochi, pipo, lumi"):
         find_subject("rex")

@@ -195,13 +195,15 @@ def against(styled: Judged, base: Judged) -> dict[str, Any]:
 def controls(
     loras: LoRAs, prompts: Sequence[Prompt], judge: Detector, style: str, strengths: dict[str, float]
 ) -> dict[str, dict[str, Any]]:
-    """True images of the claims: as they are; through the VAE; and through the VAE whose decoder has the LoRA."""
+    """True images of the claims: as they are; through the VAE; and what a perfect network would give with the LoRA. That is a
+    styled image through the VAE with the LoRA, or a flat one where the LoRA leaves latents as they are."""
     true, vae = true_images(prompts, style, judge.config.image_size), loras.pipeline.vae
     loras.mix({})
     shown = {"true": true, "through the VAE": through_vae(vae, true)}
-    if strengths:
+    for name in strengths:
+        source = true if loras.moves_latents(name) else true_images(prompts, FLAT, judge.config.image_size)
         loras.mix(strengths)
-        shown["through the VAE with the LoRA"] = through_vae(vae, true)
+        shown["through the VAE with the LoRA"] = through_vae(vae, source)
     return {name: judged(judge, prompts, images).figures(style) for name, images in shown.items()}
 
 

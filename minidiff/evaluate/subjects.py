@@ -78,7 +78,8 @@ class Match:
 
 def candidates(judge: Detector, images: Tensor) -> list[list[Detection]]:
     """What the judge finds in images (N, 3, S, S) of any of SCALES, each reduced and framed by its own edge."""
-    side, found = images.shape[-1], [[] for _ in images]  # type: list[list[Detection]]
+    side = images.shape[-1]
+    found: list[list[Detection]] = [[] for _ in images]
     for scale in SCALES:
         small = round(side * scale)
         before = (side - small) // 2

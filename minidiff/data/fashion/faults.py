@@ -29,7 +29,7 @@ from minidiff.data.fashion.filters import (
     NEAR,
     SMALL,
     UNREADABLE,
-)  # fmt: skip
+)
 
 MENDED = "mended"  # what a preparation should make of a file that is only strange
 

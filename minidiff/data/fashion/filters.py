@@ -80,7 +80,8 @@ def inspect(path: Path, captions: tuple[str, ...], limits: Limits) -> Seen:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
             seen.width, seen.height = opened.size
-            if opened.format not in limits.formats:
+            kind = "JPEG" if opened.format == "MPO" else opened.format  # as some cameras save JPEG, with a preview behind it
+            if kind not in limits.formats:
                 seen.reason, seen.detail = FORMAT, str(opened.format)
                 return seen
             colour, seen.mended = to_rgb(opened, path.suffix.lower())

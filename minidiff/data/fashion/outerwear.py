@@ -19,7 +19,7 @@ from minidiff.data.fashion.tops import (
     hem_line,
     neckline,
     sleeves,
-)  # fmt: skip
+)
 
 
 def coat(cut: Cutter, garment: Garment) -> None:

@@ -37,7 +37,7 @@ from minidiff.data.fashion.filters import (
     Seen,
     inspect,
     load_rgb,
-)  # fmt: skip
+)
 from minidiff.data.fashion.report import table, write_report
 from minidiff.utils.files import whole_file, whole_folder, write_whole
 from minidiff.utils.threads import side_by_side

@@ -18,7 +18,7 @@ from minidiff.data.world.captions import SHAPES_EN, SHAPES_VI, phrase
 from minidiff.data.world.drawing import SHAPES, Drawing, Pen
 from minidiff.data.world.random_scenes import complete
 from minidiff.data.world.rendering import FLAT, Render, render
-from minidiff.data.world.scenes import OPPOSITES, PLACES, SETTINGS, Group, Scene
+from minidiff.data.world.scenes import COLOURS, OPPOSITES, PLACES, SETTINGS, Group, Scene
 from minidiff.utils.validation import shown
 
 CLOSE = "close"  # the size of subjects: a portrait, larger than anything in random scenes
@@ -36,6 +36,13 @@ class Subject:
     parts: Mapping[str, Drawing]
     marks: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a name, class, colour or mark that can't be."""
+        fits = self.name not in SHAPES and self.noun in SHAPES and self.colour in COLOURS
+        if not fits or not set(self.marks) <= set(self.parts):
+            raise ValueError(f"The subject {shown(self.name)} needs a name of its own, a class of the world (cat, bird, ...), "
+                             f"a colour of {', '.join(COLOURS)}, and marks that are among its parts.")  # fmt: skip
+
     def draw(self, pen: Pen) -> None:
         """All parts. Each has luck of its own, so without one the others stay as they are."""
         luck = pen.rng.getrandbits(32)
@@ -48,7 +55,8 @@ class Subject:
         """The same, but for some of its marks. Raises ValueError for what is none of them."""
         if strange := [mark for mark in marks if mark not in self.marks]:
             raise ValueError(f"{self.name} has no mark {strange[0]!r}: choose from {', '.join(self.marks)}.")
-        return replace(self, parts={name: part for name, part in self.parts.items() if name not in marks})
+        parts = {name: part for name, part in self.parts.items() if name not in marks}
+        return replace(self, parts=parts, marks=tuple(mark for mark in self.marks if mark not in marks))
 
 
 SUBJECTS: dict[str, Subject] = {
