@@ -409,7 +409,7 @@ def test_loras_change_the_image_by_their_strength(tiny: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("loras", "says"),
     [
-        (["nowhere.safetensors:0.8"], "There is no LoRA 'nowhere.safetensors:0.8'"),
+        (["nowhere.safetensors:0.8"], "There is no LoRA 'nowhere.safetensors': the zoo has none"),
         (["ink.safetensors:3"], "The strength of 'ink' is 3; it must be -1 to 2"),
         (["ink.safetensors:nan"], "The strength of 'ink' is nan; it must be -1 to 2"),
         (["ink.safetensors", "ink.safetensors:0.2"], "There are two LoRAs called 'ink'"),

@@ -127,7 +127,7 @@ def test_a_mix_is_the_sum_of_its_updates_and_goes_without_a_trace(make) -> None:
         layer.strength = 1.5
         layer.update.down.weight.data.copy_(one[name].down)
         layer.update.up.weight.data.copy_(one[name].up)
-    torch.testing.assert_close(predicted(model), predicted(plain), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(predicted(model), predicted(plain), rtol=1e-3, atol=5e-4)
 
     mixer.mix({"one": 0.7, "two": -0.4})
     mixed = predicted(model)

@@ -136,6 +136,7 @@ def _from_kohya(
     pairs: Mapping[str, tuple[Tensor, Tensor]], weights: State, models: Mapping[str, nn.Module], source: str
 ) -> Parts:
     """kohya's names have lost their dots: each is looked for among the models' layers."""
+    models = {part: model for part, model in models.items() if part in KOHYA}
     known = {_kohya_name(part, name): (part, name) for part, model in models.items() for name, _ in model.named_modules()}
     parts: Parts = {}
     if foreign := [name for name in pairs if name not in known]:
