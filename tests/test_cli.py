@@ -370,7 +370,11 @@ cli.main(["sample", "a star"])
 
 
 def test_ctrl_c_exits_130() -> None:
-    process = subprocess.Popen([sys.executable, "-c", LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    try:
+        process = subprocess.Popen([sys.executable, "-c", LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout is not None and process.stdout.readline() == "sampling\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)

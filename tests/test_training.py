@@ -301,7 +301,7 @@ class Keep(torch.optim.SGD):
     ("options", "message"),
     [({"accumulate": 3}, "cannot be divided"), ({"accumulate": 0}, "accumulate is 0, but it must be a whole number"),
      ({"save_every": 0}, "save_every is 0"), ({"validate_every": -1}, "validate_every is -1"), ({"steps": 0}, "steps is 0"),
-     ({"precision": "fp8"}, "precision is 'fp8', but it must be 'auto' or 'bf16' or 'no'"), ({"warmup": -1}, "warmup is -1"),
+     ({"precision": "fp8"}, "precision is 'fp8', but it must be 'auto' or 'bf16' or 'fp16' or 'no'"), ({"warmup": -1}, "warmup is -1"),
      ({"seed": -1}, "seed is -1"), ({"lr": float("nan")}, "lr is nan"), ({"lr": float("inf")}, "lr is inf"),
      ({"lr": 0.0}, "lr is 0.0, but it must be a finite number"), ({"ema": 1.0}, "ema is 1.0"), ({"ema": -0.1}, "ema"),
      ({"workers": -1}, "workers is -1"), ({"clip": 0.0}, "clip is 0.0"), ({"weight_decay": -0.1}, "weight_decay is -0.1"),
