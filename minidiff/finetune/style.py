@@ -1,9 +1,10 @@
 """`minidiff finetune style NAME`: one of the drawn world's styles as a LoRA, in one command and from nothing.
 
 It draws its own images. By default the VAE's decoder alone learns (`finetune/decoder.py`), to draw latents of flat images in
-the style: then the network goes on as it always did, and prompts are followed as well as before. With --network-steps the
-network learns, too (`finetune/lora.py`), to make latents of styled images, and the decoder to draw those: the way for a style
-that changes what is in an image, and a much longer one. Taught in the lesson on LoRA.
+the style: then the network goes on as it always did, and things stay what and where they were, as far as the decoder's colours
+and edges let one see. With --network-steps the network learns, too (`finetune/lora.py`), to make latents of styled images, and
+the decoder to draw those: the way for a style that changes what is in an image, and a much longer one. Taught in the lesson on
+LoRA.
 """
 
 from __future__ import annotations
