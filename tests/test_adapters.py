@@ -70,6 +70,12 @@ def test_what_is_written_is_read_again(form: str, targets: tuple[str, ...], tmp_
     assert same(read, factors)
 
 
+def test_the_same_weights_make_the_same_file(tmp_path: Path) -> None:
+    parts = {"unet": {"down.to_q": Factors(torch.randn(2, 6), torch.randn(8, 2), 4.0)}}
+    files = {write_lora(tmp_path / f"{number}.safetensors", parts).read_bytes() for number in range(8)}
+    assert len(files) == 1, "two entries of metadata in the order of a hash"
+
+
 def test_two_parts_in_one_file_find_their_models(tmp_path: Path) -> None:
     one, other = unet(), dit()
     parts = {"unet": made(one), "text_encoder": made(other, rank=2, alpha=2.0)}

@@ -202,7 +202,7 @@ def write_lora(path: Path | str, parts: Parts, form: str = "diffusers", dtype: t
                 name = _kohya_name(part, layer)
                 state |= {f"{name}.lora_down.weight": one.down.to(dtype), f"{name}.lora_up.weight": one.up.to(dtype)}
                 state[f"{name}.alpha"] = torch.tensor(one.alpha)
-        write_whole(path, save(_contiguous(state)))
+        write_whole(path, _bytes(state))
         return path
     if form == "peft" and len(parts) != 1:
         raise ValueError(f"A peft folder holds one part, and there are {len(parts)}: {', '.join(parts)}.")
@@ -215,10 +215,10 @@ def write_lora(path: Path | str, parts: Parts, form: str = "diffusers", dtype: t
         (layers,) = parts.values()
         path.mkdir(parents=True, exist_ok=True)
         write_whole(path / CONFIG, json.dumps({"peft_type": "LORA", **settings_of(layers)}, indent=2))
-        write_whole(path / WEIGHTS, save(_contiguous(state), {"format": "pt"}))
+        write_whole(path / WEIGHTS, _bytes(state, {"format": "pt"}))
         return path / WEIGHTS
     said = {f"{part}.{name}": value for part, layers in parts.items() for name, value in settings_of(layers).items()}
-    write_whole(path, save(_contiguous(state), {"format": "pt", METADATA: json.dumps(said)}))
+    write_whole(path, _bytes(state, {"format": "pt", METADATA: json.dumps(said)}))
     return path
 
 
@@ -236,5 +236,13 @@ def settings_of(layers: Mapping[str, Factors]) -> dict[str, Any]:
     }
 
 
-def _contiguous(state: State) -> State:
-    return {name: tensor.contiguous() for name, tensor in state.items()}
+def _bytes(state: State, said: Mapping[str, str] | None = None) -> bytes:
+    """A whole safetensors file. The library writes `said` in an order that changes from run to run; here it is sorted, so that
+    the same weights make the same file."""
+    data = save({name: tensor.contiguous() for name, tensor in state.items()}, dict(said) if said else None)
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if said:
+        header["__metadata__"] = dict(sorted(said.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return data[:8] + text.ljust(end - 8) + data[end:]
