@@ -90,7 +90,7 @@ class ZooList:
 
 @dataclass
 class ZooAdd:
-    """Publish the weights of a finished training run in the zoo."""
+    """Publish the weights of a finished run in the zoo: of a training, or a LoRA."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder, such as runs/world-dit."""
@@ -171,9 +171,11 @@ def zoo_list(options: ZooList) -> None:
 
 
 def zoo_add(options: ZooAdd) -> None:
+    from minidiff.finetune.publish import is_lora, publish_lora
     from minidiff.train.publish import publish
 
-    print(publish(options.run, options.name, root=options.root))
+    run = publish_lora if is_lora(options.run) else publish
+    print(run(options.run, options.name, root=options.root))
 
 
 def app(options: AppOptions) -> None:
@@ -325,7 +327,7 @@ minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mar
 def zoo_commands() -> dict[str, Command]:
     return {
         "list": Command(ZooList, zoo_list, "minidiff zoo"),
-        "add": Command(ZooAdd, zoo_add, "minidiff zoo add runs/world-dit"),
+        "add": Command(ZooAdd, zoo_add, "minidiff zoo add runs/world-dit\nminidiff zoo add runs/my-style --name ink"),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from minidiff.finetune.learners import LoRALearner, file_in
 from minidiff.finetune.lora import LoRARun, finetune_lora
 from minidiff.finetune.task import FineTuneTask, best_of
 from minidiff.pipelines.loading import load_pipeline
+from minidiff.pipelines.loras import apply
+from minidiff.pretrained import zoo
 from minidiff.train.options import TrainingError
 
 
@@ -63,6 +66,34 @@ def test_a_run_leaves_a_file_that_sample_takes_a_report_and_a_sheet(
             cli.main(["sample", "a red star", "--model", model, "--steps", "2", "--out", "a.png", *options])
         pictures.append(Image.open("a.png").tobytes())
     assert pictures[0] != pictures[1]
+
+
+def test_a_finished_run_can_be_put_into_the_zoo_and_drawn_with_by_its_name(
+    work: Path, whole_zoo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole_zoo, "zoo")
+    monkeypatch.setenv("MINIDIFF_ZOO", "zoo")
+    finetune_lora(run(lr=0.1, alpha=6.0))
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["zoo", "add", "run", "--name", "ink"])
+    assert "Published 'ink' in zoo" in capsys.readouterr().out and not (work / "run/half.safetensors").exists()
+    row, base = zoo.entry("ink"), zoo.entry("world-dit")
+    assert row["config"] == {"lora": {"base": "world-dit"}, "made_with": {"world-dit": base["sha256"]}}
+    best = best_of(work / "run")
+    assert best and row["images_seen"] == 4 * best["step"] and row["figures"]["loss"] < row["figures"]["loss_without"]
+    assert row["bytes"] < file_in(work / "run").stat().st_size, "in half the bytes"
+    merged = []
+    for sources in ([], ["ink"], ["run/run.safetensors"]):
+        pipeline = load_pipeline("world-dit", "cpu", "float32")
+        apply(pipeline, sources)
+        merged.append(torch.cat([weight.flatten() for weight in pipeline.network.parameters()]))
+    torch.testing.assert_close(merged[1], merged[2], rtol=2e-3, atol=1e-3)
+    assert (merged[1] - merged[0]).abs().max() > 0.01
+    said = json.loads(Path("run/report.json").read_text())
+    Path("run/report.json").write_text(json.dumps({**said, "model": "some/folder"}))
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["zoo", "add", "run"])
+    assert "is a LoRA of some/folder, which isn't in the zoo" in capsys.readouterr().err
 
 
 def test_a_stopped_run_goes_on_as_an_unbroken_one(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,8 @@ def report(
     sheet(config, pipeline, task, prompts).save(config.out / SHEET)
     made, options = task.learner.finish(pipeline, config.model, config.out, recipe)
     size = sum(file.stat().st_size for file in ([made] if made.is_file() else made.rglob("*")) if file.is_file())
-    said = {"model": config.model, "recipe": recipe, "parameters": parameters, "bytes": size, "best": best, **figures}
+    said = {"model": config.model, "recipe": recipe, "parameters": parameters, "bytes": size, "best": best,
+            "images_seen": best["step"] * config.batch, **figures}  # fmt: skip
     write_whole(config.out / REPORT, json.dumps(said, indent=2, ensure_ascii=False))
     draw_curves(config.out / "log.csv", config.out / CURVES)
     print(f"Held-out loss {figures['without']:.4f} before, {best['loss']:.4f} after step {best['step']}: {made} "
