@@ -1,5 +1,5 @@
 """The README's images: `python -m benchmarks.pictures` writes docs/world.png (64 scenes with their captions) and, when the
-shipped model is there, docs/pictures.png (its images for prompts in both languages)."""
+shipped models are there, docs/pictures.png and docs/emoji.png (their images for prompts in both languages)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ PROMPTS = (  # from `suite(7, seed=3)`: each holds a composition that no trainin
     ("a pink umbrella at night", "một chiếc ô hồng dưới bầu trời đêm"),
 )  # fmt: skip
 
+EMOJI = (  # pairs of a concept and a style that were never shown
+    "a tiger, Twemoji style", "a hamburger, Noto style", "a penguin, flat style", "a cat, 3D style",
+    "bông tuyết, kiểu Twemoji", "cây xương rồng, kiểu Noto", "bánh rán vòng, kiểu phẳng", "cầu vồng, kiểu 3D",
+    "a bicycle, Twemoji style", "ếch, kiểu Noto", "a banana, flat style", "cà tím, kiểu 3D",
+)  # fmt: skip
 SIDE = 168  # pixels
 
 
@@ -50,7 +55,18 @@ def samples(path: Path = Path("docs/pictures.png")) -> None:
     contact_sheet(images, 8, texts).save(path, optimize=True)
 
 
+def emoji(path: Path = Path("docs/emoji.png"), model: str = "emoji-dit") -> None:
+    """Emoji in styles in which they were never shown, each sampled once from the same seed."""
+    from minidiff import generate_image
+
+    images = [generate_image(text, model=model, seed=7)[0].resize((SIDE, SIDE), Image.Resampling.LANCZOS) for text in EMOJI]
+    path.parent.mkdir(exist_ok=True)
+    contact_sheet(images, 4, EMOJI).save(path, optimize=True)
+
+
 if __name__ == "__main__":
     world()
     if "world-dit" in zoo.manifest():
         samples()
+    if "emoji-dit" in zoo.manifest():
+        emoji()

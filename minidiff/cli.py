@@ -257,7 +257,7 @@ minidiff train world-dit --budget 9m --shard 16M"""),
 
 
 def finetune_commands() -> dict[str, Command]:
-    from minidiff.finetune import compare, dreambooth, fashion, full, lora, style
+    from minidiff.finetune import compare, dreambooth, emoji, fashion, full, lora, style
 
     return {
         "lora": Command(lora.LoRARun, lora.finetune_lora, """\
@@ -275,11 +275,12 @@ minidiff finetune fashion data/fashion --model ./stable-diffusion-v1-5"""),
         "style": Command(style.StyleRun, style.finetune_style, """\
 minidiff finetune style neon
 minidiff finetune style watercolour --model world-unet --out runs/watercolour-unet"""),
+        "emoji": Command(emoji.EmojiRun, emoji.finetune_emoji, "minidiff finetune emoji data/emoji"),
     }
 
 
 def evaluate_commands() -> dict[str, Command]:
-    from minidiff.evaluate import prompt_following, quality, reading, styles, subjects, vae
+    from minidiff.evaluate import emoji, prompt_following, quality, reading, styles, subjects, vae
 
     return {
         "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
@@ -290,6 +291,9 @@ def evaluate_commands() -> dict[str, Command]:
 minidiff evaluate styles --json styles.json
 minidiff evaluate styles --lora neon=runs/neon/neon.safetensors --suite 1"""),
         "quality": Command(quality.QualityRun, quality.evaluate, "minidiff evaluate quality --samples 500 --json out.json"),
+        "emoji": Command(emoji.EmojiQualityRun, emoji.evaluate, """\
+minidiff evaluate emoji data/emoji --model emoji-dit --json emoji.json
+minidiff evaluate emoji data/emoji --model runs/emoji-dit --pairs 40 --guidance-scale 2 3 5"""),
     }
 
 

@@ -26,7 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
 expect = sync_api.expect
 
-from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that gradio is here)
+from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF  # noqa: E402 (after the check that gradio is here)
 
 PATIENCE = 60_000  # ms; the machine may have other work
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -352,13 +352,15 @@ def test_every_control_has_a_name(page: Any, address: str) -> None:
 
 @pytest.fixture(scope="module")
 def several(whole_zoo: Path) -> Iterator[str]:
-    """The studio with every design that draws, tiny and random."""
-    from functools import partial
-
+    """The studio with every design that draws, tiny and random, one of them under the name of a model of emoji."""
     from minidiff.studio import app
 
-    load = partial(load_pipeline, device="cpu", dtype="float32", root=whole_zoo)
-    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels"], load)
+    def load(name: str) -> Any:
+        pipeline = load_pipeline("world-dit" if name == "emoji-dit" else name, "cpu", "float32", whole_zoo)
+        pipeline.model = name
+        return pipeline
+
+    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels", "emoji-dit"], load)
     yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
     blocks.close()
 
@@ -395,6 +397,26 @@ def test_choosing_a_model(browser: Any, several: str, tmp_path: Path) -> None:
     expect(page.locator("#guidance input[type=number]")).to_have_value("2.5", timeout=PATIENCE)
     open_studio(page, several, "?prompt=star&model=world-unet")
     expect(page.locator("#model input")).to_have_value("world-unet", timeout=PATIENCE)
+    page.close()
+
+
+def test_a_model_brings_its_examples(browser: Any, several: str) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+    page.set_default_timeout(PATIENCE)
+    open_studio(page, several)
+    prompt, buttons = page.locator("#prompt textarea"), page.locator("#examples button")
+    choose(page, "emoji-dit")
+    expect(prompt).to_have_value(EXAMPLES_OF["emoji-dit"][0], timeout=PATIENCE)
+    expect(buttons).to_have_text(EXAMPLES_OF["emoji-dit"], timeout=PATIENCE)
+    buttons.nth(3).click()
+    expect(prompt).to_have_value(EXAMPLES_OF["emoji-dit"][3], timeout=PATIENCE)
+    prompt.fill("a red star")
+    choose(page, "world-unet")
+    expect(buttons).to_have_text(EXAMPLES, timeout=PATIENCE)
+    expect(prompt).to_have_value("a red star", timeout=PATIENCE)
+    open_studio(page, several, "?model=emoji-dit")
+    expect(prompt).to_have_value(EXAMPLES_OF["emoji-dit"][0], timeout=PATIENCE)
+    expect(buttons).to_have_text(EXAMPLES_OF["emoji-dit"], timeout=PATIENCE)
     page.close()
 
 

@@ -16,14 +16,16 @@ import pytest
 from PIL import Image
 
 from minidiff.data.emoji import packages
-from minidiff.data.emoji.captions import captions, spoken, with_article
+from minidiff.data.emoji.captions import captions, prompt, spoken, varied, with_article
 from minidiff.data.emoji.concepts import Concept, base_of, code_of, read_concepts
 from minidiff.data.emoji.images import compose, read_styles
 from minidiff.data.emoji.packages import EmojiError, Package, fetch, members, sha512
+from minidiff.data.emoji.pairs import read_pairs
 from minidiff.data.emoji.prepare import PrepareEmoji, prepare, read_prepared
 from minidiff.data.world.backdrops import SETTINGS
 
 RED = '<rect x="8" y="8" width="16" height="16" fill="#ff0000"/>'
+KEYWORDS = (("apple", "fruit"), ("hoa quả", "táo"))
 EMOJI = {"1f34e": ("red apple", "táo đỏ", 4), "2764-fe0f": ("red heart", "trái tim màu đỏ", 0), "1f468": ("man", "đàn ông", 1),
          "1f469": ("woman", "phụ nữ", 1)}  # fmt: skip
 
@@ -31,6 +33,9 @@ EMOJI = {"1f34e": ("red apple", "táo đỏ", 4), "2764-fe0f": ("red heart", "tr
 def annotations(folder: str, names: dict[str, str]) -> bytes:
     """A file of names as CLDR writes it; it leaves U+FE0F out."""
     rows = {"".join(chr(int(p, 16)) for p in code.split("-") if p != "fe0f"): {"tts": [name]} for code, name in names.items()}
+    for name, words in zip(("red apple", "táo đỏ"), KEYWORDS, strict=True):
+        for row in rows.values():
+            row |= {"default": sorted((name, *words))} if row["tts"] == [name] else {}
     return json.dumps({folder: {"annotations": rows}}).encode()
 
 
@@ -153,6 +158,8 @@ def test_concepts_have_names_in_both_languages_and_no_skin_tones(pinned: tuple[P
     concepts = read_concepts(tarballs(pinned))
     assert [concept.code for concept in concepts] == ["1f34e", "2764", "1f468", "1f469"]
     assert concepts[1].names == {"en": "red heart", "vi": "trái tim màu đỏ"} and concepts[0].group == "food"
+    assert concepts[0].keywords == dict(zip(("en", "vi"), KEYWORDS, strict=True))
+    assert concepts[1].keywords == {"en": (), "vi": ()}
 
 
 @pytest.mark.parametrize(
@@ -201,6 +208,19 @@ def test_captions_name_the_thing_the_style_and_a_drawn_backdrop_in_both_language
     assert len({captions(names, "flat", "plain", random.Random(seed))["text"] for seed in range(40)}) > 5
 
 
+def test_varied_captions_tell_keywords_in_three_spellings_and_never_an_untold_backdrop() -> None:
+    rng = random.Random(0)
+    english = [varied("red apple", KEYWORDS[0], "3d", "plain", "en", rng) for _ in range(400)]
+    assert all(text.endswith(", 3D style") for text in english) and len(set(english)) > 40
+    assert 0.05 < sum("red apple" not in text for text in english) / 400 < 0.15, "keywords alone"
+    assert 0.2 < sum("red apple" in text and "fruit" in text for text in english) / 400 < 0.35
+    assert 0.4 < sum("background" in text for text in english) / 400 < 0.6
+    drawn = {lang: varied("táo đỏ" if lang[:2] == "vi" else "red apple", (), "noto", "sea", lang, rng)
+             for lang in ("en", "vi", "vi_unaccented")}  # fmt: skip
+    assert "sea" in drawn["en"] and "biển" in drawn["vi"] and drawn["vi_unaccented"].isascii()
+    assert prompt("red apple", "flat", "en") == "a red apple, flat style" and prompt("táo đỏ", "3d", "vi") == "táo đỏ, kiểu 3D"
+
+
 # --- images ---------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +243,14 @@ def test_prepared_folder_holds_every_emoji_in_every_style_twice(prepared: Path) 
             assert Image.open(image).size == Image.open(mask).size == (128, 128)
             assert (row["backdrop"] == "plain") == row["file_name"].endswith("-plain.png")
     assert all(len(row["text"]) >= 10 and len(row["text_vi"]) >= 10 for row in rows)
+
+
+def test_a_prepared_folder_is_read_as_pairs(prepared: Path) -> None:
+    pairs = read_pairs(prepared)
+    assert len(pairs) == 4 * 4 and all(len(pair.views) == 2 for pair in pairs)
+    assert all(pair.views[0].backdrop == "plain" != pair.views[1].backdrop for pair in pairs)
+    apple = next(pair for pair in pairs if (pair.code, pair.style) == ("1f34e", "3d"))
+    assert apple.keywords == dict(zip(("en", "vi"), KEYWORDS, strict=True)) and apple.prompt("vi") == "táo đỏ, kiểu 3D"
 
 
 def test_man_and_woman_are_in_the_same_split(prepared: Path) -> None:
@@ -278,3 +306,8 @@ def test_the_command_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["prepare", "emoji", "--help"])
     assert stop.value.code == 0 and "minidiff prepare emoji --out data/emoji" in capsys.readouterr().out
+
+
+def test_the_notice_names_every_package_with_its_licence() -> None:
+    text = (Path(__file__).parents[1] / "NOTICE").read_text(encoding="utf-8")
+    assert all(f"| {p.name} {p.version} | {p.holder} | {p.licence} |" in text for p in packages.PACKAGES)

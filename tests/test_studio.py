@@ -23,7 +23,7 @@ from minidiff.pipelines.request import MAX_SEED, Request, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pipelines.zoo_rows import sampling_models
 from minidiff.studio import app, callbacks, html, restore, security
-from minidiff.studio.labels import EXAMPLES, LABELS, SAMPLER_LABELS, label
+from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, LABELS, SAMPLER_LABELS, examples, label
 from minidiff.studio.models import Models
 from minidiff.studio.tabs import create
 from minidiff.utils.images import contact_sheet
@@ -54,6 +54,17 @@ def test_every_label_is_in_both_languages_with_the_same_blanks() -> None:
     assert set(SAMPLER_LABELS) == set(SAMPLERS)
     vietnamese = [text for text in EXAMPLES if not text.isascii()]
     assert len(vietnamese) == len(EXAMPLES) - len(vietnamese) == 3
+    for texts in EXAMPLES_OF.values():
+        assert [text.isascii() for text in texts] == [text.isascii() for text in EXAMPLES]
+
+
+def test_a_model_that_knows_another_world_has_examples_of_its_own() -> None:
+    assert examples("world-unet") == EXAMPLES != examples("emoji-dit")
+    assert create.first_example("emoji-dit", "vi") == examples("emoji-dit")[1]
+    for place, text in enumerate(EXAMPLES):
+        assert create.example_for("emoji-dit", text) == examples("emoji-dit")[place]
+        assert create.example_for("world-dit", examples("emoji-dit")[place]) == create.example_for("world-unet", text) == text
+    assert create.example_for("emoji-dit", "my own words") == "my own words"
 
 
 def test_switching_relabels_every_control() -> None:

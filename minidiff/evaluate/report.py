@@ -47,10 +47,12 @@ def style_reliability_table(figures: Mapping[str, Mapping[str, float]], count: i
 
 def check_run(run: Any, command: str) -> None:
     """Raises ValueError for options that are not allowed, or figures that can't be written, before an hour is spent on them.
-    run: the options of `command`, with `json` among them."""
+    run: the options of `command`, with `json` among them; its guidance scale may be several."""
     check(run, command)
-    scale = 1.0 if run.guidance_scale is None else run.guidance_scale
-    Request("a", sampler=run.sampler, steps=run.steps, guidance_scale=scale, seed=run.seed)  # raises what it refuses
+    scales = run.guidance_scale if isinstance(run.guidance_scale, tuple) else (run.guidance_scale,)
+    for scale in scales or (None,):
+        scale = 1.0 if scale is None else scale
+        Request("a", sampler=run.sampler, steps=run.steps, guidance_scale=scale, seed=run.seed)  # raises what it refuses
     if run.json.suffix != ".json":
         raise ValueError(f"{str(run.json)!r} is not a .json file: a sheet of images is saved beside it under the same name.")
     for path in (run.json, run.json.with_suffix(".png")):

@@ -59,23 +59,26 @@ def image_side(pipeline: TextToImage) -> int:
 
 
 @torch.inference_mode()
-def encode_images(pipeline: TextToImage, images: Sequence[Path], crops: int = 1, cache: Path | None = None) -> Tensor:
+def encode_images(
+    pipeline: TextToImage, images: Sequence[Path], crops: int = 1, cache: Path | None = None, mirror: bool = True
+) -> Tensor:
     """Latents as the network sees them, (N, 2 crops, C, h, w): each crop of an image and then its mirror image.
 
     crops: 1 is the middle, more are random ones. cache: a folder in which latents are kept by what they were made of, so a
-    killed run goes on where it stopped."""
+    killed run goes on where it stopped. mirror: False leaves the mirror images out, (N, crops, C, h, w)."""
     side, done = image_side(pipeline), []
     chunks = [images[k : k + CHUNK] for k in range(0, len(images), CHUNK)]
     encoder = _digest(*(tensor.cpu().numpy().tobytes() for tensor in pipeline.vae.state_dict().values())) if cache else ""
     for chunk in tqdm(chunks, desc="encoding images", unit=f"{CHUNK} images", leave=False, disable=len(chunks) < 2):
         kept = None
         if cache is not None:
-            made_of = _digest(f"{encoder} {side} {crops}".encode(), *(path.read_bytes() for path in chunk))
+            settings = f"{encoder} {side} {crops}" + ("" if mirror else " as they are")
+            made_of = _digest(settings.encode(), *(path.read_bytes() for path in chunk))
             kept = cache / f"{made_of[:32]}.npy"
         if kept is not None and (found := _read(kept)) is not None:
             done.append(found)
             continue
-        latents = torch.stack([_latents(pipeline, path, side, crops) for path in chunk])
+        latents = torch.stack([_latents(pipeline, path, side, crops, mirror) for path in chunk])
         if kept is not None:
             with whole_file(kept) as file:
                 np.save(file, latents.numpy())
@@ -84,12 +87,13 @@ def encode_images(pipeline: TextToImage, images: Sequence[Path], crops: int = 1,
     return ((normal - pipeline.latent_mean) / pipeline.latent_std).cpu().clone()
 
 
-def _latents(pipeline: TextToImage, path: Path, side: int, crops: int) -> Tensor:
-    """(2 crops, C, h, w) of one image, as the VAE makes them."""
+def _latents(pipeline: TextToImage, path: Path, side: int, crops: int, mirror: bool) -> Tensor:
+    """(2 crops, C, h, w) of one image, as the VAE makes them; (crops, C, h, w) without mirror images."""
     made = []
     for number in range(crops):
         image = load_square(path, side, random.Random(number) if crops > 1 else None)
-        pixels = to_tensor(np.stack([image, image[:, ::-1]])).to(pipeline.device)
+        views = [image, image[:, ::-1]] if mirror else [image]
+        pixels = to_tensor(np.stack(views)).to(pipeline.device)
         made.append(pipeline.vae.encode(pixels)[0].float().cpu())
     return torch.cat(made)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -83,10 +84,13 @@ class LoRALearner(Learner):
 
 
 class FullLearner(Learner):
-    """All weights of the network, and of the text tower if that learns."""
+    """All weights of the network, and of the text tower if that learns.
 
-    def __init__(self, pipeline: TextToImage, text: bool = False) -> None:
+    settings: in what the new model's row in the zoo differs from that of the model it was made of, see `zoo_rows.Captioned`."""
+
+    def __init__(self, pipeline: TextToImage, text: bool = False, settings: dict[str, Any] | None = None) -> None:
         super().__init__(pipeline, text)
+        self.settings = settings or {}
         self.trained = nn.ModuleDict(dict(zip(self.names, self.parts, strict=True)))
         self.trained.requires_grad_(True)
         self.before = {name: value.clone() for name, value in _plain(self.trained.state_dict()).items()}
@@ -113,7 +117,7 @@ class FullLearner(Learner):
     def _as_row(self, pipeline: TextToImage, model: str, folder: Path, recipe: str) -> Path:
         name, root = find_model(model)
         row = zoo.entry(name, root)
-        config = {key: value for key, value in row["config"].items() if key != "made_with"}
+        config = {key: value for key, value in row["config"].items() if key != "made_with"} | self.settings
         network = "unet" if self.names[0] == "unet" else "dit"
         parts = {network: pipeline.network, "text": pipeline.words.tower}
         state = {f"{part}.{key}": value for part, module in parts.items() for key, value in module.state_dict().items()}

@@ -54,7 +54,9 @@ class Trained:
 class Captioned(Trained):
     """The configuration of a network that takes captions. vae, tokenizer: names in the zoo. made_with: the SHA-256 of what
     it was trained with. tell_places: whether its captions said where things are. reader: the zoo's name of the network that
-    reads its prompts; where the zoo has none of that name, as a run's folder, prompts are expanded by the grammar alone."""
+    reads its prompts; where the zoo has none of that name, as a run's folder, prompts are expanded by the grammar alone.
+    expand: False for a network whose captions aren't the drawn world's: prompts are taken as they are, and no word of them is
+    called unknown, since its tokenizer may have been made before it learnt them."""
 
     text: dict[str, Any]
     vae: str
@@ -62,6 +64,7 @@ class Captioned(Trained):
     made_with: dict[str, str] = field(default_factory=dict)
     tell_places: bool = False
     reader: str | None = None
+    expand: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +141,21 @@ def caption_parts(config: Any, network: Any, state: State, name: str, root: Path
     vae = build_model(VAE, coder.vae, vae_state, config.vae)
     check_latents(network.config.sample_size, network.config.in_channels, vae.config, name)
     mean, std = check_statistics(coder.latent_mean, coder.latent_std, vae.config.latent_channels, config.vae)
-    reader = load_reader(config.reader, root) if config.reader in zoo.manifest(root) else None
     return {
         "tokenizer": our_tokenizer(zoo.path(config.tokenizer, root), text), "text_encoder": text, "network": network,
-        "vae": vae, "latent_mean": mean, "latent_std": std,
+        "vae": vae, "latent_mean": mean, "latent_std": std, **prompt_parts(config, root),
+    }  # fmt: skip
+
+
+def prompt_parts(config: Captioned, root: Path | str | None) -> dict[str, Any]:
+    """What is done with prompts before the network's own tokenizer sees them."""
+    if not config.expand:
+        return {"prompt_expander": None, "unknown_words": lambda prompt: []}
+    reader = load_reader(config.reader, root) if config.reader in zoo.manifest(root) else None
+    return {
         "prompt_expander": partial(reader.expand if reader else expand_prompt, tell_places=config.tell_places),
         "unknown_words": reader.tokenizer.unknown_words if reader else None,
-    }  # fmt: skip
+    }
 
 
 def label_parts(config: Any, network: Any, name: str) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def _wire_load(
         settings, model, notice = restore.restore(query, models)
         shown = restore.link_language(query, lang)
         values = create.control_values(settings)
-        if settings is None and shown != lang:
-            values[0] = create.first_example(shown)
+        if settings is None and (shown, model) != (lang, models.first.model):
+            values[0] = create.first_example(model, shown)
         note = callbacks.describe(models.get(model), settings.prompt if settings else prompt)
         return [*values, model, notice, note, shown]
 

@@ -129,6 +129,21 @@ EXAMPLES = [
     "an orange cat below a yellow moon",
     "một con thuyền trắng lúc hoàng hôn",
 ]
+EXAMPLES_OF = {  # of models that know something else than the drawn world; as many, the languages in the same order
+    "emoji-dit": [
+        "a pizza, 3D style",
+        "bánh pizza, kiểu phẳng",
+        "a penguin emoji on the sea, Noto style",
+        "emoji cáo, kiểu Twemoji",
+        "an emoji of a rocket at night, flat style",
+        "dâu tây, kiểu 3D",
+    ]
+}
+
+
+def examples(model: str) -> list[str]:
+    """Prompts to try with a model."""
+    return EXAMPLES_OF.get(model, EXAMPLES)
 
 
 def label(key: str, lang: str, **values: object) -> str:

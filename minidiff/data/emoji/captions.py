@@ -1,16 +1,17 @@
 """What people say of an emoji, in English and Vietnamese: "an emoji of a red apple, flat style".
 
-Unicode's names are short ("egg"), so a caption is composed of the name, the backdrop and the style. What it is not: the
-grammar of the drawn world (`data/world/captions`), from which it takes only the words for backdrops.
+Unicode's names are short ("egg"), so a caption is composed of the name, the backdrop and the style; `varied` adds Unicode's
+keywords. What it is not: the grammar of the drawn world (`data/world/captions`), from which it takes only the words for
+backdrops.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from minidiff.data.world.captions import ENGLISH, VIETNAMESE
+from minidiff.data.world.captions import ENGLISH, VIETNAMESE, strip_accents
 
 STYLES_EN = {"twemoji": "Twemoji style", "noto": "Noto style", "flat": "flat style", "3d": "3D style"}
 STYLES_VI = {"twemoji": "kiểu Twemoji", "noto": "kiểu Noto", "flat": "kiểu phẳng", "3d": "kiểu 3D"}
@@ -23,6 +24,7 @@ UNCOUNTED = {
 }  # fmt: skip
 AS_A = ("uni", "use", "ufo", "u-", "up!", "eur", "ewe", "one-", "one ")  # a vowel that is spoken as a consonant
 AS_AN = ("hour", "sos")
+WITH_KEYWORDS, KEYWORDS_ALONE = 0.3, 0.1  # shares of varied captions
 
 
 def takes_article(name: str) -> bool:
@@ -56,14 +58,54 @@ def captions(names: Mapping[str, str], style: str, backdrop: str, rng: random.Ra
     """{"text": English, "text_vi": Vietnamese} of an emoji on a backdrop of the drawn world.
 
     Half of the images on the plain backdrop leave it unsaid. The two languages choose their phrasing separately."""
-    told = backdrop != "plain" or rng.random() < 0.5
-    place_en = f" {rng.choice(ENGLISH.settings[backdrop])}" if told else ""
-    place_vi = f" {rng.choice(VIETNAMESE.settings[backdrop])}" if told else ""
-    name, name_vi = (spoken(names[lang], lang) for lang in ("en", "vi"))
-    said = rng.choice((f"an emoji of {with_article(name)}", f"{name} emoji", with_article(name)))
-    heads = ("biểu tượng", "emoji") if name_vi.startswith("hình") else ("biểu tượng", "emoji", "hình")
-    said_vi = f"{rng.choice(heads)} {name_vi}"
+    told = is_told(backdrop, rng)
+    place_en = place(backdrop, "en", rng) if told else ""
+    place_vi = place(backdrop, "vi", rng) if told else ""
+    said, said_vi = (called(names[lang], lang, rng) for lang in ("en", "vi"))
     return {
         "text": f"{said}{place_en}, {STYLES_EN[style]}",
         "text_vi": f"{said_vi}{place_vi}, {STYLES_VI[style]}",
     }
+
+
+def is_told(backdrop: str, rng: random.Random) -> bool:
+    """Whether a caption names the backdrop: always a drawn one, the plain one in half of them."""
+    return backdrop != "plain" or rng.random() < 0.5
+
+
+def place(backdrop: str, lang: str, rng: random.Random) -> str:
+    """ " in a meadow"."""
+    return f" {rng.choice((ENGLISH if lang == 'en' else VIETNAMESE).settings[backdrop])}"
+
+
+def called(name: str, lang: str, rng: random.Random) -> str:
+    """A name in one of the ways in which an emoji is asked for: "an emoji of a red apple"."""
+    name = spoken(name, lang)
+    if lang == "en":
+        return rng.choice((f"an emoji of {with_article(name)}", f"{name} emoji", with_article(name)))
+    heads = ("biểu tượng", "emoji") if name.startswith("hình") else ("biểu tượng", "emoji", "hình")
+    return f"{rng.choice(heads)} {name}"
+
+
+def prompt(name: str, style: str, lang: str) -> str:
+    """The shortest way to ask for an emoji, as people do: "a red apple, flat style", "táo đỏ, kiểu phẳng"."""
+    name = spoken(name, lang)
+    return f"{with_article(name)}, {STYLES_EN[style]}" if lang == "en" else f"{name}, {STYLES_VI[style]}"
+
+
+def varied(name: str, keywords: Sequence[str], style: str, backdrop: str, lang: str, rng: random.Random) -> str:
+    """A caption to learn from, in a language of the drawn world's LANGS, another one in each epoch: the name, with one or two
+    keywords, or two or three keywords alone; then the style. "an emoji of a red apple in a meadow, fruit, flat style"."""
+    spelt = "en" if lang == "en" else "vi"
+    where = place(backdrop, spelt, rng) if is_told(backdrop, rng) else ""
+    chance = rng.random()
+    if chance < KEYWORDS_ALONE and len(keywords) > 1:
+        words = rng.sample(keywords, min(len(keywords), rng.choice((2, 3))))
+        first, *more = words
+    else:
+        bare = with_article(spoken(name, "en")) if spelt == "en" else spoken(name, "vi")
+        first = bare if rng.random() < 0.5 else called(name, spelt, rng)
+        count = rng.choice((1, 2)) if chance < KEYWORDS_ALONE + WITH_KEYWORDS else 0
+        more = rng.sample(keywords, min(len(keywords), count))
+    text = ", ".join([f"{first}{where}", *more, (STYLES_EN if spelt == "en" else STYLES_VI)[style]])
+    return strip_accents(text) if lang == "vi_unaccented" else text

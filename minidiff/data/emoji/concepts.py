@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minidiff.data.emoji.packages import DERIVED_NAMES, GROUPS, NAMES, members
@@ -30,13 +30,14 @@ LOOK_ALIKE = dict.fromkeys(range(0x1F550, 0x1F568), 0x1F550)  # the 24 faces of 
 class Concept:
     """One emoji. code: its codepoints in lower-case hexadecimal joined by "-", without U+FE0F; base: what it shares with emoji
     that look alike; group and subgroup: emojibase's ("food-drink", "food-fruit"); names: {"en": "red apple",
-    "vi": "táo đỏ"}."""
+    "vi": "táo đỏ"}; keywords: what else Unicode says of it, {"en": ("apple", "fruit"), "vi": ("hoa quả", "táo")}."""
 
     code: str
     base: str
     group: str
     names: Mapping[str, str]
     subgroup: str = ""
+    keywords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def split(self) -> str:
@@ -59,28 +60,32 @@ def base_of(code: str) -> str:
     return "-".join(f"{point:04x}" for point in kept or points)
 
 
-def read_names(tarballs: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """{language: {code: name}} of everything that CLDR names. `tarballs`: name of a package to its file."""
-    names: dict[str, dict[str, str]] = {lang: {} for lang in LANGS}
+def read_words(tarballs: Mapping[str, Path]) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
+    """{language: {code: (name, keywords)}} of everything that CLDR names. `tarballs`: name of a package to its file."""
+    words: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {lang: {} for lang in LANGS}
     for package, folder in ((DERIVED_NAMES, "annotationsDerived"), (NAMES, "annotations")):
         wanted = tuple(f"{folder}/{lang}/annotations.json" for lang in LANGS)
         for lang, content in zip(LANGS, map(members(tarballs[package.name], *wanted).get, wanted), strict=True):
             rows = json.loads(content or b"{}")[folder]["annotations"]
-            names[lang] |= {code_of(emoji): row["tts"][0] for emoji, row in rows.items() if row.get("tts")}
-    return names
+            for emoji, row in rows.items():
+                if row.get("tts"):
+                    name = row["tts"][0]
+                    words[lang][code_of(emoji)] = name, tuple(word for word in row.get("default", ()) if word != name)
+    return words
 
 
 def read_concepts(tarballs: Mapping[str, Path]) -> list[Concept]:
     """Every emoji without skin tones that has a name in each language, in emojibase's order."""
-    names = read_names(tarballs)
+    said = read_words(tarballs)
     files = members(tarballs[GROUPS.name], "en/data.json", "meta/groups.json")
     meta = json.loads(files["meta/groups.json"])
     concepts = []
     for row in sorted(json.loads(files["en/data.json"]), key=lambda row: row.get("order", 0)):
         code = code_of(row["hexcode"])
-        if row.get("group") in (None, COMPONENT) or any(code not in names[lang] for lang in LANGS):
+        if row.get("group") in (None, COMPONENT) or any(code not in said[lang] for lang in LANGS):
             continue
-        words = {lang: names[lang][code] for lang in LANGS}
-        subgroup = meta["subgroups"].get(str(row.get("subgroup")), "")
-        concepts.append(Concept(code, base_of(code), meta["groups"][str(row["group"])], words, subgroup))
+        names = {lang: said[lang][code][0] for lang in LANGS}
+        keywords = {lang: said[lang][code][1] for lang in LANGS}
+        group, subgroup = meta["groups"][str(row["group"])], meta["subgroups"].get(str(row.get("subgroup")), "")
+        concepts.append(Concept(code, base_of(code), group, names, subgroup, keywords))
     return concepts

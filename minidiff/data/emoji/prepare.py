@@ -106,7 +106,9 @@ def metadata(item: Item) -> dict[str, Any]:
     return {
         "file_name": f"images/{item.name}",
         **captions(item.concept.names, item.style, item.backdrop, random.Random(item.seed)),
-        "name": item.concept.names["en"], "name_vi": item.concept.names["vi"], "code": item.concept.code,
+        "name": item.concept.names["en"], "name_vi": item.concept.names["vi"],
+        "keywords": item.concept.keywords.get("en", ()), "keywords_vi": item.concept.keywords.get("vi", ()),
+        "code": item.concept.code,
         "base": item.concept.base, "group": item.concept.group, "style": item.style, "backdrop": item.backdrop,
     }  # fmt: skip
 

@@ -16,7 +16,7 @@ from minidiff.pipelines.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES,
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio import callbacks, html, restore
 from minidiff.studio.callbacks import View
-from minidiff.studio.labels import EXAMPLES, SAMPLER_LABELS, label
+from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, SAMPLER_LABELS, examples, label
 from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 
@@ -75,7 +75,7 @@ def build(models: Models, lang: str) -> Controls:
             parts["stage"] = gr.HTML(html.stage(), elem_id="stage", apply_default_css=False)
             parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
         with gr.Column(elem_id="more", min_width=280):
-            parts |= _examples()
+            parts |= _examples(models.first)
             parts["model"] = gr.Dropdown(
                 models.names, value=models.first.model, label=label("model", lang), info=label("model_info", lang),
                 filterable=False, visible=len(models.names) > 1, elem_id="model",
@@ -84,9 +84,16 @@ def build(models: Models, lang: str) -> Controls:
     return Controls(**parts)
 
 
-def first_example(lang: str) -> str:
+def first_example(model: str, lang: str) -> str:
     """What stands in the prompt when the page opens."""
-    return EXAMPLES[1 if lang == "vi" else 0]
+    return examples(model)[1 if lang == "vi" else 0]
+
+
+def example_for(model: str, prompt: str) -> str:
+    """The prompt; in place of another model's example, the one of this model at the same place."""
+    known = (texts.index(prompt) for texts in (EXAMPLES, *EXAMPLES_OF.values()) if prompt in texts)
+    place = next(known, None)
+    return prompt if place is None else examples(model)[place]
 
 
 def most_characters(pipeline: TextToImage) -> int:
@@ -95,7 +102,7 @@ def most_characters(pipeline: TextToImage) -> int:
 
 def _request(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     prompt = gr.Textbox(
-        value=first_example(lang),
+        value=first_example(pipeline.model, lang),
         label=label("prompt", lang),
         placeholder=label("prompt_hint", lang),
         lines=1,
@@ -112,10 +119,10 @@ def _request(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     return {"prompt": prompt, "note": note, "draw": draw, "stop": stop, "notice": notice}
 
 
-def _examples() -> dict[str, Any]:
+def _examples(pipeline: TextToImage) -> dict[str, Any]:
     gr.HTML(f'<p class="eyebrow">{html.both("examples")}</p>', apply_default_css=False, elem_id="examples-title")
     with gr.Row(elem_id="examples"):
-        return {"examples": [gr.Button(text, size="sm", min_width=0) for text in EXAMPLES]}
+        return {"examples": [gr.Button(text, size="sm", min_width=0) for text in examples(pipeline.model)]}
 
 
 def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
@@ -190,21 +197,23 @@ def own_eta(sampler: str) -> float:
 
 
 def _wire_model(c: Controls, models: Models) -> None:
-    """Choosing a model loads it and brings its guidance scale; the note is about what it can read."""
+    """Choosing a model loads it and brings its guidance scale and examples; the note is about what it can read."""
 
-    def choose(name: str) -> list[Any]:
+    def choose(name: str, prompt: str) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
         if pipeline is None:
             return [gr.skip(), gr.skip(), gr.skip(), notice]
-        length = gr.update(max_length=most_characters(pipeline))
-        return [length, length, pipeline.guidance_scale, notice]
+        most = most_characters(pipeline)
+        asked = gr.update(max_length=most, value=example_for(name, prompt))
+        return [asked, gr.update(max_length=most), pipeline.guidance_scale, notice]
 
     def describe(name: str, prompt: str) -> str:
         pipeline, _ = callbacks.find(models, name)
         return html.note(0, []) if pipeline is None else callbacks.describe(pipeline, prompt)
 
     changed = [c.prompt, c.negative, c.guidance, c.notice]
-    chosen = c.model.input(choose, c.model, changed, concurrency_limit=1, concurrency_id="model", **QUIET)
+    chosen = c.model.input(choose, [c.model, c.prompt], changed, concurrency_limit=1, concurrency_id="model", **QUIET)
+    c.model.change(examples, c.model, c.examples, queue=False, **QUIET)
     chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
     c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
 
