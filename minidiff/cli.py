@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union
 
 import tyro
 
-Number = Annotated[int | float, tyro.conf.arg(metavar="NUMBER")]  # Request says which numbers are allowed, and why
+from minidiff.pipelines.sampling_options import SamplingOptions, check_out, notes_told, tell_unknown
 
 
 class UsageError(Exception):
@@ -39,45 +38,14 @@ class Command:
 # ---------------------------------------------------------------------------------------------------------- the commands
 
 
-@dataclass
-class SampleOptions:
+@dataclass(kw_only=True)
+class SampleOptions(SamplingOptions):
     """Make images of a sentence in English or Vietnamese, and save them as PNG."""
 
     prompt: tyro.conf.Positional[str]
     """What the image should show: up to 200 characters, or what the text encoder of a published model can read."""
-    negative_prompt: str = ""
-    """What to keep away from."""
-    sampler: str | None = None
-    """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde; the model's own (ours: dpmpp) when not given."""
-    steps: Number = 20
-    """Number of steps, 1 to 100."""
-    guidance_scale: Number | None = None
-    """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (world-dit: 3) when not given."""
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
-    """The times between which to guide, from 0 (clean) to 1 (noise)."""
-    guidance_rescale: Number = 0.0
-    """How far to undo the overexposure of strong guidance, 0 to 1."""
-    seed: Number = 42
-    """0 to 2147483647; the same seed gives the same image."""
-    num_images: Number = 1
-    """1 to 9; image i starts from seed + i."""
-    eta: Number | None = None
-    """The share of fresh noise in each step, 0 (none) to 1; the sampler's own when not given."""
     expand: bool = True
     """Write the prompt out plainly and add, at random, the places that it leaves open; --no-expand takes it as it is."""
-    lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A LoRA and its strength, -1 to 2, such as watercolour:0.8: a name that `minidiff zoo` lists, a file of diffusers or
-    kohya, or a peft folder. May be given several times."""
-    out: Path = Path("output.png")
-    """Where the PNG goes; several images become output-1.png, output-2.png, ..."""
-    model: str = "world-dit"
-    """A name that `minidiff zoo` lists, a diffusers folder (Stable Diffusion 1.x, PixArt-alpha), or "owner/name" on the hub."""
-    device: str | None = None
-    """cpu, cuda or mps; the best there is when not given."""
-    dtype: str | None = None
-    """float32 or bfloat16; the fastest on the device when not given."""
-    allow_pickle: bool = False
-    """Read weights from a pickle where a folder has no safetensors."""
 
 
 @dataclass
@@ -120,14 +88,8 @@ def sample(options: SampleOptions) -> None:
     from minidiff.pipelines import loras
     from minidiff.pipelines.loading import checked_request, load_pipeline
     from minidiff.pipelines.png_metadata import image_paths, save_images
-    from minidiff.utils.validation import shown
 
-    names = (
-        "negative_prompt", "sampler", "steps", "guidance_scale", "seed", "num_images", "eta", "guidance_interval",
-        "guidance_rescale",
-    )  # fmt: skip
-    settings = {name: value for name in names if (value := getattr(options, name)) is not None}
-    settings["expand_prompt"] = options.expand
+    settings = {**options.settings(), "expand_prompt": options.expand}
     request = checked_request(options.model, options.prompt, settings)
     check_out(options.out, image_paths(options.out, request.num_images))
     for text in options.lora:
@@ -135,30 +97,14 @@ def sample(options: SampleOptions) -> None:
     pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
     strengths = loras.apply(pipeline, options.lora)
     request = pipeline.request(options.prompt, **settings)
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always", UserWarning)
+    with notes_told():
         images, prompts = pipeline(request, progress=None), pipeline.expanded_prompts(request)
-    for note in notes:
-        print(f"minidiff: {note.message}", file=sys.stderr)
-    if strange := pipeline.unknown_words(request.prompt)[:12]:
-        print(f"minidiff: {pipeline.model} doesn't know these words: {', '.join(map(shown, strange))}.", file=sys.stderr)
+    tell_unknown(pipeline, request.prompt)
     paths = save_images(images, options.out, request, pipeline.model, pipeline.model_hash, prompts, strengths)
     for path, prompt in zip(paths, prompts, strict=True):
         print(path)
         if prompt != request.prompt:
             print(f"  expanded to: {prompt}", file=sys.stderr)
-
-
-def check_out(out: Path, paths: Sequence[Path]) -> None:
-    """Raises UsageError before the sampling, not after it, when an image could not be saved."""
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out} is not a .png: images are saved as PNG, which carries their settings.")
-    if not out.parent.is_dir():
-        raise UsageError(f"--out {out}: the directory {out.parent} does not exist; make it first.")
-    if not os.access(out.parent, os.W_OK):
-        raise UsageError(f"--out {out}: the directory {out.parent} may not be written to; choose another one.")
-    if directory := next((path for path in paths if path.is_dir()), None):
-        raise UsageError(f"--out {out}: {directory} is a directory; choose another name.")
 
 
 def zoo_list(options: ZooList) -> None:
@@ -279,6 +225,27 @@ minidiff finetune style watercolour --model world-unet --out runs/watercolour-un
     }
 
 
+def edit_commands() -> dict[str, Command]:
+    from minidiff.pipelines import edit_commands as edit
+
+    return {
+        "img2img": Command(edit.Img2ImgEdit, edit.edit_img2img, """\
+minidiff edit img2img "a big red house at night" house.png
+minidiff edit img2img "a watercolour house" house.png garden.png --strength 0.5 --lora watercolour.safetensors:0.8"""),
+        "inpaint": Command(edit.InpaintEdit, edit.edit_inpaint, """\
+minidiff edit inpaint "a big red balloon on the left in a room" room.png mask.png
+minidiff edit inpaint "a big red balloon in a room" room.png mask.png --num-images 4 --feather 8
+minidiff edit inpaint "a cat on a sofa" photo.jpg mask.png --zoom --model ./stable-diffusion-inpainting"""),
+        "outpaint": Command(edit.OutpaintEdit, edit.edit_outpaint, """\
+minidiff edit outpaint "a big white boat in the sea" boat.png --aspect 16:9
+minidiff edit outpaint "a big white boat in the sea" boat.png --left 32 --right 32"""),
+        "words": Command(edit.WordsEdit, edit.edit_words, """\
+minidiff edit words "a red car at night" "a blue car at night" --seed 4
+minidiff edit words "a yellow star and a blue house" "a yellow star and a blue house" --weight "a yellow star=0"
+minidiff edit words "a black cat in a room" "an orange cat in a room" --picture cat.png --only cat"""),
+    }
+
+
 def evaluate_commands() -> dict[str, Command]:
     from minidiff.evaluate import emoji, prompt_following, quality, reading, styles, subjects, vae
 
@@ -342,6 +309,7 @@ def app_command() -> Command:
 Loader = Callable[[], Command | dict[str, Command]]
 COMMANDS: dict[str, tuple[str, Loader]] = {
     "sample": ("make images of a sentence", sample_command),
+    "edit": ("change a picture: a part of it, its words, or all", edit_commands),
     "prepare": ("fetch, draw, caption and filter images to train on", prepare_commands),
     "train": ("train a model, or go on after a stop", train_commands),
     "finetune": ("teach a finished model a style or a subject", finetune_commands),
@@ -362,6 +330,7 @@ usage: minidiff <command> [options]
 
 examples:
   minidiff sample "a big red star left of a small blue house at night" --out star.png
+  minidiff edit img2img "a big red house at night" house.png --strength 0.7
   minidiff train world-dit --help
   minidiff evaluate prompts --json out.json
   minidiff export diffusers exported

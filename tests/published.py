@@ -106,6 +106,15 @@ def stable_diffusion(folder: Path, scheduler: str = "ddim") -> Any:
     return pipeline
 
 
+def inpainting(folder: Path, scheduler: str = "ddim", in_channels: int = 9) -> Any:
+    """diffusers' pipeline for inpainting, saved in `folder`: 16 x 16 pixels."""
+    parts = {**stable_diffusion(folder, scheduler).components, "unet": unet(in_channels=in_channels, out_channels=4)}
+    pipeline = diffusers.StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
+    pipeline.save_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def pixart(folder: Path, scheduler: str = "pixart") -> Any:
     """diffusers' pipeline, saved in `folder`: 16 x 16 pixels."""
     tokenizer = t5_tokenizer()

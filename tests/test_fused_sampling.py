@@ -48,6 +48,23 @@ def test_every_state_is_that_of_the_plain_sampler(
         assert_close(ours.x0, theirs.x0, rtol=1e-8, atol=1e-8 * float(theirs.x0.abs().max()))
 
 
+@quick
+@given(name=st.sampled_from(list(SAMPLERS)), schedule=st.sampled_from(list(SCHEDULES.values())), n=st.integers(2, 6))
+def test_sampling_goes_on_from_what_a_state_was_changed_to(name: str, schedule: NoiseSchedule, n: int) -> None:
+    ends = []
+    fresh = {"noise": lambda i: NOISE[i], "timesteps": "uniform"}
+    for states in (
+        run(name, denoiser(network, schedule, "v"), X, schedule, n, **fresh),  # type: ignore[arg-type]
+        run_fused(name, network, X, schedule, "v", n, **fresh),  # type: ignore[arg-type]
+    ):
+        for state in states:
+            state.x = state.x + NOISE[-1] * (state.index + 1)
+        ends.append(state.x)
+    untouched = both(name, schedule, "v", n, timesteps="uniform")[0][-1].x
+    assert_close(ends[1], ends[0], rtol=1e-8, atol=1e-8 * float(ends[0].abs().max()))
+    assert float((ends[0] - NOISE[-1] * n - untouched).abs().max()) > 1e-3, "only the last change counts"
+
+
 def test_times_may_be_given_and_the_network_is_fed_one_timestep_per_example() -> None:
     fed: list[Tensor] = []
 

@@ -64,7 +64,7 @@ class Tower(nn.Module):
 class Network(nn.Module):
     """Predicts a multiple of x that depends on the caption's first letter, and behind it, like published DiTs, a variance."""
 
-    config = SimpleNamespace(in_channels=SHAPE[0], sample_size=SHAPE[1])
+    config = SimpleNamespace(in_channels=SHAPE[0], out_channels=None, sample_size=SHAPE[1])
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def test_it_works_where_its_network_is() -> None:
     assert (pipeline.device.type, pipeline.dtype, pipeline.batch) == ("meta", torch.bfloat16, None)
     pipeline._network = lambda *_: lambda x, timestep: x  # type: ignore[method-assign, assignment, misc, return-value]
     guided = (["s", "t"], ["", ""], 3.0, (0.0, 1.0), 0.0)
-    assert {state.x.device.type for state in pipeline._run(guided, [1, 2], "euler_a", 2, None)} == {"meta"}
+    assert {state.x.device.type for state in pipeline.run(guided, [1, 2], "euler_a", 2, None)} == {"meta"}
 
 
 def test_what_it_is_given_is_what_it_has() -> None:

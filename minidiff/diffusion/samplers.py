@@ -37,7 +37,7 @@ class State:
     n: int          # number of steps in all
     t: float        # time at which the step began
     s: float        # time at which it ended, s < t
-    x: Tensor       # (B, ...) at time s
+    x: Tensor       # (B, ...) at time s; whoever changes it changes what sampling goes on from, as inpainting does
     x0: Tensor      # (B, ...) what the denoiser predicted at time t
 
 
@@ -138,7 +138,9 @@ def sample(
         fresh = (noise(i) if noise else torch.randn_like(x)) if eta > 0 and times[i + 1] > 0 else None
         x = step(schedule, ahead_x0, eps, t, s, eta, fresh)
         x0_prev = x0
-        yield State(i, len(times) - 1, times[i], times[i + 1], x, x0)
+        state = State(i, len(times) - 1, times[i], times[i + 1], x, x0)
+        yield state
+        x = state.x
 
 
 def heun(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: Tensor) -> Iterator[State]:
@@ -159,7 +161,9 @@ def heun(denoiser: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: Tens
             _, eps_ahead = denoiser(x, s)
             b = to_eps - to_x0 / alpha_over_sigma[i]
             x = torch.add(x, eps_ahead - eps, alpha=b / 2)
-        yield State(i, len(times) - 1, times[i], times[i + 1], x, x0)
+        state = State(i, len(times) - 1, times[i], times[i + 1], x, x0)
+        yield state
+        x = state.x
 
 
 @dataclass(frozen=True)

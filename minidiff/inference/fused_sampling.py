@@ -104,4 +104,6 @@ def _steps(
         if w.d:
             x = torch.add(x, noise(i) if noise else torch.randn_like(x), alpha=w.d)
         x0_prev = x0
-        yield State(i, n, times[i], times[i + 1], x, x0)
+        state = State(i, n, times[i], times[i + 1], x, x0)
+        yield state
+        x = state.x

@@ -1,8 +1,9 @@
 """A diffusers pipeline's folder, as the parts that `TextToImage` joins: published weights in our own models and samplers.
 
-Read are Stable Diffusion 1.x (`StableDiffusionPipeline`) and PixArt-alpha at 256 and 512 pixels (`PixArtAlphaPipeline`), and
-what `minidiff export diffusers` wrote (export.py). Not here: single models (pretrained/from_diffusers.py) and the fetching
-of files (pretrained/hub.py). Taught in the lesson on real weights.
+Read are Stable Diffusion 1.x (`StableDiffusionPipeline`), its weights for inpainting (`StableDiffusionInpaintPipeline`),
+PixArt-alpha at 256 and 512 pixels (`PixArtAlphaPipeline`), and what `minidiff export diffusers` wrote (export.py). Not here:
+single models (pretrained/from_diffusers.py) and the fetching of files (pretrained/hub.py). Taught in the lesson on real
+weights.
 """
 
 from __future__ import annotations
@@ -81,6 +82,10 @@ PIPELINES: dict[str, tuple[dict[str, tuple[str, ...]], Callable[[Path, torch.dty
         {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",), "text_encoder": ("CLIPTextModel",)},
         stable_diffusion,
     ),
+    "StableDiffusionInpaintPipeline": (
+        {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",), "text_encoder": ("CLIPTextModel",)},
+        stable_diffusion,
+    ),
     "PixArtAlphaPipeline": (
         {
             "transformer": ("PixArtTransformer2DModel", "Transformer2DModel"), "vae": ("AutoencoderKL",),
@@ -137,8 +142,7 @@ def read_pipeline(name: str, dtype: torch.dtype, allow_pickle: bool = False) -> 
     scaling = {"scaling_factor": 0.18215, **config}
     scale = need(scaling, "scaling_factor", str(folder / "vae"), Annotated[float, Between(1e-4, 1e4)])
     own = read_exported(folder) if exported else {**read(folder, dtype, allow_pickle), "scheduler": scheduler}
-    network = own["network"].config
-    check_latents(network.sample_size, network.in_channels, vae.config, str(folder))
+    check_latents(own["network"].config, vae.config, str(folder))
     called = folder.resolve().name if Path(name).is_dir() else name  # it will stand in every image
     return {**own, "vae": vae, "latent_std": (1 / scale,), "model": called}
 

@@ -80,6 +80,102 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "There is no model {given} here: choose one of {allowed}.",
         "vi": "Không có mô hình {given} ở đây: hãy chọn một trong {allowed}.",
     },
+    "picture_missing": {
+        "en": "There is no picture {given}.",
+        "vi": "Không có ảnh {given}.",
+    },
+    "picture_damaged": {
+        "en": "{given} is no picture that can be read ({reason}).",
+        "vi": "{given} không phải là ảnh đọc được ({reason}).",
+    },
+    "picture_size": {
+        "en": "The picture is {width} x {height} pixels, but each side must have {least} to {most}.",
+        "vi": "Ảnh có kích thước {width} x {height} pixel, nhưng mỗi cạnh phải có từ {least} đến {most} pixel.",
+    },
+    "picture_numbers": {
+        "en": "The picture is made of floating-point numbers: save it with 8 or 16 bits a colour.",
+        "vi": "Ảnh gồm các số thực: hãy lưu lại ảnh với 8 hoặc 16 bit cho mỗi màu.",
+    },
+    "lost_alpha": {
+        "en": "The picture is transparent in places: they become white.",
+        "vi": "Ảnh có chỗ trong suốt: những chỗ đó sẽ thành màu trắng.",
+    },
+    "lost_bits": {
+        "en": "The picture has more than 8 bits a colour: the upper 8 are kept.",
+        "vi": "Ảnh có hơn 8 bit cho mỗi màu: chỉ 8 bit cao được giữ lại.",
+    },
+    "lost_colours": {
+        "en": "The picture's colours are {given}: they are converted to RGB, and some change a little.",
+        "vi": "Ảnh dùng hệ màu {given}: ảnh được chuyển sang RGB, vài màu có thể hơi khác.",
+    },
+    "strength": {
+        "en": "The strength must be a number above 0 and at most 1, not {given}.",
+        "vi": "Độ mạnh phải là số lớn hơn 0 và không quá 1, không phải {given}.",
+    },
+    "strength_small": {
+        "en": "A strength of {given} makes none of {steps} steps: take at least {least}, or more steps.",
+        "vi": "Độ mạnh {given} không đủ cho bước nào trong {steps} bước: hãy dùng ít nhất {least}, hoặc thêm bước.",
+    },
+    "mask_size": {
+        "en": "The mask is {width} x {height} pixels and the picture {wide} x {high}: make them the same size.",
+        "vi": "Mặt nạ có kích thước {width} x {height} pixel còn ảnh là {wide} x {high}: hãy để hai ảnh cùng kích thước.",
+    },
+    "mask_black": {
+        "en": "The mask is black everywhere, so there is nothing to repaint: make white what shall change.",
+        "vi": "Mặt nạ toàn màu đen nên không có gì để vẽ lại: hãy tô trắng phần cần thay đổi.",
+    },
+    "mask_thin": {
+        "en": "The white part of the mask is so thin that the model can't see it: make it at least {least} pixels wide.",
+        "vi": "Phần trắng của mặt nạ mảnh đến mức mô hình không thấy được: hãy tô rộng ít nhất {least} pixel.",
+    },
+    "mask_grey": {
+        "en": "The mask is grey in places: what is lighter than half is repainted, the rest is kept.",
+        "vi": "Mặt nạ có chỗ màu xám: chỗ sáng hơn một nửa sẽ được vẽ lại, phần còn lại giữ nguyên.",
+    },
+    "feather": {
+        "en": "The width of the soft edge must be a whole number of pixels from {least} to {most}, not {given}.",
+        "vi": "Độ rộng của viền mềm phải là số pixel nguyên từ {least} đến {most}, không phải {given}.",
+    },
+    "resample": {
+        "en": "How often each part of the way is made must be a whole number from {least} to {most}, not {given}.",
+        "vi": "Số lần đi lại mỗi đoạn phải là số nguyên từ {least} đến {most}, không phải {given}.",
+    },
+    "margin": {
+        "en": "What is added to a side must be a whole number of pixels from {least} to {most}, not {given}.",
+        "vi": "Phần thêm vào mỗi cạnh phải là số pixel nguyên từ {least} đến {most}, không phải {given}.",
+    },
+    "margin_none": {
+        "en": "Nothing is added to any side: say how many pixels, or another aspect than the picture has.",
+        "vi": "Không cạnh nào được thêm gì: hãy cho số pixel, hoặc một tỉ lệ khác với tỉ lệ của ảnh.",
+    },
+    "aspect": {
+        "en": "The aspect must be two numbers such as 16:9, up to {most} times as long as wide, not {given}.",
+        "vi": "Tỉ lệ phải là hai số như 16:9, cạnh dài tối đa gấp {most} lần cạnh ngắn, không phải {given}.",
+    },
+    "word_missing": {
+        "en": "The prompts don't have the word {given}; they have {allowed}.",
+        "vi": "Các mô tả không có từ {given}; chúng có {allowed}.",
+    },
+    "words_same": {
+        "en": "The two prompts are the same and no word is weighed: there is nothing to change.",
+        "vi": "Hai mô tả giống nhau và không từ nào được đặt trọng số: không có gì để thay đổi.",
+    },
+    "share": {
+        "en": "A share of the steps must be a number from {least} to {most}, not {given}.",
+        "vi": "Tỉ lệ số bước phải là số từ {least} đến {most}, không phải {given}.",
+    },
+    "weight": {
+        "en": "The weight of a word must be a number from {least} to {most} (1 changes nothing), not {given}.",
+        "vi": "Trọng số của một từ phải là số từ {least} đến {most} (1 là giữ nguyên), không phải {given}.",
+    },
+    "model_wordless": {
+        "en": "{model} doesn't look at single words, so none can be changed: take a model that reads prompts.",
+        "vi": "{model} không nhìn vào từng từ nên không thể thay từ: hãy dùng một mô hình đọc được mô tả.",
+    },
+    "model_inpaints": {
+        "en": "{model} was made for inpainting and does nothing else: give it a picture and a mask.",
+        "vi": "{model} chỉ dùng để vẽ lại một phần ảnh: hãy đưa cho nó một ảnh và một mặt nạ.",
+    },
 }
 
 

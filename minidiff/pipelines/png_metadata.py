@@ -26,10 +26,10 @@ OLD_NAMES = {"upsample": "expand_prompt", "drawn_as": "expanded_prompt", "grid":
 
 def png_info(
     request: Request, model: str = "", model_hash: str = "", size: tuple[int, int] | None = None, expanded_prompt: str = "",
-    loras: Mapping[str, float] | None = None,
+    loras: Mapping[str, float] | None = None, edit: Mapping[str, Any] | None = None,
 ) -> PngImagePlugin.PngInfo:  # fmt: skip
     """The two texts for one image. size: (width, height). expanded_prompt: what the prompt was expanded to. loras: their
-    strengths by name."""
+    strengths by name. edit: how it was made of another picture: "kind", and whatever JSON can say."""
     sampler, interval = get_sampler(request.sampler), request.guidance_interval
     expanded = json.dumps(expanded_prompt, ensure_ascii=False) if expanded_prompt not in ("", request.prompt) else ""
     facts = {
@@ -42,6 +42,8 @@ def png_info(
         **({"Guidance interval": f"{interval[0]:g}-{interval[1]:g}"} if interval != (0, 1) else {}),
         **({"Guidance rescale": f"{request.guidance_rescale:g}"} if request.guidance_rescale else {}),
         **({"Expanded prompt": expanded} if expanded else {}),
+        **({"Edit": edit["kind"]} if edit else {}),
+        **({"Denoising strength": f"{edit['strength']:g}"} if edit and "strength" in edit else {}),
         **({"LoRAs": " ".join(f"<lora:{name}:{strength:g}>" for name, strength in loras.items())} if loras else {}),
         **({"Model hash": model_hash[:10]} if model_hash else {}),
         **({"Model": model} if model else {}),
@@ -54,6 +56,7 @@ def png_info(
     chunk = asdict(request) | {
         "spacing": sampler.spacing, "model": model, "model_hash": model_hash, "version": __version__,
         "expanded_prompt": expanded_prompt, **({"loras": dict(loras)} if loras else {}),
+        **({"edit": dict(edit)} if edit else {}),
     }  # fmt: skip
     info = PngImagePlugin.PngInfo()
     info.add_itxt("parameters", "\n".join(lines), lang="", tkey="")  # iTXt is UTF-8, tEXt could not hold Vietnamese
@@ -63,7 +66,7 @@ def png_info(
 
 def read_png(file: str | Path | IO[bytes]) -> dict[str, Any]:
     """The `minidiff` text of a PNG: the fields of a Request, model, model_hash, version, spacing, expanded_prompt, and
-    loras, the strengths by name, where there were any.
+    where there were any, loras (the strengths by name) and edit (how it was made of another picture).
 
     Raises:
         ValueError: not a PNG, larger than 2048 pixels a side, or without that text.
@@ -108,9 +111,14 @@ def save_images(
     """
     paths, prompts = image_paths(out, len(images)), expanded_prompt or [""] * len(images)
     for image, path, one, prompt in zip(images, paths, each(request), prompts, strict=True):
-        with whole_file(path) as file:
-            image.save(file, format="PNG", pnginfo=png_info(one, model, model_hash, image.size, prompt, loras))
+        save_image(image, path, png_info(one, model, model_hash, image.size, prompt, loras))
     return paths
+
+
+def save_image(image: Image.Image, path: Path, info: PngImagePlugin.PngInfo) -> None:
+    """Saves a PNG with its texts, whole or not at all."""
+    with whole_file(path) as file:
+        image.save(file, format="PNG", pnginfo=info)
 
 
 def image_paths(out: Path | str, count: int) -> list[Path]:

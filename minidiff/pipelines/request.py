@@ -68,14 +68,14 @@ class Request:
             "prompt": _text(self.prompt, "prompt"),
             "negative_prompt": _text(self.negative_prompt, "negative"),
             "sampler": _sampler(self.sampler),
-            "steps": _whole(self.steps, "steps", 1, MAX_STEPS),
-            "guidance_scale": _number(self.guidance_scale, "guidance_scale", 0, MAX_GUIDANCE),
-            "seed": _whole(self.seed, "seed", 0, MAX_SEED),
-            "num_images": _whole(self.num_images, "num_images", 1, MAX_IMAGES),
-            "eta": None if self.eta is None else _number(self.eta, "eta", 0, 1),
+            "steps": whole_number(self.steps, "steps", 1, MAX_STEPS),
+            "guidance_scale": number(self.guidance_scale, "guidance_scale", 0, MAX_GUIDANCE),
+            "seed": whole_number(self.seed, "seed", 0, MAX_SEED),
+            "num_images": whole_number(self.num_images, "num_images", 1, MAX_IMAGES),
+            "eta": None if self.eta is None else number(self.eta, "eta", 0, 1),
             "expand_prompt": _flag(self.expand_prompt, "expand_prompt"),
             "guidance_interval": _interval(self.guidance_interval, "guidance_interval"),
-            "guidance_rescale": _number(self.guidance_rescale, "guidance_rescale", 0, 1),
+            "guidance_rescale": number(self.guidance_rescale, "guidance_rescale", 0, 1),
         }
         if not checked["prompt"]:
             raise RequestError("prompt_empty", most=OUR_CHARACTERS)
@@ -118,13 +118,15 @@ def _sampler(value: object) -> str:
     return name
 
 
-def _whole(value: object, key: str, least: int, most: int) -> int:
+def whole_number(value: object, key: str, least: int, most: int) -> int:
+    """The value, if it is a whole number in this range. Raises RequestError with the message `key`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= int(value) <= most:
         raise RequestError(key, given=_show(value), least=least, most=most)
     return int(value)
 
 
-def _number(value: object, key: str, least: float, most: float) -> float:
+def number(value: object, key: str, least: float, most: float) -> float:
+    """The value, if it is a number in this range. Raises RequestError with the message `key`."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not least <= value <= most:  # type: ignore[operator] # so is NaN: it compares as false
         raise RequestError(key, given=_show(value), least=f"{least:g}", most=f"{most:g}")

@@ -25,12 +25,17 @@ from minidiff.inference import prepare
 from minidiff.inference.fused_sampling import Network, run_fused
 from minidiff.inference.latent_preview import LatentPreview
 from minidiff.pipelines.messages import say
-from minidiff.pipelines.request import Request, check_length
+from minidiff.pipelines.request import Request, RequestError, check_length
+from minidiff.pretrained.configs import latent_channels
 from minidiff.pretrained.scheduler_config import SchedulerConfig
 from minidiff.text.encoders import AnyTokenizer, WordEncoder
 
 ALWAYS = (0.0, 1.0)  # guide at all times
 Guided = tuple[Sequence[str], Sequence[str], float, tuple[float, float], float]  # the arguments of `TextToImage.denoiser`
+Go = Callable[[Tensor, Tensor], Iterator[samplers.State]]  # (x (B, C, h, w), falling times, x at the first) -> the steps
+# Where sampling begins, what it passes through, and what is changed on the way: a function of the sampler, of fresh noise
+# (B, C, h, w), and of all times of the request. Plain text to image begins with noise at the first of them.
+Route = Callable[[Go, samplers.Noise, Tensor], Iterator[samplers.State]]
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,20 @@ class TextToImage:
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w) of one latent."""
+        """(C, h, w) of one latent. A network that inpaints is given more channels than it predicts."""
         config = self.network.config
-        return config.in_channels, config.sample_size, config.sample_size
+        return latent_channels(config), config.sample_size, config.sample_size
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether the network wants a mask and the masked picture beside the latent, and does nothing without them."""
+        return self.network.config.in_channels > self.latent_shape[0]
+
+    @cached_property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        channels, side, _ = self.latent_shape
+        return side * self.pixels(torch.zeros(1, channels, 1, 1, device=self.device)).shape[-1]
 
     # ---------------------------------------------------------------------------------------------------- from a request
 
@@ -143,13 +159,13 @@ class TextToImage:
         return say("prompt_cut", lang, given=repr(rest), most=self.tokenizer.max_tokens) if rest else ""
 
     @torch.inference_mode()
-    def stream(self, request: Request) -> Iterator[Preview]:
-        """Samples, and yields a Preview after every step; the last one holds the images."""
+    def stream(self, request: Request, route: Route | None = None) -> Iterator[Preview]:
+        """Samples, and yields a Preview after every step; the last one holds the images. route: for edits, see `Route`."""
         check_length(request, self.max_characters)
         prompts = self.expanded_prompts(request)
         states = self.sample(
             prompts, request.seeds, [request.negative_prompt] * len(prompts), request.sampler, request.steps,
-            request.guidance_scale, request.eta, request.guidance_interval, request.guidance_rescale,
+            request.guidance_scale, request.eta, request.guidance_interval, request.guidance_rescale, route,
         )  # fmt: skip
         for index, (n, x, x0) in enumerate(states, start=1):
             yield Preview(index, n, x, x0, self.decode(x) if index == n else None)
@@ -161,11 +177,7 @@ class TextToImage:
         """
         if sentence := self.cut(request):
             warnings.warn(sentence, stacklevel=2)
-        images: list[Image.Image] = []
-        hidden = None if progress is None else not progress
-        for preview in tqdm(self.stream(request), total=request.steps, unit="step", disable=hidden, leave=False):
-            images = preview.images or []
-        return images
+        return finish(self.stream(request), progress)
 
     # ---------------------------------------------------------------------------------------------------------- sampling
 
@@ -185,22 +197,25 @@ class TextToImage:
         eta: float | None = None,
         guidance_interval: tuple[float, float] = ALWAYS,
         guidance_rescale: float = 0.0,
+        route: Route | None = None,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Latents of many prompts at once, each from its own seed. Settings as in `Request`.
 
         Yields (n, x, x0) after each of n steps: x and x0 are (B, C, h, w), normalised as the network sees them.
         """
+        if route is None and self.inpaints:
+            raise RequestError("model_inpaints", model=self.model)
         size = self.batch or len(prompts)
         groups = [slice(i, i + size) for i in range(0, len(prompts), size)]
         runs = []
         for g in groups:
             guided = (prompts[g], negative_prompts[g], guidance_scale, guidance_interval, guidance_rescale)
-            runs.append(self._run(guided, seeds[g], sampler, steps, eta))
+            runs.append(self.run(guided, seeds[g], sampler, steps, eta, route))
         for states in zip(*runs, strict=True):  # all groups advance together, so that previews show every image
             yield states[0].n, torch.cat([s.x for s in states]), torch.cat([s.x0 for s in states])
 
-    def _run(
-        self, guided: Guided, seeds: Sequence[int], sampler: str, steps: int, eta: float | None
+    def run(
+        self, guided: Guided, seeds: Sequence[int], sampler: str, steps: int, eta: float | None, route: Route | None = None
     ) -> Iterator[samplers.State]:
         """The states of one group of images. The noise is made on the CPU: no device or batch changes an image."""
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -208,14 +223,24 @@ class TextToImage:
         def noise(_: int = 0) -> Tensor:
             return torch.stack([torch.randn(self.latent_shape, generator=g) for g in generators]).to(self.device)
 
-        schedule = self.scheduler.schedule
-        timesteps = self.scheduler.timesteps(schedule, steps)
-        x = self.scheduler.start(noise(), timesteps)
+        schedule, kind = self.scheduler.schedule, self.prediction_type
         prompts, negative_prompts, scale, interval, rescale = guided
         if self.scheduler.clip is None and interval == ALWAYS and not rescale:  # then a step needs no x0 before it is made
-            network, kind = self._guided_network(prompts, negative_prompts, scale), self.prediction_type
-            return run_fused(sampler, network, x, schedule, kind, steps, noise=noise, eta=eta, timesteps=timesteps)
-        return samplers.run(sampler, self.denoiser(*guided), x, schedule, steps, noise=noise, eta=eta, timesteps=timesteps)
+            network = self._guided_network(prompts, negative_prompts, scale)
+
+            def go(x: Tensor, timesteps: Tensor) -> Iterator[samplers.State]:
+                n = len(timesteps) - 1
+                return run_fused(sampler, network, x, schedule, kind, n, noise=noise, eta=eta, timesteps=timesteps)
+
+        else:
+            model = self.denoiser(*guided)
+
+            def go(x: Tensor, timesteps: Tensor) -> Iterator[samplers.State]:
+                n = len(timesteps) - 1
+                return samplers.run(sampler, model, x, schedule, n, noise=noise, eta=eta, timesteps=timesteps)
+
+        timesteps = self.scheduler.timesteps(schedule, steps)
+        return route(go, noise, timesteps) if route else go(self.scheduler.start(noise(), timesteps), timesteps)
 
     def denoiser(
         self,
@@ -260,7 +285,14 @@ class TextToImage:
 
         return network
 
-    # ---------------------------------------------------------------------------------------------------------- decoding
+    # ------------------------------------------------------------------------------------------- pixels to latents and back
+
+    @torch.inference_mode()
+    def latents(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 3, H, W) in -1..1 to normalised latents (B, C, h, w): the mean of the VAE's Gaussian, which is so narrow
+        that a sample of it would only add chance."""
+        mean, _ = self.vae.encode(pixels.to(self.device).contiguous(memory_format=torch.channels_last))
+        return (mean.float() - self.latent_mean) / self.latent_std
 
     @torch.inference_mode()
     def pixels(self, latents: Tensor) -> Tensor:
@@ -289,6 +321,18 @@ class TextToImage:
     def preview(self, latents: Tensor) -> list[Image.Image]:
         """Normalised latents (B, C, h, w) as images of h x w rough colours, at once: noise stays visible as noise."""
         return [to_pil(one) for one in self._preview.rough(latents)]
+
+
+def finish(previews: Iterator[Preview], progress: bool | None = False) -> list[Image.Image]:
+    """Samples to the end, and returns the last preview's images. progress: as for `TextToImage.__call__`."""
+    images: list[Image.Image] = []
+    with tqdm(unit="step", disable=None if progress is None else not progress, leave=False) as bar:
+        for preview in previews:
+            if bar.total is None:
+                bar.reset(total=preview.n)
+            bar.update()
+            images = preview.images or []
+    return images
 
 
 def to_pil(pixels: Tensor) -> Image.Image:

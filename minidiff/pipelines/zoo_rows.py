@@ -139,7 +139,7 @@ def caption_parts(config: Any, network: Any, state: State, name: str, root: Path
     settings, vae_state = zoo.load(config.vae, root)
     coder = build(Coder, settings, config.vae)
     vae = build_model(VAE, coder.vae, vae_state, config.vae)
-    check_latents(network.config.sample_size, network.config.in_channels, vae.config, name)
+    check_latents(network.config, vae.config, name)
     mean, std = check_statistics(coder.latent_mean, coder.latent_std, vae.config.latent_channels, config.vae)
     return {
         "tokenizer": our_tokenizer(zoo.path(config.tokenizer, root), text), "text_encoder": text, "network": network,

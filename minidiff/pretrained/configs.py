@@ -93,7 +93,7 @@ def check_design(config: Any, source: str) -> None:
         smallest = 2 ** (len(config.channels) - 1)
         if config.sample_size % smallest:
             raise ValueError(f"{source}: sample_size is {config.sample_size}, but it must be a multiple of {smallest}.")
-        if config.out_channels < config.in_channels:
+        if config.out_channels < latent_channels(config):
             raise ValueError(f"{source}: out_channels is {config.out_channels}, fewer than in_channels {config.in_channels}.")
         finest = config.attention.index(True) if any(config.attention) else len(config.attention) - 1
         check_tokens((config.sample_size >> finest) ** 2, source)
@@ -103,16 +103,25 @@ def check_design(config: Any, source: str) -> None:
         raise ValueError(f"{source}: channels are {shown(config.channels)}, and not all multiples of groups={config.groups}.")
 
 
+def latent_channels(config: Any) -> int:
+    """Channels of the latents of a network. One that inpaints is also given the mask and the masked picture's latent: of
+    Stable Diffusion's 9 channels 4 are drawn (Rombach et al. 2022, appendix E.2.2)."""
+    drawn = config.out_channels or config.in_channels
+    return drawn if config.in_channels == 2 * drawn + 1 else config.in_channels
+
+
 def check_tokens(tokens: int, source: str) -> None:
     if not 1 <= tokens <= TOKENS:
         raise ValueError(f"{source}: attention over {tokens:,} places is asked for, and at most {TOKENS:,} are allowed.")
 
 
-def check_latents(sample_size: int, in_channels: int, vae: VAEConfig, source: str) -> None:
-    """Raises ValueError unless the VAE decodes the network's latents, into an image of at most 1024 pixels a side."""
-    if vae.latent_channels != in_channels:
-        raise ValueError(f"{source}: the network's latents have {in_channels} channels, and the VAE's {vae.latent_channels}.")
-    side = sample_size << (len(vae.channels) - 1)
+def check_latents(network: Any, vae: VAEConfig, source: str) -> None:
+    """Raises ValueError unless the VAE decodes the latents of the network of this configuration, into an image of at most
+    1024 pixels a side."""
+    channels = latent_channels(network)
+    if vae.latent_channels != channels:
+        raise ValueError(f"{source}: the network's latents have {channels} channels, and the VAE's {vae.latent_channels}.")
+    side = network.sample_size << (len(vae.channels) - 1)
     if side > IMAGE_SIDE:
         raise ValueError(f"{source}: images would be {side} pixels wide, and at most {IMAGE_SIDE} are allowed.")
 
