@@ -1,4 +1,4 @@
-"""`minidiff edit` with tiny models: what each command leaves, what is written into the PNG, and what is refused before drawing."""
+"""`minidiff edit` with tiny models: what each command leaves, what stands in the PNG, what is refused before drawing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_img2img_draws_each_picture_anew_for_each_seed(work: Path, capsys: pytes
 def test_the_picture_and_the_strength_stand_in_the_png(work: Path) -> None:
     assert edit("img2img", ROOM, "room.png", "--strength", "0.5", "--steps", "4", "--seed", "7", "--out", "new.png") == 0
     said = read_png("new.png")["edit"]
-    assert (said["kind"], said["strength"], said["picture"]) == ("img2img", 0.5, "room.png") and len(said["picture_sha256"]) == 64
+    assert (said["kind"], said["strength"], said["picture"]) == ("img2img", 0.5, "room.png")
+    assert len(said["picture_sha256"]) == 64
 
 
 def test_inpainting_keeps_what_the_mask_keeps(work: Path) -> None:
@@ -65,7 +66,9 @@ def test_outpainting_keeps_the_picture(work: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [[], ["--picture", "room.png"]])
-def test_words_leave_the_old_picture_beside_the_new_one(given: list[str], work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_leave_the_old_picture_beside_the_new_one(
+    given: list[str], work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert edit("words", ROOM, "a blue star", "--steps", "3", "--out", "new.png", *given) == 0
     assert capsys.readouterr().out.split()[-2:] == ["new.png", "new-before.png"]
     assert pixels("new.png").shape == pixels("new-before.png").shape == ((24, 40, 3) if given else pixels("new.png").shape)
