@@ -133,6 +133,13 @@ def app(options: AppOptions) -> None:
     serve(options.host, options.port, options.model, options.lang, options.allow_pickle)
 
 
+def serve_model(options: Any) -> None:
+    from minidiff.pipelines.serve import serve
+
+    check_address(options.host, options.port)
+    serve(options)
+
+
 def check_address(host: str, port: int) -> None:
     """Raises UsageError, before the model is loaded, when the page could not be served there."""
     if not 1 <= port <= 65535:
@@ -265,12 +272,15 @@ minidiff evaluate emoji data/emoji --model runs/emoji-dit --pairs 40 --guidance-
 
 
 def export_commands() -> dict[str, Command]:
-    from minidiff.pipelines import export
+    from minidiff.pipelines import export, export_onnx
 
     return {
         "diffusers": Command(
             export.DiffusersExport, export.export_diffusers, "minidiff export diffusers exported --model world-dit"
-        )
+        ),
+        "onnx": Command(export_onnx.OnnxExport, export_onnx.export_onnx, """\
+minidiff export onnx onnx-dit
+minidiff export onnx onnx-unet --model world-unet --tensorrt"""),
     }
 
 
@@ -302,6 +312,12 @@ def zoo_commands() -> dict[str, Command]:
     }
 
 
+def serve_command() -> Command:
+    from minidiff.pipelines import serve
+
+    return Command(serve.ServeOptions, serve_model, "minidiff export onnx onnx-dit && minidiff serve --onnx onnx-dit")
+
+
 def app_command() -> Command:
     return Command(AppOptions, app, "minidiff app\nminidiff app --port 8000 --lang vi")
 
@@ -315,6 +331,7 @@ COMMANDS: dict[str, tuple[str, Loader]] = {
     "finetune": ("teach a finished model a style or a subject", finetune_commands),
     "evaluate": ("measure a model", evaluate_commands),
     "export": ("write a model for other programs", export_commands),
+    "serve": ("answer requests over HTTP, without torch", serve_command),
     "course": ("build the lessons, exercises, solutions and slides", course_commands),
     "grade": ("score an exercise notebook", grade_command),
     "zoo": ("list, verify and publish weights", zoo_commands),

@@ -32,10 +32,12 @@ from minidiff.finetune.learners import FullLearner, LoRALearner, file_in
 from minidiff.finetune.lora import LoRARun, finetune_lora
 from minidiff.finetune.task import FineTuneTask, best_of
 from minidiff.pipelines.loading import load_pipeline
+from minidiff.pretrained import zoo
 from minidiff.pretrained.adapters import read_lora
 from minidiff.train.curves import read_columns
 from minidiff.train.loop import Step
 from minidiff.train.options import TrainingError
+from minidiff.train.publish import keep
 
 SHORT = {"steps": 4, "batch": 2, "warmup": 1, "validate_every": 2, "save_every": 1, "min_delta": 0.0, "out": Path("run")}
 
@@ -300,3 +302,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_best(work: Pa
         examples.latents = torch.full_like(examples.latents, torch.inf)
         runs.learn(task, bad)
     assert file_in(Path("run")).read_bytes() == kept
+
+
+def test_a_new_model_takes_along_what_its_parts_work_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIDIFF_ZOO", str(tmp_path / "zoo"))
+    weights = {"weight": torch.ones(2, 2)}
+    zoo.add("words", weights, {})
+    zoo.add("reader", weights, {"made_with": {"words": zoo.entry("words")["sha256"]}})
+    keep(tmp_path / "run", "new", weights, {}, dependencies=["reader"])
+    assert zoo.manifest(tmp_path / "run").keys() == {"new", "reader", "words"}
+    assert zoo.entry("new", tmp_path / "run")["config"]["made_with"].keys() == {"reader"}

@@ -50,6 +50,11 @@ class Context:
         given = self.labels if self.vectors is None else self.vectors
         return 0 if given is None else len(given)
 
+    @property
+    def shape(self) -> tuple[int]:
+        """Like a tensor's, whose place it takes in a U-Net."""
+        return (len(self),)
+
     def copies(self, latents: int) -> int:
         """How many predictions each latent needs. ValueError unless it is a whole number."""
         copies, rest = divmod(len(self) or latents, latents)

@@ -189,7 +189,7 @@ class DiT(nn.Module):
         """x (B, C, H, W); timestep (B,), or (1,) when all share it; context (B, L, caption_channels); mask (B, L) bool, True
         for tokens, or None. Returns (B, out_channels, H, W). ValueError for sizes that don't fit."""
         self.config.check_latent(x)
-        if len(context) != len(x):
+        if context.shape[0] != x.shape[0]:  # not len(), which would fix the batch in an export
             raise ValueError(f"There are {len(context)} captions for {len(x)} latents; give one each.")
         time, embedded = self.adaln_single(timestep.reshape(-1))                    # (B or 1, 6, D), (B or 1, D)
         caption = self.caption_projection(context)                                              # (B, L, D)

@@ -254,7 +254,7 @@ class UNet(nn.Module):
             if (given is None) != (wanted is None):
                 raise ValueError(f"This U-Net was made with{'out' if wanted is None else ''} {name}, so it must be called "
                                  f"with{'out' if wanted is None else ''} {name}.")
-        if context is not None and len(context) != len(x):
+        if context is not None and context.shape[0] != x.shape[0]:
             raise ValueError(f"There are {len(context)} captions for {len(x)} latents; give one each.")
         if labels is not None and labels.shape != x.shape[:1]:
             raise ValueError(f"There are labels of shape {tuple(labels.shape)} for {len(x)} images; give one each.")

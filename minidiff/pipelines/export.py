@@ -8,9 +8,6 @@ diffusers_folder.py reads the folder again.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from minidiff.pipelines.diffusers_folder import EXPORTED
 from minidiff.pipelines.zoo_rows import read_row
 from minidiff.pretrained import to_diffusers
 from minidiff.text.tokenizer import Tokenizer
+from minidiff.utils.files import check_replaceable, replaced_folder
 
 README = '''# {model}, exported by minidiff
 
@@ -83,12 +81,10 @@ def export_diffusers(config: DiffusersExport) -> None:
     Raises ValueError for a model that is no text-to-image DiT with a schedule that diffusers can follow, for a folder that
     holds something else, and where diffusers is not installed.
     """
-    check_target(config.folder)
+    check_replaceable(config.folder, EXPORTED)
     parts = exportable(config.model)
     library = to_diffusers.diffusers()
-    config.folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=config.folder.parent, prefix=f".{config.folder.name}."))
-    try:
+    with replaced_folder(config.folder, EXPORTED) as draft:
         library.PixArtAlphaPipeline(
             tokenizer=None, text_encoder=None, transformer=to_diffusers.diffusers_dit(parts["network"]),
             vae=to_diffusers.diffusers_vae(parts["vae"], parts["latent_mean"], parts["latent_std"]),
@@ -100,33 +96,7 @@ def export_diffusers(config: DiffusersExport) -> None:
         words = {"model": config.model, "folder": str(config.folder), "guidance": parts["guidance_scale"],
                  "along": ALONG[parts["schedule"]]}  # fmt: skip
         (draft / "README.md").write_text(README.format(**words), encoding="utf-8")
-        for path in (draft, *draft.rglob("*")):  # mkdtemp and save_pretrained let nobody else read them
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        put(draft, config.folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     print(config.folder)
-
-
-def check_target(folder: Path) -> None:
-    """Raises ValueError for a file, and for a folder that holds something else than an earlier export."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: give a folder to write.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / EXPORTED).is_file():
-        raise ValueError(f"{folder} is not empty and no earlier export, so it is left alone: give another folder.")
-
-
-def put(draft: Path, folder: Path) -> None:
-    """The draft becomes the folder; what was there before is removed only then."""
-    before = draft.with_name(draft.name + ".before")
-    if folder.exists():
-        os.replace(folder, before)
-    try:
-        os.replace(draft, folder)
-    except OSError:
-        os.replace(before, folder)
-        raise
-    shutil.rmtree(before, ignore_errors=True)
 
 
 def exportable(model: str) -> dict[str, Any]:

@@ -130,6 +130,10 @@ class Tokenizer:
         content = {"format": FORMAT, "words": sorted(self.words), "bpe": json.loads(self._bpe.to_str())}
         write_whole(path, json.dumps(content, ensure_ascii=False))
 
+    def published(self) -> str:
+        """The JSON of Hugging Face's tokenizers: what cuts a normalised text into pieces, without <bos> and <eos>."""
+        return self._bpe.to_str()
+
     @classmethod
     def load(cls, path: str | Path, max_length: int = MAX_LENGTH) -> Tokenizer:
         """What `save` wrote. Raises ValueError when the file is something else or lacks a byte, FileNotFoundError when it isn't

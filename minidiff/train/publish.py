@@ -29,11 +29,12 @@ def keep(
     dtype: torch.dtype = torch.float16,
     **meta: Any,
 ) -> None:
-    """Puts weights into a run's folder under `name`, with copies of the zoo's `dependencies`, whose hashes become `made_with`.
+    """Puts weights into a run's folder under `name`, with copies of the zoo's `dependencies`, whose hashes become `made_with`,
+    and of what these work with.
 
     to_zoo: publish them, too. meta: recipe, images_seen, world_version, figures, as for `zoo.add`.
     """
-    for other in dependencies:
+    for other in [name for one in dependencies for name in (one, *_made_with(one))]:
         if other in zoo.manifest() or other not in zoo.manifest(folder):  # a new tokenizer is in the folder only
             zoo.copy(other, None, folder)
     made_with = {other: zoo.entry(other, folder)["sha256"] for other in dependencies}
@@ -42,6 +43,11 @@ def keep(
         print(publish(folder))
     else:
         print(f"The weights {name!r} are in {folder}; `minidiff zoo add {folder}` puts them into the zoo.")
+
+
+def _made_with(name: str) -> list[str]:
+    """What weights of the zoo work with."""
+    return list(zoo.manifest().get(name, {"config": {}})["config"].get("made_with", {}))
 
 
 def publish(run: Path, name: str | None = None, root: Path | str | None = None) -> str:

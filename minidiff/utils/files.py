@@ -60,3 +60,35 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
             unfinished.rename(path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, mark: str) -> None:
+    """Raises ValueError for a file, and for a folder that holds something but no file `mark`, which says who wrote it."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: give a folder to write.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
+        raise ValueError(f"{folder} is not empty and no earlier export, so it is left alone: give another folder.")
+
+
+@contextmanager
+def replaced_folder(folder: Path, mark: str) -> Iterator[Path]:
+    """An empty folder to write into, which becomes `folder` at the end, and what was there before is removed only then; after
+    an error everything stays as it was. Raises ValueError as `check_replaceable`."""
+    check_replaceable(folder, mark)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    before = draft.with_name(draft.name + ".before")
+    try:
+        yield draft
+        for path in (draft, *draft.rglob("*")):  # mkdtemp lets nobody else read it
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        if folder.exists():
+            os.replace(folder, before)
+        try:
+            os.replace(draft, folder)
+        except OSError:
+            os.replace(before, folder)
+            raise
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

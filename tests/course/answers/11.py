@@ -132,6 +132,50 @@ def lora_update(x, down, up, alpha):
     up *= alpha / len(down)
     return x @ down.T @ up.T
 
+# %% 11.1 right tensordot, the scale in the middle
+import torch
+
+
+def lora_update(x, down, up, alpha):
+    low = torch.tensordot(x, down.swapaxes(0, 1), dims=1)
+    return torch.tensordot(low / len(down) * alpha, up.swapaxes(0, 1), dims=1)
+
+# %% 11.1 right a module of its own
+import torch
+from torch import nn
+
+
+class Update(nn.Module):
+    def __init__(self, d, u, a):
+        super().__init__()
+        self.d, self.u, self.s = d, u, a / d.shape[0]
+
+    def forward(self, x):
+        return torch.matmul(x, self.d.mT).matmul(self.s * self.u.mT)
+
+
+def lora_update(x, down, up, alpha):
+    return Update(down, up, alpha)(x)
+
+# %% 11.1 wrong squeezed takes out what is 1
+def lora_update(x, down, up, alpha):
+    return ((alpha / len(down)) * (x @ down.T @ up.T)).squeeze()
+
+# %% 11.1 wrong scale_in_float32 a tensor for a number
+import torch
+
+
+def lora_update(x, down, up, alpha):
+    return torch.tensor([alpha / len(down)], dtype=torch.float32) * (x @ down.T @ up.T)
+
+# %% 11.1 wrong - not for a single vector
+def lora_update(x, down, up, alpha):
+    return (alpha / len(down) * (up @ (down @ x.mT))).mT
+
+# %% 11.1 wrong - alpha as a whole number
+def lora_update(x, down, up, alpha):
+    return int(alpha) / len(down) * (x @ down.T @ up.T)
+
 # %% 11.2 right dtype and device handed to nn.Linear, loop that freezes
 from torch import nn
 
@@ -492,6 +536,110 @@ class LoRALinear(nn.Linear):
     def forward(self, x):
         return super().forward(x) + self.alpha / self.rank * self.up(self.down(x))
 
+# %% 11.2 right Kaiming with its default slope
+from torch import nn
+
+
+class LoRALinear(nn.Module):
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        self.base, self.alpha = base.requires_grad_(False), alpha
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.kaiming_uniform_(self.down.weight)
+        nn.init.zeros_(self.up.weight)
+        self.to(base.weight.device, base.weight.dtype)
+
+    def forward(self, x):
+        return self.base(x) + self.alpha / self.down.out_features * self.up(self.down(x))
+
+# %% 11.2 wrong down_too_large a Gaussian of width 1
+from torch import nn
+
+
+class LoRALinear(nn.Module):
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        self.base, self.alpha = base.requires_grad_(False), alpha
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.normal_(self.down.weight)
+        nn.init.zeros_(self.up.weight)
+        self.to(base.weight.device, base.weight.dtype)
+
+    def forward(self, x):
+        return self.base(x) + self.alpha / self.down.out_features * self.up(self.down(x))
+
+# %% 11.2 wrong seeded so that it can be repeated
+import torch
+from torch import nn
+
+
+class LoRALinear(nn.Module):
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        torch.manual_seed(0)
+        self.base, self.alpha = base.requires_grad_(False), alpha
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+        self.to(base.weight.device, base.weight.dtype)
+
+    def forward(self, x):
+        return self.base(x) + self.alpha / self.down.out_features * self.up(self.down(x))
+
+# %% 11.2 wrong - down almost 0
+from torch import nn
+
+
+class LoRALinear(nn.Module):
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        self.base, self.alpha = base.requires_grad_(False), alpha
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.normal_(self.down.weight, std=1e-4)
+        nn.init.zeros_(self.up.weight)
+        self.to(base.weight.device, base.weight.dtype)
+
+    def forward(self, x):
+        return self.base(x) + self.alpha / self.down.out_features * self.up(self.down(x))
+
+# %% 11.2 wrong - the update in training alone
+from torch import nn
+
+
+class LoRALinear(nn.Module):
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        self.base, self.alpha = base.requires_grad_(False), alpha
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+        self.to(base.weight.device, base.weight.dtype)
+
+    def forward(self, x):
+        if not self.training:
+            return self.base(x)
+        return self.base(x) + self.alpha / self.down.out_features * self.up(self.down(x))
+
+# %% 11.2 wrong - alpha learns, too
+import torch
+from torch import nn
+
+
+class LoRALinear(nn.Module):
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        self.base, self.alpha = base.requires_grad_(False), nn.Parameter(torch.tensor(float(alpha)))
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+        self.to(base.weight.device, base.weight.dtype)
+
+    def forward(self, x):
+        return self.base(x) + self.alpha / self.down.out_features * self.up(self.down(x))
+
 # %% 11.3 right one loop, replacing as it goes
 def inject(model, targets, rank, alpha):
     for p in model.parameters():
@@ -696,6 +844,109 @@ def inject(model, targets, rank, alpha):
         setattr(model.get_submodule(parent), last, LoRALinear(model.get_submodule(n), rank, alpha))
     return names
 
+# %% 11.3 right escaped patterns, and the factors alone unfrozen
+import re
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    pattern = re.compile(r"(?:^|.*\.)(?:%s)$" % "|".join(map(re.escape, targets)))
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and pattern.match(n)]
+    for n in names:
+        parent = model.get_submodule(n.rsplit(".", 1)[0]) if "." in n else model
+        leaf = n.rsplit(".", 1)[-1]
+        parent._modules[leaf] = LoRALinear(parent._modules[leaf], rank, alpha)
+    for n, p in model.named_parameters():
+        p.requires_grad_(any(n == f"{x}.{f}.weight" for x in names for f in ("down", "up")))
+    return names
+
+# %% 11.3 right keeps the mode it found
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    mode = model.training
+    model.eval()
+    model.requires_grad_(False)
+    names = []
+    for n, m in dict(model.named_modules()).items():
+        if isinstance(m, nn.Linear) and ("." + n).endswith(tuple("." + t for t in targets)):
+            names.append(n)
+            at = n.rfind(".")
+            owner = model if at < 0 else model.get_submodule(n[:at])
+            owner.__setattr__(n[at + 1:], LoRALinear(m, rank, alpha))
+    model.train(mode)
+    return names
+
+# %% 11.3 wrong dot_fits_anything patterns
+import re
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    model.requires_grad_(False)
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)
+             and any(re.search(rf"(^|\.){t}$", n) for t in targets)]
+    for n in names:
+        parent, _, last = n.rpartition(".")
+        setattr(model.get_submodule(parent), last, LoRALinear(model.get_submodule(n), rank, alpha))
+    return names
+
+# %% 11.3 wrong left_in_eval to be on the safe side
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    model.requires_grad_(False).eval()
+    linear = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    names = [n for n in linear if any(("." + n).endswith("." + t) for t in targets)]
+    for n in names:
+        parent, _, last = n.rpartition(".")
+        setattr(model.get_submodule(parent), last, LoRALinear(model.get_submodule(n), rank, alpha))
+    return names
+
+# %% 11.3 wrong eval_for_frozen takes eval for freezing
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    model.eval()                                # freeze
+    replaced = []
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Linear) and any(name == t or name.endswith("." + t) for t in targets):
+            *path, leaf = name.split(".")
+            setattr(model.get_submodule(".".join(path)), leaf, LoRALinear(module, rank, alpha))
+            replaced.append(name)
+    return replaced
+
+# %% 11.3 wrong linear_alone_frozen what it looks at
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    names = []
+    for n, m in list(model.named_modules()):
+        if isinstance(m, nn.Linear):
+            m.requires_grad_(False)
+            if any(n == t or n.endswith("." + t) for t in targets):
+                parent, _, last = n.rpartition(".")
+                setattr(model.get_submodule(parent), last, LoRALinear(m, rank, alpha))
+                names.append(n)
+    return names
+
+# %% 11.3 wrong bases_unfrozen to be sure that they learn
+from torch import nn
+
+
+def inject(model, targets, rank, alpha):
+    model.requires_grad_(False)
+    linear = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    names = [n for n in linear if any(("." + n).endswith("." + t) for t in targets)]
+    for n in names:
+        parent, _, last = n.rpartition(".")
+        setattr(model.get_submodule(parent), last, LoRALinear(model.get_submodule(n), rank, alpha).requires_grad_(True))
+    return names
+
 # %% 11.4 right sum of a list, started with the weight
 def merge(weight, updates, strengths):
     deltas = [s * (a / d.shape[0]) * u @ d for (d, u, a), s in zip(updates, strengths)]
@@ -867,6 +1118,44 @@ def merge(weight, updates, strengths):
         scale *= s
         out = out + scale * alpha / len(down) * up @ down
     return out.to(weight.dtype)
+
+# %% 11.4 right reduce and addmm, in the weight's dtype
+from functools import reduce
+import torch
+
+
+def merge(weight, updates, strengths):
+    def step(w, pair):
+        (down, up, alpha), s = pair
+        return torch.addmm(w, up.to(w), down.to(w), alpha=s * alpha / len(down))
+    return reduce(step, zip(updates, strengths), weight.clone())
+
+# %% 11.4 right skips strength 0
+def merge(weight, updates, strengths):
+    merged = weight + 0
+    for (down, up, alpha), strength in zip(updates, strengths):
+        if strength == 0:
+            continue
+        merged = merged + (up * (strength * alpha / len(down))) @ down
+    return merged.to(weight.dtype)
+
+# %% 11.4 wrong one_dtype_alone addmm
+import torch
+
+
+def merge(weight, updates, strengths):
+    merged = weight.clone()
+    for (down, up, alpha), s in zip(updates, strengths):
+        merged = torch.addmm(merged, up, down, alpha=s * alpha / len(down))
+    return merged
+
+# %% 11.4 wrong nothing_to_put_together stack
+import torch
+
+
+def merge(weight, updates, strengths):
+    d = torch.stack([s * a / len(d) * up @ d for (d, up, a), s in zip(updates, strengths)])
+    return (weight + d.sum(0)).to(weight.dtype)
 
 # %% 11.5 right the scale in the downs
 import torch
@@ -1047,6 +1336,51 @@ def concatenate(updates, strengths):
     r = len(updates[0][0])
     return Vh[:r], U[:, :r] * S[:r]
 
+# %% 11.5 wrong alpha_returned a triple like the others
+import torch
+
+
+def concatenate(updates, strengths):
+    down = torch.cat([d for d, _, _ in updates])
+    up = torch.cat([s * a / len(d) * u for (d, u, a), s in zip(updates, strengths)], 1)
+    return down, up, len(down)
+
+# %% 11.5 wrong divided_again as if someone multiplied by R
+import torch
+
+
+def concatenate(updates, strengths):
+    R = sum(len(d) for d, _, _ in updates)
+    down = torch.cat([d for d, _, _ in updates])
+    up = torch.cat([s * a / len(d) / R * u for (d, u, a), s in zip(updates, strengths)], 1)
+    return down, up
+
+# %% 11.5 wrong - the product and an identity
+import torch
+
+
+def concatenate(updates, strengths):
+    total = sum(s * a / len(d) * u @ d for (d, u, a), s in zip(updates, strengths))
+    return total, torch.eye(len(total), dtype=total.dtype)
+
+# %% 11.5 wrong - a float32 tensor of scales
+import torch
+
+
+def concatenate(updates, strengths):
+    down = torch.cat([d for d, _, _ in updates])
+    scales = torch.tensor([s * a / len(d) for (d, _, a), s in zip(updates, strengths)])
+    return down, torch.cat([k[None] * u for k, (_, u, _) in zip(scales, updates)], dim=1)
+
+# %% 11.5 wrong @crash a dict
+import torch
+
+
+def concatenate(updates, strengths):
+    down = torch.cat([d for d, _, _ in updates])
+    up = torch.cat([s * a / len(d) * u for (d, u, a), s in zip(updates, strengths)], 1)
+    return {"down": down, "up": up}
+
 # %% 11.6 right mends the three lines
 def lora_step(model, x0, noise, t, schedule, context, mask):
     updates = [
@@ -1220,3 +1554,59 @@ def lora_step(model, x0, noise, t, schedule, context, mask):
     updates = [(m.down.weight, m.up.weight, m.alpha) for m in model.modules() if hasattr(m, "down")]
     prediction = model(schedule.mix(x0, noise, t), schedule.timestep(t), context, mask)
     return F.mse_loss(prediction, target(schedule, "v", x0, noise, t)), updates
+
+# %% 11.6 wrong children_alone one level
+import torch.nn.functional as F
+
+
+def lora_step(model, x0, noise, t, schedule, context, mask):
+    updates = [(l.down.weight, l.up.weight, l.alpha) for l in model.children() if hasattr(l, "down")]
+    pred = model(schedule.mix(x0, noise, t), schedule.timestep(t), context, mask)
+    return F.mse_loss(pred, target(schedule, "v", x0, noise, t)), updates
+
+# %% 11.6 wrong alpha_of_the_first one for all
+import torch.nn.functional as F
+
+
+def lora_step(model, x0, noise, t, schedule, context, mask):
+    layers = [l for l in model.modules() if hasattr(l, "down")]
+    updates = [(l.down.weight, l.up.weight, layers[0].alpha) for l in layers]
+    pred = model(schedule.mix(x0, noise, t), schedule.timestep(t), context, mask)
+    return F.mse_loss(pred, target(schedule, "v", x0, noise, t)), updates
+
+# %% 11.6 wrong bases_alone_frozen in the LoRA layers
+import torch.nn.functional as F
+
+
+def lora_step(model, x0, noise, t, schedule, context, mask):
+    model.requires_grad_(True)
+    updates = []
+    for l in model.modules():
+        if hasattr(l, "down"):
+            l.base.requires_grad_(False)
+            updates.append((l.down.weight, l.up.weight, l.alpha))
+    pred = model(schedule.mix(x0, noise, t), schedule.timestep(t), context, mask)
+    return F.mse_loss(pred, target(schedule, "v", x0, noise, t)), updates
+
+# %% 11.6 wrong v_of_the_noisy x for x0
+import torch.nn.functional as F
+
+
+def lora_step(model, x0, noise, t, schedule, context, mask):
+    updates = [(l.down.weight, l.up.weight, l.alpha) for l in model.modules() if hasattr(l, "down")]
+    x = schedule.mix(x0, noise, t)
+    pred = model(x, schedule.timestep(t), context, mask)
+    return F.mse_loss(pred, target(schedule, "v", x, noise, t)), updates
+
+# %% 11.6 wrong - a schedule of its own
+import torch.nn.functional as F
+from minidiff.diffusion.schedules import get_schedule
+
+
+own = get_schedule("cosine")
+
+
+def lora_step(model, x0, noise, t, schedule, context, mask):
+    updates = [(l.down.weight, l.up.weight, l.alpha) for l in model.modules() if hasattr(l, "down")]
+    pred = model(own.mix(x0, noise, t), own.timestep(t), context, mask)
+    return F.mse_loss(pred, target(own, "v", x0, noise, t)), updates
