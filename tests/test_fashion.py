@@ -241,6 +241,8 @@ def test_raw_data_is_the_same_each_time_and_counts_what_was_asked_for(tmp_path: 
     copied = [plan.copy_of for plan in planned if plan.copy_of]
     assert len(copied) == len(set(copied)) and all(planned[number - 1].fault is None for number in copied)
     assert planned != plans(600, 512, 0.25, 1)
+    assert {plan.garment.pattern for plan in plans(60, 512, 0.25, 0, plain=True)} == {"plain"}
+    assert len({plan.garment.pattern for plan in planned}) > 1
 
 
 def test_a_users_folder_with_bare_names_in_its_table(good: Path, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ class PrepareGarments:
     """Pixels to a side of the largest; others have down to three quarters of it."""
     faults: Annotated[float, Between(0, 0.9)] = 0.25
     """Share of the images that get a fault."""
+    plain: bool = False
+    """Only garments of one colour, without prints and patterns, which a small model learns sooner."""
     seed: Annotated[int, Between(0)] = 0
     workers: Annotated[int, Between(1, 256)] | None = None
     """Images drawn at once; as many as there are cores when not given."""
@@ -60,8 +62,8 @@ class Plan:
     copy_of: int | None = None
 
 
-def plans(images: int, size: int, faults: float, seed: int) -> list[Plan]:
-    """All files of a raw data set. Every fault occurs about equally often, and a good file is copied at most once."""
+def plans(images: int, size: int, faults: float, seed: int, plain: bool = False) -> list[Plan]:
+    """All files of a raw data set. plain: without patterns. Every fault occurs about equally often, and a good file is copied at most once."""
     rng = random.Random(seed)
     names = list(FAULTS)
     rng.shuffle(names)
@@ -71,15 +73,23 @@ def plans(images: int, size: int, faults: float, seed: int) -> list[Plan]:
     found: list[Plan] = []
     for number in numbers[len(wanted) :]:
         side = rng.randrange(-(-3 * size // 4), size + 1)
-        found.append(Plan(number, random_garment(rng), rng.randrange(2**31), side))
+        found.append(Plan(number, some_garment(rng, plain), rng.randrange(2**31), side))
     copied = iter(rng.sample(found, min(len(found), sum(name in COPIES for name in wanted))))
     for number, name in zip(numbers, wanted, strict=False):
         original = next(copied, None) if name in COPIES else None
         if original:
             found.append(Plan(number, original.garment, original.seed, original.size, name, original.number))
         elif name not in COPIES:
-            found.append(Plan(number, random_garment(rng), rng.randrange(2**31), size, name))
+            found.append(Plan(number, some_garment(rng, plain), rng.randrange(2**31), size, name))
     return sorted(found, key=lambda plan: plan.number)
+
+
+def some_garment(rng: random.Random, plain: bool) -> Garment:
+    """A garment at random; plain: the first that has no pattern."""
+    garment = random_garment(rng)
+    while plain and garment.pattern != "plain":
+        garment = random_garment(rng)
+    return garment
 
 
 def make(plan: Plan) -> Entry:
@@ -97,7 +107,7 @@ def make(plan: Plan) -> Entry:
 
 def prepare_garments(config: PrepareGarments) -> None:
     """Draw and write. Raises ValueError when the folder is there already."""
-    wanted = plans(config.images, config.size, config.faults, config.seed)
+    wanted = plans(config.images, config.size, config.faults, config.seed, config.plain)
     names: dict[int, str] = {}
     table: list[dict[str, str]] = []
     with whole_folder(config.out) as folder:

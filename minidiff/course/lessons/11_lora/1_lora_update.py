@@ -3,15 +3,16 @@
 # %% [markdown] lang="en" role="task" difficulty="1" minutes="5"
 # ## The update beside a layer
 #
-# A linear layer computes $x W^\top$. LoRA leaves $W$ (out, in) alone and adds what two small matrices say, `down` (r, in) and
-# `up` (out, r), where the rank r is much smaller than in and out:
+# A linear layer computes $x W^\top$. LoRA leaves $W$ (out, in) alone and adds the result of two small matrices, `down` (r, in)
+# and `up` (out, r), where the rank r is much smaller than in and out:
 #
 # $$\Delta(x) = \frac{\alpha}{r}\; x\, \text{down}^\top\, \text{up}^\top$$
 #
 # The first two lines are given. **Complete the last one.** x (..., in) may have any number of dimensions in front; the result
-# is (..., out). The cell at the end adds your update to the layers of `world-dit`, with the factors of a style that somebody
-# has trained: the first two pictures are drawn without it, the last two with it.
-# %% [markdown] lang="vi" of="2d1591f1"
+# is (..., out). Gradients must reach both factors, which are to be trained, and x, for the layers before this one. The cell at
+# the end adds your update to the layers of `world-dit`, with the factors of a style that somebody has trained: the first two
+# pictures are drawn without it, the last two with it.
+# %% [markdown] lang="vi" of="d0ecc273"
 # ## Phần cập nhật bên cạnh một lớp
 #
 # Một lớp tuyến tính tính $x W^\top$. LoRA không đụng đến $W$ (out, in) mà cộng thêm kết quả của hai ma trận nhỏ, `down` (r, in)
@@ -20,8 +21,9 @@
 # $$\Delta(x) = \frac{\alpha}{r}\; x\, \text{down}^\top\, \text{up}^\top$$
 #
 # Hai dòng đầu đã có sẵn. **Hãy hoàn thành dòng cuối.** x (..., in) có thể có bao nhiêu chiều phía trước cũng được; kết quả là
-# (..., out). Ô ở cuối cộng phần cập nhật của bạn vào các lớp của `world-dit`, với các thừa số của một phong cách đã được huấn
-# luyện sẵn: hai bức đầu vẽ không có nó, hai bức sau vẽ với nó.
+# (..., out). Gradient phải đến được hai thừa số, vì chúng sẽ được huấn luyện, và cả x, vì các lớp phía trước cần nó. Ô ở cuối
+# cộng phần cập nhật của bạn vào các lớp của `world-dit`, với các thừa số của một phong cách đã được huấn luyện sẵn: hai bức đầu
+# vẽ không có nó, hai bức sau vẽ với nó.
 
 # %% [markdown] lang="en" role="hints"
 # Write the shapes down: `low` is (..., r). Which matrix takes r numbers to out numbers, and which way round must it stand?
@@ -54,19 +56,19 @@ def lora_update(x: Tensor, down: Tensor, up: Tensor, alpha: float) -> Tensor:
     return alpha / rank * (low @ up.T)                          # (..., out)
 
 # %% [markdown] lang="en" role="checks"
-# - shape and dtype of the result
+# - shape and dtype of the result, also in half precision
 # - two images of five tokens, rank 3, alpha 6
 # - alpha equal to the rank, then smaller than the rank
-# - a single vector, and a grid of tokens that lies transposed in memory
+# - a single vector, a batch of one token, and a grid of tokens that lies transposed in memory
 # - rank 1, and a rank larger than in and out
 # - in, out and rank all 4
 # - `up` full of zeros: the update is 0
 # - gradients, which reach x and both factors
-# %% [markdown] lang="vi" of="9de080b8"
-# - kích thước và kiểu số của kết quả
+# %% [markdown] lang="vi" of="c4ed62db"
+# - kích thước và kiểu số của kết quả, kể cả ở độ chính xác một nửa
 # - hai ảnh, mỗi ảnh năm token, hạng 3, alpha 6
 # - alpha bằng hạng, rồi nhỏ hơn hạng
-# - một vector duy nhất, và một lưới token nằm chuyển vị trong bộ nhớ
+# - một vector duy nhất, một lô chỉ có một token, và một lưới token nằm chuyển vị trong bộ nhớ
 # - hạng 1, và một hạng lớn hơn cả in lẫn out
 # - in, out và hạng đều bằng 4
 # - `up` toàn số 0: phần cập nhật bằng 0
@@ -87,7 +89,7 @@ def factors(width, rank, out):
 
 def shape_and_dtype(f, x, down, up):
     found = []
-    for kind in (torch.float32, torch.float64):
+    for kind in (torch.float32, torch.float64, torch.float16):
         y = f(x.to(kind), down.to(kind), up.to(kind), 6.0)
         found += [list(y.shape), str(y.dtype)]
     return found
@@ -102,7 +104,7 @@ def two_alphas(f, x, down, up):
 
 
 def other_dimensions(f, x, grid, down, up):
-    return [f(x, down, up, 4.5), f(grid.transpose(1, 2), down, up, 4.5)]
+    return [f(some, down, up, 4.5) for some in (x, x[None, None], grid.transpose(1, 2))]
 
 
 def two_ranks(f, x, one, many):
@@ -113,7 +115,7 @@ def gradients(f, x, down, up):
     for tensor in (x, down, up):
         tensor.requires_grad_()
     f(x, down, up, 6.0).square().sum().backward()
-    return [x.grad, down.grad, up.grad]
+    return {"gradient of x": x.grad, "gradient of down": down.grad, "gradient of up": up.grad}
 
 
 X = normal(2, 5, 7, seed=1)
@@ -277,13 +279,31 @@ patch("x @ down.T ", "x.float() @ down.float().T ")
 patch("low @ up.T", "low @ up.float().T")
 
 # %% [markdown] lang="en" role="mistake" name="no_gradient"
-# The numbers are right, but no gradient reaches the factors, so they could never learn: no `detach()`, `.data`, NumPy or
+# The numbers are right, but no gradient gets through, so the factors could never learn: no `detach()`, `.data`, NumPy or
 # `torch.no_grad()` on the way.
-# %% [markdown] lang="vi" of="b2277950"
-# Các con số đúng, nhưng không có gradient nào đến được hai thừa số, nên chúng không bao giờ học được: dọc đường không được có
+# %% [markdown] lang="vi" of="f88c068f"
+# Các con số đúng, nhưng không gradient nào đi qua được, nên hai thừa số không bao giờ học được: dọc đường không được có
 # `detach()`, `.data`, NumPy hay `torch.no_grad()`.
 # %% role="wrong" name="no_gradient"
 patch("(low @ up.T)", "(low @ up.T).detach()")
+
+# %% [markdown] lang="en" role="mistake" name="squeezed"
+# `squeeze()` takes out every dimension of size 1, so a batch of one image, or one token, comes back with dimensions missing.
+# The result has all dimensions of x; only the last one changes its size.
+# %% [markdown] lang="vi" of="4ae8cc99"
+# `squeeze()` bỏ mọi chiều có kích thước 1, nên một lô chỉ có một ảnh, hay chỉ một token, bị thiếu chiều khi trả về. Kết quả có
+# đủ mọi chiều của x; chỉ chiều cuối đổi kích thước.
+# %% role="wrong" name="squeezed"
+patch("(low @ up.T)", "(low @ up.T).squeeze()")
+
+# %% [markdown] lang="en" role="mistake" name="scale_in_float32"
+# The scale is a float32 tensor with a dimension of its own, so in half precision the product becomes float32. A plain number,
+# `alpha / rank`, takes the dtype of x.
+# %% [markdown] lang="vi" of="23df6571"
+# Hệ số là một tensor float32 có chiều riêng, nên ở độ chính xác một nửa, tích bị đổi thành float32. Một số thường, `alpha /
+# rank`, thì theo kiểu số của x.
+# %% role="wrong" name="scale_in_float32"
+patch("alpha / rank * (", "torch.tensor([alpha / rank], dtype=torch.float32) * (")
 
 # %% role="library"
 from minidiff.nn.lora import Factors

@@ -8,12 +8,12 @@
 # $$y = \text{base}(x) + \frac{\alpha}{r}\;\text{up}(\text{down}(x))$$
 #
 # `self.base` is the very layer that was given, frozen. `self.down` and `self.up` are `nn.Linear` without bias, from in to r
-# numbers and from r to out, in the dtype of base's weight. `down` starts at random, as `nn.Linear` does by itself, and `up`
-# with zeros, so that a fresh layer gives exactly what base gives. Keep `alpha` as `self.alpha`: a file needs it beside the
-# factors.
+# numbers and from r to out, in the dtype of base's weight. `down` starts with small random numbers, such as `nn.Linear` draws
+# by itself, and `up` with zeros, so that a fresh layer gives exactly what base gives. Keep `alpha` as `self.alpha`: a file
+# needs it beside the factors.
 #
 # The cell at the end puts your layers into `world-dit`, with the factors of a style, at a strength of 0, of one half and of 1.
-# %% [markdown] lang="vi" of="6a7c6a36"
+# %% [markdown] lang="vi" of="f446c290"
 # ## Một lớp học bằng LoRA
 #
 # **Viết một module.** Nó thay chỗ một lớp tuyến tính, `base` (lớp gốc), và tính
@@ -21,24 +21,24 @@
 # $$y = \text{base}(x) + \frac{\alpha}{r}\;\text{up}(\text{down}(x))$$
 #
 # `self.base` chính là lớp được truyền vào, đã đóng băng. `self.down` và `self.up` là `nn.Linear` không có bias, từ in số xuống
-# r số và từ r số lên out số, cùng kiểu số với trọng số của base. `down` bắt đầu ngẫu nhiên, như `nn.Linear` tự làm, còn `up`
-# bắt đầu toàn số 0, nhờ vậy lớp mới tạo cho đúng kết quả của base. Hãy giữ `alpha` trong `self.alpha`: tệp cần có nó bên cạnh
-# các thừa số.
+# r số và từ r số lên out số, cùng kiểu số với trọng số của base. `down` bắt đầu bằng những số ngẫu nhiên nhỏ, chẳng hạn những
+# số mà `nn.Linear` tự sinh, còn `up` bắt đầu toàn số 0, nhờ vậy lớp mới tạo cho đúng kết quả của base. Hãy giữ `alpha` trong
+# `self.alpha`: tệp cần có nó bên cạnh các thừa số.
 #
 # Ô ở cuối đặt các lớp của bạn vào `world-dit`, với các thừa số của một phong cách, ở độ mạnh 0, một nửa và 1.
 
 # %% [markdown] lang="en" role="hints"
 # Which of the three layers may learn? Write the two sizes of each `nn.Linear` beside it: in, r, out.
 # ---
-# `base.requires_grad_(False)` freezes it. `nn.init.zeros_` empties a weight. At the end of `__init__`, `self.to(dtype)` turns
-# everything to base's dtype.
+# `base.requires_grad_(False)` freezes it. `nn.init.zeros_` fills a weight with zeros. At the end of `__init__`,
+# `self.to(device, dtype)` brings everything to base's device and dtype.
 # ---
 # forward: `self.base(x) + self.alpha / rank * self.up(self.down(x))`; the rank is `self.down.out_features`.
-# %% [markdown] lang="vi" of="79f8a7e9"
+# %% [markdown] lang="vi" of="4dfbe639"
 # Trong ba lớp, lớp nào được phép học? Hãy viết hai kích thước của mỗi `nn.Linear` ngay bên cạnh: in, r, out.
 # ---
-# `base.requires_grad_(False)` đóng băng nó. `nn.init.zeros_` làm trọng số thành 0. Ở cuối `__init__`, `self.to(dtype)` đổi mọi
-# thứ sang kiểu số của base.
+# `base.requires_grad_(False)` đóng băng nó. `nn.init.zeros_` điền số 0 vào trọng số. Ở cuối `__init__`,
+# `self.to(device, dtype)` đưa mọi thứ về thiết bị và kiểu số của base.
 # ---
 # forward: `self.base(x) + self.alpha / rank * self.up(self.down(x))`; hạng là `self.down.out_features`.
 
@@ -84,25 +84,25 @@ class LoRALinear(nn.Module):
 # - names and sizes of all weights
 # - dtypes: the factors follow base, and so does the result
 # - base is the layer that was given, and alpha is kept
-# - who may learn: the factors, and nothing else
+# - what may learn: the factors, and nothing else
 # - a fresh layer gives what base gives, to the last bit
-# - the start: `up` is 0, `down` is not, and the first step can teach something
+# - the start: `up` is 0, `down` is random, small and another for each layer, and the first step can teach something
 # - with trained factors, rank 3, alpha 6
 # - alpha equal to the rank and smaller than it; rank 1
 # - in, out and rank all 4, without bias; a single vector and a grid of tokens
-# - called twice, then again after another step of training
+# - called twice, then again after another step of training, and in evaluation mode
 # - gradients: of x and both factors, and none for base
-# %% [markdown] lang="vi" of="50380db6"
+# %% [markdown] lang="vi" of="f25a0571"
 # - tên và kích thước của mọi trọng số
 # - kiểu số: các thừa số theo base, và kết quả cũng vậy
 # - base chính là lớp được truyền vào, và alpha được giữ lại
 # - những gì được học: các thừa số, ngoài ra không gì khác
 # - lớp mới tạo cho đúng kết quả của base, đến từng bit
-# - lúc bắt đầu: `up` bằng 0, `down` thì không, và ngay bước đầu đã học được
+# - lúc bắt đầu: `up` bằng 0, `down` ngẫu nhiên, nhỏ, mỗi lớp một khác, và ngay bước đầu đã học được
 # - với các thừa số đã huấn luyện, hạng 3, alpha 6
 # - alpha bằng hạng và nhỏ hơn hạng; hạng 1
 # - in, out và hạng đều bằng 4, không có bias; một vector đơn lẻ và một lưới token
-# - gọi hai lần, rồi gọi lại sau một bước huấn luyện nữa
+# - gọi hai lần, rồi gọi lại sau một bước huấn luyện nữa, và ở chế độ đánh giá
 # - gradient: của x và hai thừa số, còn base thì không có
 
 # %% role="probes"
@@ -164,7 +164,7 @@ def dtypes(f, base, x):
 
 def kept(f, base):
     layer = f(base, 3, 6.0)
-    return {"the same layer": layer.base is base, "alpha": float(layer.alpha)}
+    return {"the same layer": layer.base is base, "alpha": float(torch.as_tensor(layer.alpha).detach())}
 
 
 def learners(f, base):
@@ -181,6 +181,10 @@ def start(f, base, x):
     layer = f(base, 3, 6.0)
     found = {"up is 0": bool((layer.up.weight == 0).all())}
     found["rank of down"] = int(torch.linalg.matrix_rank(layer.down.weight.detach().double()))
+    wide, other = (f(linear(96, 4), 32, 6.0).down.weight.detach() for _ in range(2))
+    spread = float(wide.std())                                 # nn.Linear: 0.06
+    found["numbers of down"] = "too large" if spread > 0.5 else "too small" if spread < 0.005 else "small"
+    found["another down for each layer"] = not torch.equal(wide, other)
     layer(x).square().sum().backward()
     found |= {f"{name} learns": bool(getattr(layer, name).weight.grad.abs().sum() > 0) for name in ("down", "up")}
     return found
@@ -203,14 +207,15 @@ def three_calls(f, base, x):
     layer = trained(f, base, 3, 6.0)
     found = [layer(x), layer(x), base.weight.clone()]
     fill(layer, seed=5)
-    return [*found, layer(x)]
+    return [*found, layer(x), layer.eval()(x)]
 
 
 def gradients(f, base, x):
     layer = trained(f, base, 3, 6.0)
     layer(x.requires_grad_()).square().sum().backward()
     none = all(weight.grad is None for weight in base.parameters())
-    return [x.grad, layer.down.weight.grad, layer.up.weight.grad, none]
+    found = {"gradient of x": x.grad} | {f"gradient of {name}": getattr(layer, name).weight.grad for name in ("down", "up")}
+    return found | {"base gets none": none}
 
 
 X, BASE = normal(2, 5, 7, seed=1), linear(7, 4)
@@ -264,13 +269,31 @@ patch("        nn.init.zeros_(self.up.weight)\n", "")
 patch("nn.init.zeros_(self.up.weight)", "nn.init.zeros_(self.down.weight)")
 
 # %% [markdown] lang="en" role="mistake" name="all_alike"
-# All rows of `down` start with the same numbers. They get the same gradients, stay the same, and the rank is 1 whatever was
-# paid for. The start must be random.
-# %% [markdown] lang="vi" of="bc99ef9b"
-# Mọi hàng của `down` bắt đầu bằng cùng những con số. Chúng nhận cùng một gradient, mãi giống nhau, và hạng chỉ là 1 dù bạn trả
-# giá cho bao nhiêu. Giá trị ban đầu phải ngẫu nhiên.
+# All rows of `down` start with the same numbers. They get the same gradients and stay the same, so the rank is 1, however large
+# you chose it. The start must be random.
+# %% [markdown] lang="vi" of="1a2c26b4"
+# Mọi hàng của `down` bắt đầu bằng cùng những con số. Chúng nhận cùng một gradient và mãi giống nhau, nên hạng chỉ là 1 dù bạn
+# chọn lớn đến đâu. Giá trị ban đầu phải ngẫu nhiên.
 # %% role="wrong" name="all_alike"
 patch("nn.init.zeros_(self.up.weight)", "nn.init.zeros_(self.up.weight), nn.init.constant_(self.down.weight, 0.1)")
+
+# %% [markdown] lang="en" role="mistake" name="down_too_large"
+# `down` starts with numbers around 1. Whatever `up` learns is multiplied by them, so the first steps change the model far too
+# much, most of all in layers with many inputs. Leave `down` as `nn.Linear` made it.
+# %% [markdown] lang="vi" of="82074bfa"
+# `down` bắt đầu bằng những số cỡ 1. Những gì `up` học được đều nhân với chúng, nên các bước đầu làm mô hình thay đổi quá nhiều,
+# nhất là ở các lớp nhiều đầu vào. Hãy để nguyên `down` như `nn.Linear` đã tạo.
+# %% role="wrong" name="down_too_large"
+patch("nn.init.zeros_(self.up.weight)", "nn.init.zeros_(self.up.weight), nn.init.normal_(self.down.weight)")
+
+# %% [markdown] lang="en" role="mistake" name="seeded"
+# `__init__` sets the seed, so all layers of one size start with the same `down`, and whatever the caller draws afterwards is no
+# longer random. The seed is the caller's business.
+# %% [markdown] lang="vi" of="b116f282"
+# `__init__` đặt lại seed, nên mọi lớp cùng kích thước bắt đầu với cùng một `down`, và những gì nơi gọi sinh ra sau đó không còn
+# ngẫu nhiên nữa. Seed là việc của nơi gọi.
+# %% role="wrong" name="seeded"
+patch("        super().__init__()\n", "        super().__init__()\n        torch.manual_seed(0)\n")
 
 # %% [markdown] lang="en" role="mistake" name="scale_forgotten"
 # alpha / rank is missing in `forward`. At alpha = rank nobody notices; with any other alpha the style comes out at the wrong

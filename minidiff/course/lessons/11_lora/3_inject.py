@@ -5,18 +5,19 @@
 #
 # **Put them in.** Freeze the whole model. Then put one of your `LoRALinear`s in the place of each `nn.Linear` whose name is one
 # of `targets`, or ends in a dot and one of them: the target `to_q` fits `to_q` and `blocks.0.to_q`, but not `blocks.0.into_q`.
-# Other kinds of modules stay, whatever they are called, and a target may fit nothing. The model changes in place. Return the
-# names of the layers that were replaced, in the order of `named_modules()`.
+# Other kinds of modules stay, whatever they are called, and a target may fit nothing. The model changes in place, and nothing
+# else about it changes. Return the names of the layers that were replaced, in the order of `named_modules()`.
 #
 # The cell at the end puts such layers into `world-dit` and copies a style into them. The first two pictures are drawn by the
 # library, which adds the update to the weights themselves; the last two, drawn by your network, must be the same.
-# %% [markdown] lang="vi" of="1b631a13"
+# %% [markdown] lang="vi" of="b57ba57f"
 # ## Một mạng đầy những lớp LoRA
 #
 # **Đặt chúng vào.** Hãy đóng băng toàn bộ mô hình. Sau đó đặt một `LoRALinear` của bạn vào chỗ của mỗi `nn.Linear` có tên nằm
 # trong `targets`, hoặc có tên kết thúc bằng dấu chấm rồi đến một trong số đó: đích `to_q` khớp với `to_q` và `blocks.0.to_q`,
 # nhưng không khớp với `blocks.0.into_q`. Các loại module khác giữ nguyên, dù tên là gì, và một đích có thể không khớp với lớp
-# nào. Mô hình được thay đổi tại chỗ. Hãy trả về tên các lớp đã được thay, theo thứ tự của `named_modules()`.
+# nào. Mô hình được thay đổi tại chỗ, ngoài ra mọi thứ giữ nguyên. Hãy trả về tên các lớp đã được thay, theo thứ tự của
+# `named_modules()`.
 #
 # Ô ở cuối đặt những lớp như thế vào `world-dit` rồi chép một phong cách vào. Hai bức đầu do thư viện vẽ, bằng cách cộng phần
 # cập nhật vào chính trọng số; hai bức sau do mạng của bạn vẽ, và phải giống hệt.
@@ -78,17 +79,17 @@ def inject(
 # %% [markdown] lang="en" role="checks"
 # - the names: two targets, one of them with a dot in it
 # - the names: a whole name, a layer that isn't linear, a target that fits nothing, two that fit one layer
-# - where the LoRA layers are, and that the model has no other new parts
-# - who learns afterwards: the factors alone
-# - who learns when no layer fits: nothing
+# - where the LoRA layers are, and that nothing else is new: no other parts, and still in training mode
+# - what learns afterwards: the factors alone
+# - what learns when no layer fits: nothing
 # - the layers' bases are the old layers themselves
 # - at the start the model gives what it gave before, to the last bit
 # - rank and alpha arrive: with trained factors, rank 3 and alpha 6
 # - the same with rank 2 and alpha 1
-# %% [markdown] lang="vi" of="4ce02f53"
+# %% [markdown] lang="vi" of="23f4ec65"
 # - các tên: hai đích, trong đó một đích có dấu chấm
 # - các tên: một tên đầy đủ, một lớp không tuyến tính, một đích không khớp gì, hai đích khớp cùng một lớp
-# - các lớp LoRA nằm ở đâu, và mô hình không có bộ phận mới nào khác
+# - các lớp LoRA nằm ở đâu, và không có gì khác mới: không bộ phận nào nữa, và vẫn ở chế độ huấn luyện
 # - những gì được học sau đó: chỉ các thừa số
 # - những gì được học khi không lớp nào khớp: không gì cả
 # - lớp gốc của chúng chính là các lớp cũ
@@ -107,16 +108,17 @@ def normal(*shape, seed):
 
 
 class Part(nn.Module):
-    """Layers with names that a careless search takes for each other; `to_k` isn't linear."""
+    """Layers with names that a careless search takes for each other, `to_out.0` and `to_out_0`; `to_k` isn't linear."""
 
     def __init__(self):
         super().__init__()
         self.to_q, self.into_q, self.to_k = nn.Linear(5, 4), nn.Linear(4, 4), nn.LayerNorm(4)
-        self.to_out = nn.ModuleList([nn.Linear(4, 5, bias=False)])
+        self.to_out, self.to_out_0 = nn.ModuleList([nn.Linear(4, 5, bias=False)]), nn.Linear(5, 5)
         self.gain = nn.Parameter(torch.ones(5))
 
     def forward(self, x):
-        return x + self.gain * self.to_out[0](torch.tanh(self.into_q(self.to_k(self.to_q(x)))))
+        y = torch.tanh(self.into_q(self.to_k(self.to_q(x))))
+        return x + self.to_out_0(self.gain * self.to_out[0](y))
 
 
 class Toy(nn.Module):
@@ -158,12 +160,13 @@ def layers(model):
 
 def places(f, model, targets):
     f(model, targets, 3, 6.0)
-    return {"LoRA layers": list(layers(model)), "parts of the model": [name for name, _ in model.named_children()]}
+    parts = [name for name, _ in model.named_children()]
+    return {"LoRA layers": list(layers(model)), "parts of the model": parts, "in training mode": model.training}
 
 
 def learners(f, model, targets):
     f(model, targets, 3, 6.0)
-    return sorted(name for name, weight in model.named_parameters() if weight.requires_grad)
+    return {"weights that learn": sorted(name for name, weight in model.named_parameters() if weight.requires_grad)}
 
 
 def bases(f, model, targets):
@@ -224,6 +227,52 @@ patch("    model.requires_grad_(False)\n", "")
 # %% role="wrong" name="frozen_last"
 patch("    model.requires_grad_(False)\n", "")
 patch("    return names", "    model.requires_grad_(False)\n    return names")
+
+# %% [markdown] lang="en" role="mistake" name="eval_for_frozen"
+# `eval()` freezes nothing: it only tells layers such as dropout that nobody trains now. Gradients still reach every weight, so
+# the whole model learns. Turn `requires_grad` off.
+# %% [markdown] lang="vi" of="a1f09606"
+# `eval()` không đóng băng gì cả: nó chỉ báo cho những lớp như dropout biết rằng lúc này không huấn luyện. Gradient vẫn đến mọi
+# trọng số, nên cả mô hình vẫn học. Hãy tắt `requires_grad`.
+# %% role="wrong" name="eval_for_frozen"
+patch("model.requires_grad_(False)", "model.eval()")
+
+# %% [markdown] lang="en" role="mistake" name="left_in_eval"
+# The model is left in evaluation mode, and whoever trains it next has no dropout any more. Freezing takes
+# `requires_grad_(False)` alone; the mode is the caller's.
+# %% [markdown] lang="vi" of="8b492d10"
+# Mô hình bị để lại ở chế độ đánh giá, và ai huấn luyện nó sau đó thì không còn dropout. Muốn đóng băng chỉ cần
+# `requires_grad_(False)`; chế độ nào là do nơi gọi.
+# %% role="wrong" name="left_in_eval"
+patch("model.requires_grad_(False)", "model.requires_grad_(False).eval()")
+
+# %% [markdown] lang="en" role="mistake" name="dot_fits_anything"
+# In a regular expression a dot stands for any character, so the target `to_out.0` also takes `to_out_0`. Escape it with
+# `re.escape`, or compare names without patterns.
+# %% [markdown] lang="vi" of="8e28510d"
+# Trong biểu thức chính quy, dấu chấm khớp với mọi ký tự, nên đích `to_out.0` lấy luôn cả `to_out_0`. Hãy bọc nó bằng
+# `re.escape`, hoặc so sánh tên mà không dùng mẫu.
+# %% role="wrong" name="dot_fits_anything"
+patch("    model.requires_grad_(False)\n", "    import re\n\n    model.requires_grad_(False)\n")
+patch('name == target or name.endswith("." + target)', 're.search(rf"(^|\\.){target}$", name)')
+
+# %% [markdown] lang="en" role="mistake" name="linear_alone_frozen"
+# Only the linear layers are frozen. Norms and other weights still learn, and no file of factors holds what they learn.
+# Freeze the whole model.
+# %% [markdown] lang="vi" of="76547087"
+# Chỉ các lớp tuyến tính bị đóng băng. Các lớp chuẩn hóa và những trọng số khác vẫn học, mà tệp thừa số nào cũng không chứa điều
+# chúng học. Hãy đóng băng toàn bộ mô hình.
+# %% role="wrong" name="linear_alone_frozen"
+patch("    model.requires_grad_(False)\n",
+      "    for part in model.modules():\n        part.requires_grad_(not isinstance(part, nn.Linear))\n")
+
+# %% [markdown] lang="en" role="mistake" name="bases_unfrozen"
+# The new layers were told to learn as a whole, their bases as well. Only `down` and `up` learn, and `LoRALinear` has already
+# seen to that.
+# %% [markdown] lang="vi" of="2fae78b6"
+# Các lớp mới được cho học toàn bộ, kể cả lớp gốc bên trong. Chỉ `down` và `up` được học, và `LoRALinear` đã lo việc đó rồi.
+# %% role="wrong" name="bases_unfrozen"
+patch("LoRALinear(layer, rank, alpha)", "LoRALinear(layer, rank, alpha).requires_grad_(True)")
 
 # %% [markdown] lang="en" role="mistake" name="without_the_dot"
 # `endswith(target)` alone also takes `into_q` for `to_q`. A name must be the target itself or end in a dot and the target.

@@ -3,27 +3,29 @@
 # %% [markdown] lang="en" role="task" difficulty="2" minutes="10"
 # ## Styles inside a weight
 #
-# **Merge.** A layer beside a layer costs time at every step of sampling. But an update is only a matrix, so it can be added to
+# **Merge.** A layer beside another costs time at every step of sampling. But an update is only a matrix, so it can be added to
 # the weight itself, and several at once, each at a strength $s_i$ of its own:
 #
 # $$W' = W + \sum_i s_i\,\frac{\alpha_i}{r_i}\;\text{up}_i\,\text{down}_i$$
 #
 # `weight` is (out, in), `updates` a list of (down, up, alpha), whose ranks may differ, and `strengths` has a number for each:
-# 0 leaves a style out, a negative number reverses it. Return a **new** tensor in the dtype of `weight`. The old one stays as it
-# is, for whoever keeps it can take every style out again.
+# 0 leaves a style out, a negative number reverses it. Both lists may be empty, and the factors may have another dtype than the
+# weight, as when a file in float32 meets a model in half precision. Return a **new** tensor in the dtype of `weight`. The old
+# one stays as it is: with it, every style can be taken out again.
 #
 # The cell at the end merges `neon` into `world-dit` at the strengths -0.5, 0.5 and 1, and then two styles together.
-# %% [markdown] lang="vi" of="8a393f6c"
+# %% [markdown] lang="vi" of="8d86c699"
 # ## Phong cách nằm trong một trọng số
 #
-# **Gộp.** Một lớp đứng bên cạnh một lớp làm tốn thời gian ở mỗi bước lấy mẫu. Nhưng phần cập nhật chỉ là một ma trận, nên có
+# **Gộp.** Một lớp đứng bên cạnh lớp khác làm tốn thời gian ở mỗi bước lấy mẫu. Nhưng phần cập nhật chỉ là một ma trận, nên có
 # thể cộng nó vào chính trọng số, và cộng nhiều phần cùng lúc, mỗi phần một độ mạnh $s_i$ riêng:
 #
 # $$W' = W + \sum_i s_i\,\frac{\alpha_i}{r_i}\;\text{up}_i\,\text{down}_i$$
 #
 # `weight` là (out, in), `updates` là danh sách các bộ (down, up, alpha), hạng của chúng có thể khác nhau, và `strengths` có một
-# số cho mỗi bộ: 0 là bỏ phong cách ấy ra, số âm là đảo ngược nó. Hãy trả về một tensor **mới** cùng kiểu số với `weight`.
-# Tensor cũ giữ nguyên, vì ai còn giữ nó thì gỡ được mọi phong cách ra.
+# số cho mỗi bộ: 0 là bỏ phong cách ấy ra, số âm là đảo ngược nó. Hai danh sách có thể rỗng, và các thừa số có thể khác kiểu
+# số với trọng số, như khi một tệp float32 gặp một mô hình ở độ chính xác một nửa. Hãy trả về một tensor **mới** cùng kiểu số
+# với `weight`. Tensor cũ giữ nguyên: còn nó thì còn gỡ được mọi phong cách ra.
 #
 # Ô ở cuối gộp `neon` vào `world-dit` với độ mạnh -0.5, 0.5 và 1, rồi gộp hai phong cách cùng nhau.
 
@@ -33,29 +35,29 @@
 # Begin with a copy of the weight. For each update add strength · alpha / rank · (up @ down); `zip(updates, strengths)` brings
 # the pairs.
 # ---
-# `merged = merged + strength * alpha / len(down) * (up @ down)` makes a new tensor in each round, while `+=` would write into
-# the old one. At the end: `.to(weight.dtype)`.
-# %% [markdown] lang="vi" of="5820795a"
+# `merged = merged + strength * alpha / len(down) * (up @ down)` makes a new tensor in each round; `+=` is safe only on a copy
+# of the weight. At the end: `.to(weight.dtype)`.
+# %% [markdown] lang="vi" of="0a56c112"
 # Giữa `up @ down` và `down @ up`, cái nào có kích thước của trọng số?
 # ---
 # Bắt đầu từ một bản sao của trọng số. Với mỗi phần cập nhật, cộng thêm độ mạnh · alpha / hạng · (up @ down);
 # `zip(updates, strengths)` cho từng cặp.
 # ---
-# `merged = merged + strength * alpha / len(down) * (up @ down)` tạo một tensor mới ở mỗi vòng, còn `+=` sẽ ghi vào tensor cũ.
-# Cuối cùng: `.to(weight.dtype)`.
+# `merged = merged + strength * alpha / len(down) * (up @ down)` tạo một tensor mới ở mỗi vòng; `+=` chỉ an toàn trên một
+# bản sao của trọng số. Cuối cùng: `.to(weight.dtype)`.
 
 # %% [markdown] lang="en" role="stub"
 # weight (out, in); updates: (down (r, in), up (out, r), alpha) each, of ranks of
-# their own; strengths: a number for each. Returns weight plus every strength times
-# alpha / r times up @ down: a new tensor (out, in) of weight's dtype.
+# their own, in any dtype; strengths: a number for each. Returns weight plus every
+# strength times alpha / r times up @ down: a new tensor (out, in) of weight's dtype.
 # ---
 # 1. begin with a copy of the weight                         # (out, in)
 # 2. for each update and its strength: add the product       # (out, in)
 # 3. back to the weight's dtype
-# %% [markdown] lang="vi" of="77055a6e"
-# weight (out, in); updates: các phần (down (r, in), up (out, r), alpha), hạng r
-# riêng; strengths: mỗi phần một số. Trả về weight cộng từng độ mạnh nhân alpha / r
-# nhân up @ down: một tensor mới (out, in) cùng kiểu số với weight.
+# %% [markdown] lang="vi" of="a01f654f"
+# weight (out, in); updates: các phần (down (r, in), up (out, r), alpha), hạng riêng,
+# kiểu số tùy ý; strengths: mỗi phần một số. Trả về weight cộng từng độ mạnh nhân
+# alpha / r nhân up @ down: một tensor mới (out, in) cùng kiểu số với weight.
 # ---
 # 1. bắt đầu từ một bản sao của trọng số                     # (out, in)
 # 2. với mỗi phần cập nhật và độ mạnh: cộng tích vào         # (out, in)
@@ -139,7 +141,7 @@ ONE, OTHER, THIRD = update(2, 6.0, seed=2), update(3, 2, seed=4), update(2, 1, s
 probe(shape_and_dtype, weight=WEIGHT, updates=[ONE, OTHER], strengths=[0.7, -0.4])
 probe(merged, weight=WEIGHT, updates=[ONE], strengths=[1])
 probe(merged, points=2, weight=WEIGHT, updates=[ONE, OTHER], strengths=[0.7, -0.4])
-probe(merged, weight=WEIGHT, updates=[ONE, THIRD, update(2, 3.0, seed=8)], strengths=[2, 0, 0.5])
+probe(merged, weight=WEIGHT, updates=[ONE, THIRD, update(2, 3.0, seed=8)], strengths=[2, 0, 1.5])
 probe(merged, weight=normal(4, 4, seed=1), updates=[update(4, 6.0, seed=2, out=4, width=4)], strengths=[0.5])
 probe(left_out, weight=WEIGHT, updates=[ONE, OTHER])
 probe(there_and_back, weight=WEIGHT, updates=[ONE, OTHER], strengths=[0.7, -0.4])
@@ -340,6 +342,28 @@ patch("weight.clone()", "weight")
 # đưa tổng về `weight.dtype`.
 # %% role="wrong" name="dtype_lost"
 patch("return merged.to(weight.dtype)", "return merged")
+
+# %% [markdown] lang="en" role="mistake" name="one_dtype_alone"
+# It works only where the weight and the factors have one dtype: `addmm` doesn't convert them. Files are often float32 and
+# models bfloat16. Add the product with `+`, which takes both.
+# %% [markdown] lang="vi" of="0c2c7a77"
+# Hàm chỉ chạy khi trọng số và các thừa số cùng kiểu số: `addmm` không tự đổi kiểu. Tệp thường là float32 còn mô hình là
+# bfloat16. Hãy cộng tích bằng `+`, nó nhận được cả hai.
+# %% role="wrong" name="one_dtype_alone"
+patch("merged = merged + strength * alpha / len(down) * (up @ down)",
+      "merged = torch.addmm(merged, up, down, alpha=strength * alpha / len(down))")
+
+# %% [markdown] lang="en" role="mistake" name="nothing_to_put_together"
+# With no style at all it stops: `torch.stack` and `torch.cat` need at least one tensor. Begin with the weight and add to it,
+# and an empty list needs no case of its own.
+# %% [markdown] lang="vi" of="11092f3c"
+# Khi không có phong cách nào, hàm dừng lại: `torch.stack` và `torch.cat` cần ít nhất một tensor. Hãy bắt đầu từ trọng số rồi
+# cộng vào, khi ấy danh sách rỗng không cần xử lý riêng.
+# %% role="wrong" name="nothing_to_put_together"
+def merge(weight: Tensor, updates: Sequence[tuple[Tensor, Tensor, float]], strengths: Sequence[float]) -> Tensor:
+    pairs = zip(updates, strengths, strict=True)
+    products = torch.stack([strength * alpha / len(down) * (up @ down) for (down, up, alpha), strength in pairs])
+    return (weight + products.sum(0)).to(weight.dtype)
 
 # %% [markdown] lang="en" role="mistake" name="always_float32"
 # The result is always float32. It must have the dtype of `weight`, whatever that is.

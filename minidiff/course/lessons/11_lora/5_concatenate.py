@@ -75,7 +75,7 @@ def concatenate(
     return torch.cat(downs), torch.cat(ups, dim=1)                  # (R, in), (out, R)
 
 # %% [markdown] lang="en" role="checks"
-# - shapes and dtypes: ranks 2 and 3 make 5
+# - two tensors, their shapes and dtypes: ranks 2 and 3 make 5
 # - ranks 2 and 2 make 4
 # - the product of one update alone
 # - the product of two of different ranks, one of them negative
@@ -83,8 +83,8 @@ def concatenate(
 # - three, one of them at strength 0: the rank is still the sum
 # - in, out and rank all 4
 # - beside a layer, with alpha = R
-# %% [markdown] lang="vi" of="51b8ca39"
-# - kích thước và kiểu số: hạng 2 và 3 thành 5
+# %% [markdown] lang="vi" of="d4c1d185"
+# - hai tensor, kích thước và kiểu số của chúng: hạng 2 và 3 thành 5
 # - hạng 2 và 2 thành 4
 # - tích của một phần cập nhật duy nhất
 # - tích của hai phần khác hạng, một phần âm
@@ -108,9 +108,11 @@ def update(rank, alpha, seed, out=5, width=7):
 
 def shapes_and_dtypes(f, updates, strengths):
     found = []
-    for kind in (torch.float32, torch.float64):
-        down, up = f([(down.to(kind), up.to(kind), alpha) for down, up, alpha in updates], strengths)
-        found.append([list(down.shape), list(up.shape), str(down.dtype), str(up.dtype)])
+    for kind in (torch.float32, torch.float64, torch.float16):
+        made = f([(down.to(kind), up.to(kind), alpha) for down, up, alpha in updates], strengths)
+        if not isinstance(made, (tuple, list)):
+            raise TypeError(f"The answer is of type {type(made).__name__}; it should be a pair, (down, up).")
+        found.append([[list(one.shape), str(one.dtype)] if torch.is_tensor(one) else type(one).__name__ for one in made])
     return found
 
 
@@ -134,7 +136,7 @@ SQUARE = [update(4, 6.0, seed=2, out=4, width=4), update(4, 2, seed=4, out=4, wi
 
 probe(shapes_and_dtypes, updates=[ONE, OTHER], strengths=[0.7, -0.4])
 probe(shapes_and_dtypes, updates=[ONE, THIRD], strengths=[1, 2])
-probe(product, updates=[ONE], strengths=[0.5])
+probe(product, updates=[ONE], strengths=[0.3])
 probe(product, points=2, updates=[ONE, OTHER], strengths=[0.7, -0.4])
 probe(product, updates=[ONE, THIRD], strengths=[1, 2])
 probe(product_and_rank, updates=[ONE, OTHER, THIRD], strengths=[1.5, 0, 1])
@@ -218,6 +220,15 @@ patch("len(down) * up", "sum(map(len, downs)) * up")
 # Các thừa số bị nhân với tổng các hạng, như thể alpha mới bằng 1. Nó chính là tổng ấy: alpha / R bằng 1, không còn gì phải bù.
 # %% role="wrong" name="times_all_ranks"
 patch("strength * alpha / len(down)", "sum(map(len, downs)) * strength * alpha / len(down)")
+
+# %% [markdown] lang="en" role="mistake" name="divided_again"
+# Besides its own rank, every part was divided by the sum of the ranks, as if whoever reads the file multiplied by R. The new
+# alpha is R, so alpha / R is 1, and nothing is left to be made up for.
+# %% [markdown] lang="vi" of="95f2bd81"
+# Ngoài hạng của chính nó, phần nào cũng bị chia thêm cho tổng các hạng, như thể người đọc tệp sẽ nhân với R. Alpha mới bằng R,
+# nên alpha / R bằng 1, không còn gì phải bù.
+# %% role="wrong" name="divided_again"
+patch("len(down) * up", "len(down) / sum(map(len, downs)) * up")
 
 # %% [markdown] lang="en" role="mistake" name="scale_of_the_first"
 # Rank and alpha of the first update were used for all. Each has its own.
@@ -310,6 +321,14 @@ patch("torch.cat(downs), torch.cat(ups, dim=1) ", "torch.cat(ups, dim=1) @ torch
 # Các phần được trả về dưới dạng danh sách. Hãy ghép mỗi danh sách thành một tensor.
 # %% role="wrong" name="lists"
 patch("torch.cat(downs), torch.cat(ups, dim=1) ", "downs, ups ")
+
+# %% [markdown] lang="en" role="mistake" name="alpha_returned"
+# Three things came back, down, up and alpha. Here it is only the two factors: the new alpha is the rank, `len(down)`, so the
+# caller knows it.
+# %% [markdown] lang="vi" of="fb1f7920"
+# Kết quả có ba thứ: down, up và alpha. Ở đây chỉ cần hai thừa số: alpha mới chính là hạng, `len(down)`, nên nơi gọi đã biết.
+# %% role="wrong" name="alpha_returned"
+patch("torch.cat(ups, dim=1) ", "torch.cat(ups, dim=1), sum(map(len, downs)) ")
 
 # %% [markdown] lang="en" role="mistake" name="first_alone"
 # Only the first style is in the result.

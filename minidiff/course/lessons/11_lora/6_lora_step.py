@@ -116,7 +116,7 @@ def lora_step(
     return F.mse_loss(prediction, target(schedule, "v", x0, noise, t)), updates
 
 # %% [markdown] lang="en" role="checks"
-# - a loss of one number, and two updates of the layers' sizes
+# - a loss of one number, and two updates of the layers' sizes, one from inside a block
 # - the loss with the cosine schedule
 # - the loss with a table of betas, whose timesteps are not 1000 t
 # - one picture; what stands in the padding counts for nothing
@@ -125,8 +125,8 @@ def lora_step(
 # - the updates: alpha, and the layers' own weights
 # - merged into a fresh model, the updates give what the model gives
 # - no weight changes: learning is the caller's business
-# %% [markdown] lang="vi" of="960c5974"
-# - giá trị của hàm mất mát là một con số, và hai phần cập nhật có kích thước của các lớp
+# %% [markdown] lang="vi" of="843fcd7a"
+# - giá trị của hàm mất mát là một con số, và hai phần cập nhật có kích thước của các lớp, một phần từ bên trong một khối
 # - giá trị mất mát với lịch cosine
 # - giá trị mất mát với một bảng beta, có bước thời gian không phải 1000 t
 # - một bức ảnh; nội dung của phần đệm không có tác dụng gì
@@ -174,7 +174,8 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.caption, self.last = nn.Linear(3, 6), nn.Linear(5, 6), nn.Linear(6, 3)
+        self.first, self.caption = nn.Linear(3, 6), nn.Linear(5, 6)
+        self.blocks = nn.ModuleDict({"last": nn.Linear(6, 3)})
 
     def forward(self, x, timestep, context, mask=None):
         mask = torch.ones(context.shape[:2], dtype=torch.bool) if mask is None else mask
@@ -182,7 +183,7 @@ class Network(nn.Module):
             raise ValueError(f"There are timesteps of shape {tuple(timestep.shape)} for {len(x)} pictures; give one each.")
         said = torch.where(mask[..., None], context, 0).sum(1) / mask.sum(1, keepdim=True)      # (B, 5)
         extra = self.caption(said) + (timestep / 1000).sin()[:, None].to(x)                     # (B, 6)
-        return self.last(torch.tanh(self.first(x.movedim(1, -1)) + extra[:, None, None])).movedim(-1, 1)
+        return self.blocks["last"](torch.tanh(self.first(x.movedim(1, -1)) + extra[:, None, None])).movedim(-1, 1)
 
 
 SEEDS = {"weight": 0, "bias": 1, "base.weight": 0, "base.bias": 1, "down.weight": 2, "up.weight": 3}
@@ -192,17 +193,21 @@ SEEDS = {"weight": 0, "bias": 1, "base.weight": 0, "base.bias": 1, "down.weight"
 def fill(network):
     """In float64, with weights that depend on their names alone, whether there are LoRA layers or not."""
     for name, weight in network.double().named_parameters():
-        layer, _, end = name.partition(".")
+        layer, _, end = name.removeprefix("blocks.").partition(".")
         seed = 10 * ["first", "caption", "last"].index(layer) + SEEDS[end]
         weight.copy_(0.5 * normal(*weight.shape, seed=seed))
     return network
 
 
 def with_layers(f):
-    """The network as `inject` leaves it: frozen, but for the factors of two layers."""
+    """The network as `inject` leaves it: frozen, but for the factors of two layers, one of them inside a block."""
     network, kind = Network().requires_grad_(False), kind_of_layer(f)
-    network.first, network.last = kind(network.first, 2, 6.0), kind(network.last, 3, 2)
+    network.first, network.blocks["last"] = kind(network.first, 2, 6.0), kind(network.blocks["last"], 3, 2)
     return fill(network)
+
+
+def two_layers(network):
+    return network.first, network.blocks["last"]
 
 
 def stepped(f, schedule, **inputs):
@@ -236,12 +241,14 @@ def learners(f, **inputs):
 def gradients(f, **inputs):
     network, loss, _ = stepped(f, "cosine", **inputs)
     loss.backward()
-    return [weight.grad for layer in (network.first, network.last) for weight in (layer.down.weight, layer.up.weight)]
+    parts = {f"{name}.{part}": getattr(layer, part) for name, layer in zip(("first", "last"), two_layers(network), strict=True)
+             for part in ("down", "up")}  # fmt: skip
+    return {f"gradient of {name}": part.weight.grad for name, part in parts.items()}
 
 
 def kept(f, **inputs):
     network, _, updates = stepped(f, "cosine", **inputs)
-    pairs = list(zip((network.first, network.last), updates, strict=True))
+    pairs = list(zip(two_layers(network), updates, strict=True))
     own = [one.data_ptr() == part.weight.data_ptr() for layer, update in pairs
            for one, part in zip(update, (layer.down, layer.up))]  # fmt: skip
     return {"alphas": [float(alpha) for _, _, alpha in updates], "the layers' own weights": own}
@@ -251,7 +258,7 @@ def kept(f, **inputs):
 def in_a_fresh_model(f, x0, noise, t, context, mask):
     _, _, updates = stepped(f, "cosine", x0=x0, noise=noise, t=t, context=context, mask=mask)
     fresh = fill(Network())
-    for layer, (down, up, alpha) in zip((fresh.first, fresh.last), updates, strict=True):
+    for layer, (down, up, alpha) in zip(two_layers(fresh), updates, strict=True):
         layer.weight += alpha / len(down) * up @ down
     return fresh(x0, 1000 * t, context, mask)
 
@@ -369,6 +376,13 @@ patch('target(schedule, "v", x0, noise, t)', "x0")
 # %% role="wrong" name="shares_swapped"
 patch('target(schedule, "v", x0, noise, t)', 'schedule.mix(-x0, noise, t)')
 
+# %% [markdown] lang="en" role="mistake" name="v_of_the_noisy"
+# v was made of x, which holds noise already. It is made of the clean x0 and the noise.
+# %% [markdown] lang="vi" of="b78026f5"
+# v bị tính từ x, vốn đã có nhiễu. Nó được tính từ x0 sạch và nhiễu.
+# %% role="wrong" name="v_of_the_noisy"
+patch('"v", x0, noise', '"v", x, noise')
+
 # %% [markdown] lang="en" role="mistake" name="sign_of_v"
 # v has the wrong sign: it is alpha · noise − sigma · x0, not the other way round.
 # %% [markdown] lang="vi" of="9a9a7f4d"
@@ -445,8 +459,8 @@ patch("    updates = [\n", "    noise = torch.randn_like(noise)\n    updates = [
 # %% [markdown] lang="en" role="mistake" name="mask_dropped"
 # The model got no mask, so it reads the padding as words. Training would then teach the style to captions of one length only.
 # %% [markdown] lang="vi" of="402a268a"
-# Mô hình không nhận mask, nên nó đọc phần đệm như lời. Khi ấy việc huấn luyện chỉ dạy phong cách cho các chú thích cùng một độ
-# dài.
+# Mô hình không nhận mask, nên nó đọc phần đệm như thể đó là lời. Khi ấy việc huấn luyện chỉ dạy phong cách cho các chú thích
+# cùng một độ dài.
 # %% role="wrong" name="mask_dropped"
 patch("context, mask)\n", "context, None)\n")
 
@@ -481,6 +495,36 @@ patch("context, mask)\n", "context, mask).detach()\n")
 # %% role="wrong" name="backward_inside"
 patch('    return F.mse_loss(prediction, target(schedule, "v", x0, noise, t)), updates',
       '    loss = F.mse_loss(prediction, target(schedule, "v", x0, noise, t))\n    loss.backward()\n    return loss, updates')
+
+# %% [markdown] lang="en" role="mistake" name="children_alone"
+# Only the model's own children were searched. LoRA layers lie deeper, in attention inside blocks, and `modules()` finds them
+# all.
+# %% [markdown] lang="vi" of="a66a6aac"
+# Chỉ các module con trực tiếp của mô hình được tìm. Các lớp LoRA nằm sâu hơn, trong phần chú ý bên trong các khối, và
+# `modules()` tìm được hết.
+# %% role="wrong" name="children_alone"
+patch("model.modules()", "model.children()")
+
+# %% [markdown] lang="en" role="mistake" name="alpha_of_the_first"
+# All updates carry the alpha of the first layer. Each layer has its own, and one model may hold several.
+# %% [markdown] lang="vi" of="c76cc2da"
+# Mọi phần cập nhật mang alpha của lớp đầu tiên. Mỗi lớp có alpha riêng, và trong một mô hình có thể có nhiều giá trị.
+# %% role="wrong" name="alpha_of_the_first"
+patch("layer.alpha", 'next(part.alpha for part in model.modules() if hasattr(part, "down"))')
+
+# %% [markdown] lang="en" role="mistake" name="bases_alone_frozen"
+# Everything was allowed to learn, and then only the bases of the LoRA layers were frozen: all other layers still learn. Leave
+# what `inject` has frozen.
+# %% [markdown] lang="vi" of="145668b8"
+# Mọi thứ được cho học, rồi chỉ lớp gốc của các lớp LoRA bị đóng băng: mọi lớp khác vẫn học. Hãy để nguyên những gì `inject` đã
+# đóng băng.
+# %% role="wrong" name="bases_alone_frozen"
+patch("    updates = [\n", """    model.requires_grad_(True)
+    for layer in model.modules():
+        if hasattr(layer, "down"):
+            layer.base.requires_grad_(False)
+    updates = [
+""")
 
 # %% [markdown] lang="en" role="mistake" name="loss_alone"
 # Only the loss came back. The caller also needs the updates: what learns is what the file must keep.

@@ -3,17 +3,17 @@
 # %% [markdown] lang="en" slide="slide"
 # # 11 LoRA: a style in half a megabyte
 #
-# On the left is one of the weight matrices of `world-dit`. In the middle is what a **style** adds to it, and on the right is
-# the sum. The change is faint, and it looks like woven cloth. The pictures after it are drawn with none, half and all of this
-# change in the model's layers. The file that holds it is tiny beside the model's 25 megabytes. How can so little change every
-# picture?
-# %% [markdown] lang="vi" of="e549a4d3"
+# On the left is a weight matrix of `world-dit`. In the middle is what a **style** adds to it, and on the right is the sum. The
+# change is faint, and it looks like woven cloth. The style changes 64 matrices in this way. The pictures that follow are drawn
+# with none, half and all of these changes. The style's file has half a megabyte, the model's has 25. How can so little change
+# every picture?
+# %% [markdown] lang="vi" of="3e2127c0"
 # # 11 LoRA: một phong cách trong nửa megabyte
 #
-# Bên trái là một trong các ma trận trọng số của `world-dit`. Ở giữa là phần mà một **phong cách** cộng thêm vào nó, bên phải là
-# tổng. Thay đổi ấy rất mờ, và trông như vải dệt. Các bức tranh tiếp theo được vẽ khi các lớp của mô hình không nhận, nhận một
-# nửa, rồi nhận trọn thay đổi ấy. Tệp chứa nó rất nhỏ so với 25 megabyte của mô hình. Làm sao một chút như thế lại đổi được mọi
-# bức tranh?
+# Bên trái là một ma trận trọng số của `world-dit`. Ở giữa là phần mà một **phong cách** cộng thêm vào nó, bên phải là tổng.
+# Thay đổi ấy rất mờ, và trông như vải dệt. Phong cách này thay đổi 64 ma trận như thế. Các bức tranh tiếp theo được vẽ khi mô
+# hình không nhận, nhận một nửa, rồi nhận trọn các thay đổi ấy. Tệp của phong cách chỉ nửa megabyte, còn tệp của mô hình là 25
+# megabyte. Vì sao một thay đổi nhỏ như vậy lại đổi được mọi bức tranh?
 
 # %%
 import time
@@ -65,54 +65,53 @@ loras.mix({})                                                   # out again
 show(torch.stack(columns, dim=1), ["strength 0", "0.5", "1"])
 
 # %% [markdown] lang="en" role="notes"
-# Ask what the weave means: many rows that are multiples of one another. Then ask how few numbers could describe such a matrix.
-# Keep the guesses until section 1.
-# %% [markdown] lang="vi" of="420e9321"
-# Hỏi lớp kiểu dệt ấy nghĩa là gì: nhiều hàng là bội của nhau. Rồi hỏi cần ít nhất bao nhiêu số để mô tả một ma trận như vậy.
-# Giữ các phỏng đoán đến mục 1.
+# Ask what the weave means (many rows are nearly multiples of one another), and how few numbers could describe such a matrix.
+# Section 1 answers.
+# %% [markdown] lang="vi" of="6d8a8ca7"
+# Hỏi cả lớp: hoa văn như vải dệt ấy cho biết điều gì? (Nhiều hàng gần như là bội của nhau.) Rồi hỏi: cần ít nhất bao nhiêu số
+# để mô tả một ma trận như vậy? Mục 1 sẽ trả lời.
 
 # %% [markdown] lang="en"
 # [[map]]
 #
-# **Aims.** You can write a LoRA layer, put it into a network by the names of its layers, and train a style with it; set its
-# strength, take it out to the last bit, and mix two styles; say why so few numbers are enough, and what LoRA saves and what it
-# doesn't; and recognise its four classic mistakes by their symptoms.
+# **Aims.** You can write a LoRA layer, put it into a network by the layers' names, and train a style with it; set its strength,
+# take it out exactly, and mix two styles; say why so few numbers are enough and what LoRA saves; and recognise its classic
+# mistakes by their symptoms.
 #
 # **Time:** [[time]]. **You need:** the DiT and its layers (lesson 09), latents (08), the target $v$ (03). Section 4 trains a
-# LoRA, section 7 the whole network: together about a minute and a half on a CPU, longer and with more data on a GPU.
-# %% [markdown] lang="vi" of="9127ea8a"
+# LoRA, section 7 the whole network: together one to two minutes on a CPU, longer and with more data on a GPU.
+# %% [markdown] lang="vi" of="fcb2a938"
 # [[map]]
 #
-# **Mục tiêu.** Bạn viết được một lớp LoRA, đặt nó vào một mạng theo tên các lớp và huấn luyện (training) một phong cách bằng
-# nó; chỉnh được độ mạnh, gỡ nó ra chính xác đến từng bit, và trộn hai phong cách; nói được vì sao chỉ ngần ấy số đã đủ, LoRA
-# tiết kiệm được gì và không tiết kiệm được gì; và nhìn triệu chứng là nhận ra bốn lỗi kinh điển của nó.
+# **Mục tiêu.** Bạn viết được một lớp LoRA, đặt nó vào mạng theo tên các lớp và huấn luyện (training) một phong cách bằng nó;
+# chỉnh được độ mạnh (strength), gỡ nó ra mà không sai một bit, và trộn hai phong cách; nói được vì sao chỉ ít tham số mà vẫn
+# đủ, LoRA tiết kiệm được gì; và nhìn triệu chứng là nhận ra các lỗi kinh điển của nó.
 #
 # **Thời gian:** [[time]]. **Cần biết:** DiT và các lớp của nó (bài 09), latent (08), mục tiêu $v$ (03). Mục 4 huấn luyện một
-# LoRA, mục 7 huấn luyện cả mạng: tổng cộng khoảng một phút rưỡi trên CPU; có GPU thì lâu hơn, với nhiều dữ liệu hơn.
+# LoRA, mục 7 huấn luyện cả mạng: tổng cộng một đến hai phút trên CPU; có GPU thì lâu hơn, với nhiều dữ liệu hơn.
 
 # %% [markdown] lang="en" role="think"
 # **Three quick questions** from earlier lessons.
 #
 # 1. (07) Which four linear layers does an attention have, and what is each for?
 # 2. (09) Why do the gates and the last layer of a fresh DiT start at 0?
-# 3. (09) The loss of a single training step depends mostly on chance. How did we compare five networks all the same?
+# 3. (09) The loss of a single training step depends mostly on chance. What did we use to compare five networks?
 # ---
-# 1. `to_q`, `to_k` and `to_v` make queries, keys and values; `to_out.0` combines what the heads found. In `world-dit` each
-#    weight is (256, 256).
-# 2. Then the network begins as something harmless, and a block learns to act only where that lowers the loss.
-# 3. By the loss on examples that were held out, at the same times and with the same noise for all.
-# %% [markdown] lang="vi" of="af060977"
+# 1. `to_q`, `to_k` and `to_v` make queries, keys and values; `to_out.0` combines the heads. In `world-dit` each weight is 256 ×
+#    256.
+# 2. Then at first the blocks change nothing and the prediction is 0. A block learns to act only where that lowers the loss.
+# 3. The loss on held-out examples, at the same times and with the same noise for all.
+# %% [markdown] lang="vi" of="3873f2e8"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
 # 1. (07) Một lớp chú ý (attention) gồm bốn lớp tuyến tính nào, mỗi lớp để làm gì?
 # 2. (09) Vì sao các cổng và lớp cuối của một DiT mới tạo khởi đầu bằng 0?
-# 3. (09) Giá trị của hàm mất mát (loss) ở một bước huấn luyện phần lớn là ngẫu nhiên. Vậy mà ta vẫn so sánh được năm mạng, bằng
-#    cách nào?
+# 3. (09) Giá trị của hàm mất mát (loss) ở một bước huấn luyện phần lớn là ngẫu nhiên. Ta đã dùng gì để so sánh năm mạng?
 # ---
-# 1. `to_q`, `to_k`, `to_v` tạo query, key, value; `to_out.0` kết hợp những gì các đầu tìm được. Trong `world-dit`, mỗi trọng số
-#    có kích thước (256, 256).
-# 2. Khi đó mạng khởi đầu vô hại, và một khối chỉ học làm gì đó ở nơi việc ấy làm giảm hàm mất mát.
-# 3. Bằng hàm mất mát trên các ví dụ để riêng, với cùng thời điểm và cùng nhiễu cho mọi mạng.
+# 1. `to_q`, `to_k`, `to_v` tạo query, key, value; `to_out.0` kết hợp các đầu. Trong `world-dit`, mỗi trọng số là 256 × 256.
+# 2. Nhờ vậy lúc đầu các khối không thay đổi gì và dự đoán bằng 0. Một khối chỉ học can thiệp ở nơi việc ấy làm giảm hàm mất
+#    mát.
+# 3. Hàm mất mát trên các ví dụ để riêng (held-out), với cùng thời điểm và cùng nhiễu cho mọi mạng.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 1. One matrix out of two thin ones
@@ -121,19 +120,19 @@ show(torch.stack(columns, dim=1), ["strength 0", "0.5", "1"])
 #
 # $$\begin{pmatrix}1\\2\end{pmatrix}\begin{pmatrix}3&-1\end{pmatrix}=\begin{pmatrix}3&-1\\6&-2\end{pmatrix}$$
 #
-# Every row of it is a multiple of $(3, -1)$: the matrix has **rank** 1. We need not build it to multiply it by $x = (2, 1)$.
+# Every row of it is a multiple of $(3, -1)$: the matrix has **rank** 1. To multiply it by $x = (2, 1)$, we need not build it.
 # First go *down* to a single number, $3\cdot 2 - 1\cdot 1 = 5$; then go *up* to two, $(5, 10)$. Check on paper that the big
 # matrix gives the same.
-# %% [markdown] lang="vi" of="7f0cfe60"
+# %% [markdown] lang="vi" of="231c3255"
 # ## 1. Một ma trận từ hai ma trận mỏng
 #
 # Một cột nhân với một hàng cho ra một ma trận:
 #
 # $$\begin{pmatrix}1\\2\end{pmatrix}\begin{pmatrix}3&-1\end{pmatrix}=\begin{pmatrix}3&-1\\6&-2\end{pmatrix}$$
 #
-# Mọi hàng của nó đều là bội của $(3, -1)$: ma trận có **hạng** (rank) 1. Muốn nhân nó với $x = (2, 1)$ thì không cần dựng nó
-# lên. Trước hết đi *xuống* (down) còn một số, $3\cdot 2 - 1\cdot 1 = 5$; rồi đi *lên* (up) thành hai số, $(5, 10)$. Hãy kiểm
-# tra trên giấy rằng ma trận lớn cho cùng kết quả.
+# Mọi hàng của nó đều là bội của $(3, -1)$: ma trận có **hạng** (rank) 1. Muốn nhân nó với $x = (2, 1)$, ta không cần tính ra cả
+# ma trận. Trước hết đi *xuống* (down) còn một số, $3\cdot 2 - 1\cdot 1 = 5$; rồi đi *lên* (up) thành hai số, $(5, 10)$. Hãy
+# kiểm tra trên giấy rằng ma trận lớn cho cùng kết quả.
 
 # %%
 up, down = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0, -1.0]])    # (2, 1), (1, 2)
@@ -147,19 +146,18 @@ print("down", down @ x, "then up", up @ (down @ x), "or at once", (up @ down) @ 
 #
 # $$W' = W + \frac{\alpha}{r}\;\text{up}\;\text{down}$$
 #
-# `down` is (r, in) and `up` is (out, r); the paper calls them $A$ and $B$. $\alpha$ is a number that is chosen once. A higher
-# rank adds more terms, and the division by $r$ makes up for it, so a learning rate found for one rank serves roughly for
-# others.
-# %% [markdown] lang="vi" of="310e6b4d"
+# The two **factors** are `down`, (r, in), and `up`, (out, r); the paper calls them $A$ and $B$. $\alpha$ is a number that is
+# chosen once. A higher rank adds more terms. The division by $r$ makes up for it, so a learning rate found for one rank roughly
+# serves for others.
+# %% [markdown] lang="vi" of="f7161bcb"
 # Với $r$ cột và $r$ hàng, tích là tổng của $r$ ma trận như thế: hạng của nó nhiều nhất là $r$. **LoRA**, *thích nghi hạng thấp*
-# (low-rank adaptation, Hu và cộng sự 2021, mục 4.1), viết thay đổi của một trọng số $W$ dưới dạng này và không đụng đến chính
-# $W$:
+# (low-rank adaptation, Hu và cộng sự 2021, mục 4.1), viết thay đổi của một trọng số $W$ dưới dạng này và giữ nguyên chính $W$:
 #
 # $$W' = W + \frac{\alpha}{r}\;\text{up}\;\text{down}$$
 #
-# `down` có kích thước (r, in), `up` là (out, r); bài báo gọi chúng là $A$ và $B$. $\alpha$ là một số chọn một lần. Hạng cao hơn
-# thì tổng có nhiều thành phần hơn, và phép chia cho $r$ bù lại điều đó, nên một tốc độ học tìm được cho hạng này cũng tạm dùng
-# được cho hạng khác.
+# Hai **thừa số** (factor) là `down`, kích thước (r, in), và `up`, kích thước (out, r); bài báo gọi chúng là $A$ và $B$.
+# $\alpha$ là một số, chọn một lần. Hạng cao hơn thì tổng có nhiều thành phần hơn, và phép chia cho $r$ bù lại điều đó, nên tốc
+# độ học (learning rate) tìm được cho một hạng cũng tạm dùng được cho hạng khác.
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** $W$ is 256 × 256. How many numbers are in `down` and `up` together at $r = 4$? At which $r$ are there as many as
@@ -192,42 +190,40 @@ source(Factors.product)
 # %% [markdown] lang="en" slide="slide"
 # ## 2. A layer that begins as its base
 #
-# The layer keeps its weight, frozen, and adds the update. What should the two factors be at the start? Take single numbers, $u$
-# for `up` and $d$ for `down`: $y = Wx + u\,d\,x$. The loss sends back $g = \partial\,\text{loss}/\partial y$, and by the chain
-# rule
+# A LoRA layer keeps the old layer, its **base**, frozen, and adds the update. What should the two factors be at the start? Take
+# single numbers, $u$ for `up` and $d$ for `down`: $y = Wx + u\,d\,x$. The loss sends back
+# $g = \partial\,\text{loss}/\partial y$, and by the chain rule
 #
 # $$\frac{\partial\,\text{loss}}{\partial u} = g\,d\,x, \qquad \frac{\partial\,\text{loss}}{\partial d} = g\,u\,x$$
 #
 # With $x = 3$, $d = 2$, $u = 0$ and $g = 1$ these are 6 and 0. The gradient of each factor contains the *other* factor.
-# %% [markdown] lang="vi" of="d58a8318"
+# %% [markdown] lang="vi" of="a5fbcbe3"
 # ## 2. Một lớp khởi đầu y như lớp gốc
 #
-# Lớp mới giữ trọng số cũ, đóng băng nó, rồi cộng phần cập nhật vào. Lúc đầu hai thừa số nên là gì? Hãy lấy mỗi thứ chỉ một số,
-# $u$ cho `up` và $d$ cho `down`: $y = Wx + u\,d\,x$. Hàm mất mát gửi về $g = \partial\,\text{loss}/\partial y$, và theo quy tắc
-# dây chuyền
+# Lớp LoRA giữ lại lớp cũ, gọi là **lớp gốc** (base), đóng băng (freeze) nó, rồi cộng phần cập nhật (update) vào. Lúc đầu hai
+# thừa số nên là gì? Hãy xét trường hợp mỗi thừa số chỉ là một số, $u$ cho `up` và $d$ cho `down`: $y = Wx + u\,d\,x$. Hàm mất
+# mát truyền ngược về $g = \partial\,\text{loss}/\partial y$, và theo quy tắc dây chuyền (chain rule)
 #
 # $$\frac{\partial\,\text{loss}}{\partial u} = g\,d\,x, \qquad \frac{\partial\,\text{loss}}{\partial d} = g\,u\,x$$
 #
-# Với $x = 3$, $d = 2$, $u = 0$ và $g = 1$, chúng bằng 6 và 0. Gradient của thừa số này chứa thừa số *kia*.
+# Với $x = 3$, $d = 2$, $u = 0$ và $g = 1$, chúng bằng 6 và 0. Gradient của mỗi thừa số chứa thừa số *kia*.
 
 # %% [markdown] lang="en" role="think"
 # **Predict** for three starts: only `up` is 0; both are 0; neither is 0. Does the output differ from the base's? Which factors
 # get a gradient?
 # ---
-# - **Only `up` is 0.** The output is the base's. `up` gets a gradient and moves in the first step; from the second step on,
-#   `down` gets one too.
-# - **Both are 0.** The output is the base's, and no factor gets a gradient, now or ever.
+# - **Only `up` is 0.** The output is the base's. `up` gets a gradient at once, `down` from the second step on.
+# - **Both are 0.** The output is the base's, and no factor ever gets a gradient.
 # - **Neither is 0.** Both get gradients, but the output has changed before anything was learnt.
 #
 # So `down` starts at random and `up` at 0.
-# %% [markdown] lang="vi" of="5e2cd631"
-# **Đoán xem** với ba cách khởi đầu: chỉ `up` bằng 0; cả hai bằng 0; không cái nào bằng 0. Đầu ra có khác lớp gốc không? Thừa số
-# nào nhận được gradient?
+# %% [markdown] lang="vi" of="19e851cf"
+# **Đoán xem** với ba cách khởi đầu: chỉ `up` bằng 0; cả hai bằng 0; không thừa số nào bằng 0. Đầu ra có khác lớp gốc không?
+# Thừa số nào nhận được gradient?
 # ---
-# - **Chỉ `up` bằng 0.** Đầu ra giống lớp gốc. `up` nhận gradient và thay đổi ngay ở bước đầu; từ bước thứ hai, `down` cũng có
-#   gradient.
-# - **Cả hai bằng 0.** Đầu ra giống lớp gốc, và không thừa số nào nhận gradient, bây giờ cũng như mãi về sau.
-# - **Không cái nào bằng 0.** Cả hai nhận gradient, nhưng đầu ra đã khác đi khi chưa học được gì.
+# - **Chỉ `up` bằng 0.** Đầu ra giống lớp gốc. `up` nhận gradient ngay ở bước đầu, `down` từ bước thứ hai.
+# - **Cả hai bằng 0.** Đầu ra giống lớp gốc, và không bao giờ thừa số nào nhận được gradient.
+# - **Không thừa số nào bằng 0.** Cả hai nhận gradient, nhưng đầu ra đã khác đi khi chưa học được gì.
 #
 # Vì vậy `down` khởi đầu ngẫu nhiên, còn `up` bằng 0.
 
@@ -270,20 +266,20 @@ source(LoRAUpdate)
 # %% [markdown] lang="en" slide="slide"
 # ## 3. Into the network, by name
 #
-# Which layers get an update? Any could get one. The paper updates only those of the attention (section 4.2), and so do we:
-# `to_q`, `to_k`, `to_v` and `to_out.0`. `named_modules()` yields every layer with its full name, such as
+# Any linear layer could get an update. The paper updates only those of the attention (section 4.2), and so do we: `to_q`,
+# `to_k`, `to_v` and `to_out.0`. `named_modules()` yields every layer with its full name, such as
 # `transformer_blocks.3.attn2.to_v`, and we look at how the name ends.
 #
-# The order matters: first **freeze the whole model**, then put the new layers in, so that their factors are the only things
-# that can learn.
-# %% [markdown] lang="vi" of="60fef1fb"
+# The order matters: first **freeze the whole model**, then put the new layers in. Then only their factors can learn.
+# %% [markdown] lang="vi" of="a90f194c"
 # ## 3. Vào mạng theo tên
 #
-# Những lớp nào được cập nhật? Lớp nào cũng được. Bài báo chỉ lấy các lớp của cơ chế chú ý (mục 4.2), và ta cũng vậy: `to_q`,
-# `to_k`, `to_v` và `to_out.0`. `named_modules()` cho ra từng lớp cùng tên đầy đủ, chẳng hạn `transformer_blocks.3.attn2.to_v`,
-# và ta xem phần cuối của tên.
+# Lớp tuyến tính nào cũng có thể nhận phần cập nhật. Bài báo chỉ chọn các lớp của cơ chế chú ý (mục 4.2), và ta cũng vậy:
+# `to_q`, `to_k`, `to_v` và `to_out.0`. `named_modules()` cho ra từng lớp cùng tên đầy đủ, chẳng hạn
+# `transformer_blocks.3.attn2.to_v`, và ta xem phần cuối của tên.
 #
-# Thứ tự là quan trọng: trước hết **đóng băng cả mô hình**, rồi mới đặt các lớp mới vào, để chỉ các thừa số của chúng được học.
+# Thứ tự là quan trọng: trước hết **đóng băng cả mô hình**, sau đó mới đặt các lớp mới vào. Như vậy chỉ các thừa số của chúng
+# được học.
 
 # %%
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -320,14 +316,14 @@ def eject(model: nn.Module, names: list[str]) -> dict[str, Factors]:
 # **Predict.** `world-dit` has 8 blocks with two attention layers each. How many numbers are learnt at rank 4? What does the
 # network predict right after `inject`?
 # ---
-# $8\cdot 2\cdot 4 = 64$ layers with $2048$ numbers each: $131\,072$, or half a megabyte. It predicts what it did before, to the
-# last bit, because every `up` is 0.
-# %% [markdown] lang="vi" of="5fec8fbe"
+# $8\cdot 2\cdot 4 = 64$ layers with $2048$ numbers each: $131\,072$, in float32 half a megabyte. It predicts what it did
+# before, to the last bit, because every `up` is 0.
+# %% [markdown] lang="vi" of="ffbacab7"
 # **Đoán xem.** `world-dit` có 8 khối, mỗi khối có hai lớp chú ý. Với hạng 4 thì có bao nhiêu tham số được học? Ngay sau
 # `inject`, mạng dự đoán gì?
 # ---
-# $8\cdot 2\cdot 4 = 64$ lớp, mỗi lớp $2048$ số: $131\,072$ tham số, tức nửa megabyte. Mạng dự đoán y như trước, đến từng bit,
-# vì mọi `up` đều bằng 0.
+# $8\cdot 2\cdot 4 = 64$ lớp, mỗi lớp $2048$ số: $131\,072$ tham số, tức nửa megabyte ở float32. Mạng dự đoán y như trước, đến
+# từng bit, vì mọi `up` đều bằng 0.
 
 # %%
 from minidiff.nn.lora import add_lora, targeted
@@ -345,17 +341,16 @@ eject(dit, names)
 source(add_lora)
 
 # %% [markdown] lang="en" role="think"
-# And for Stable Diffusion 1.5? Its U-Net is our `UNetConfig` as it is, and on the device *meta*, where modules have shapes but
-# no numbers (lesson 09), we can count. **Guess**: how many megabytes is a style of rank 4 in half precision, beside a U-Net of
-# 1.7 GB?
+# **And Stable Diffusion 1.5?** Its U-Net is `UNetConfig` with the default values. We count on the device *meta* (lesson 08).
+# **Guess**: how many megabytes is a style of rank 4 in half precision (2 bytes a number), beside a U-Net of 1.7 GB?
 # ---
-# Exactly $199\,296\,r$ numbers: at rank 4, 1.6 MB.
-# %% [markdown] lang="vi" of="9c3d543e"
-# Còn Stable Diffusion 1.5 thì sao? U-Net của nó chính là `UNetConfig` của ta, không phải sửa gì, và trên thiết bị *meta*, nơi
-# các module có kích thước mà không có số (bài 09), ta đếm được. **Đoán xem**: với độ chính xác một nửa, một phong cách hạng 4
-# chiếm bao nhiêu megabyte, bên cạnh một U-Net 1.7 GB?
+# 1.6 MB. The cell counts $199\,296\,r$ numbers, at rank 4 less than a thousandth of the network.
+# %% [markdown] lang="vi" of="cc08de24"
+# **Còn Stable Diffusion 1.5?** U-Net của nó là `UNetConfig` với các giá trị mặc định. Ta đếm trên thiết bị *meta* (bài 08).
+# **Đoán xem**: ở nửa độ chính xác (half precision, mỗi số 2 byte), một phong cách hạng 4 chiếm bao nhiêu megabyte, bên cạnh một
+# U-Net 1.7 GB?
 # ---
-# Đúng $199\,296\,r$ số: ở hạng 4 là 1.6 MB.
+# 1.6 MB. Ô mã đếm được $199\,296\,r$ số; ở hạng 4, chúng chưa đến một phần nghìn số tham số của mạng.
 
 # %%
 from minidiff.models.unet import UNet, UNetConfig
@@ -372,14 +367,14 @@ for name, model in {"world-dit": dit, "Stable Diffusion": stable_diffusion}.item
 # %% [markdown] lang="en" slide="slide"
 # ## 4. A style, taught here
 #
-# We draw scenes of the drawn world in the style "outline": pale paper, and lines in the things' own colours. Nothing moves. The
-# captions stay as they are, and no word in them names the style. So as long as the LoRA is in, *every* caption should be drawn
-# as an outline. Latents and captions are encoded once, before training.
-# %% [markdown] lang="vi" of="04088234"
+# We draw scenes of the drawn world in the style "outline": pale paper, and lines in the things' own colours. Everything stays
+# in its place. No word in the captions names the style. So with the LoRA in the network, *every* caption should be drawn as an
+# outline. Latents and captions are encoded once, before training.
+# %% [markdown] lang="vi" of="8efe6b02"
 # ## 4. Một phong cách, dạy ngay tại đây
 #
-# Ta vẽ các cảnh của thế giới tranh vẽ theo phong cách "outline" (nét viền): giấy nhạt, và các nét mang chính màu của vật. Không
-# có gì xê dịch. Câu mô tả giữ nguyên, không từ nào nói đến phong cách. Vì vậy, chừng nào LoRA còn ở trong mạng, *mọi* câu đều
+# Ta vẽ các cảnh của thế giới tranh vẽ theo phong cách "outline" (nét viền): giấy nhạt, và các nét mang chính màu của vật. Mọi
+# vật vẫn ở nguyên chỗ. Trong câu mô tả (caption) không từ nào nói đến phong cách. Vì vậy, khi có LoRA trong mạng, *mọi* câu đều
 # phải được vẽ bằng nét viền. Latent và câu chỉ được mã hóa một lần, trước khi huấn luyện.
 
 # %%
@@ -413,17 +408,18 @@ latents = (means - pipe.latent_mean) / pipe.latent_std          # (128, 4, 16, 1
 show(torch.stack([drawn("flat", scenes[:8]), pixels[:8], decoded]))
 
 # %% [markdown] lang="en"
-# Top: scenes as `world-dit` knows them. Middle: the same as outlines. Bottom: the outlines after a way through the VAE, which
-# softens thin lines. No LoRA of the DiT can draw finer than this row.
+# Top: scenes as `world-dit` knows them. Middle: the same scenes as outlines. Bottom: the outlines, encoded and decoded by the
+# VAE, which softens thin lines. No LoRA of the DiT can draw finer.
 #
-# The loss is that of lesson 09. In `fit` one thing is new: the optimizer gets a *list* of parameters, and for LoRA that list is
-# short.
-# %% [markdown] lang="vi" of="d4962e08"
-# Trên: các cảnh như `world-dit` vẫn biết. Giữa: cũng các cảnh ấy bằng nét viền. Dưới: các nét viền sau khi đi qua VAE, vốn làm
-# mềm những nét mảnh. Không LoRA nào của DiT vẽ tinh hơn được hàng này.
+# The loss is that of lesson 09, except that the times of a batch are spread evenly over 0 to 1, so the loss varies less. In
+# `fit` one thing is new: the optimizer gets a *list* of parameters, and for LoRA that list is short.
+# %% [markdown] lang="vi" of="f31bf679"
+# Trên: các cảnh như `world-dit` vẫn biết. Giữa: cũng các cảnh ấy bằng nét viền. Dưới: các tranh nét viền sau khi được VAE mã
+# hóa rồi giải mã; VAE làm mềm những nét mảnh. Không LoRA nào của DiT vẽ tinh hơn thế được.
 #
-# Hàm mất mát là của bài 09. Trong `fit` chỉ có một điều mới: thuật toán tối ưu nhận một *danh sách* tham số, và với LoRA thì
-# danh sách ấy ngắn.
+# Hàm mất mát là của bài 09, chỉ khác là các thời điểm trong một lô (batch) được rải đều từ 0 đến 1, nên giá trị của hàm ít dao
+# động hơn. Trong `fit` có một điều mới: thuật toán tối ưu (optimizer) nhận một *danh sách* tham số, và với LoRA thì danh sách
+# ấy ngắn.
 
 # %%
 from minidiff.diffusion.prediction import target
@@ -467,15 +463,14 @@ def fit(parameters: list, steps: int, rate: float) -> list[float]:
 
 
 # %% [markdown] lang="en" role="think"
-# **Predict.** There is less than a minute of training. What of the style will be there, and what won't?
+# **Predict.** Training takes less than a minute on a CPU. Which part of the style will be learnt first, and which last?
 # ---
-# The loss is a mean over all places, so first comes what covers many of them: the pale paper. Lines cover few places and come
-# last. And with so few steps, something that the model could do before may suffer.
-# %% [markdown] lang="vi" of="0a5bbc83"
-# **Đoán xem.** Chỉ có chưa đến một phút huấn luyện. Phong cách sẽ hiện ra được những gì, còn thiếu những gì?
+# First the pale paper: the loss is a mean over all places, and paper covers most of them. Lines cover few places and come last.
+# %% [markdown] lang="vi" of="c8e97a87"
+# **Đoán xem.** Trên CPU, việc huấn luyện chưa đến một phút. Phần nào của phong cách được học trước, phần nào sau cùng?
 # ---
-# Hàm mất mát là trung bình trên mọi chỗ, nên trước hết đến những gì phủ nhiều chỗ: giấy nhạt. Các nét phủ ít chỗ nên đến sau
-# cùng. Và với ít bước như thế, vài điều mô hình vốn làm được có thể bị sứt mẻ.
+# Trước hết là giấy nhạt: hàm mất mát là trung bình trên mọi chỗ, mà giấy phủ phần lớn số chỗ. Các nét phủ ít chỗ nên đến sau
+# cùng.
 
 # %%
 original = {name: value.clone() for name, value in dit.state_dict().items()}
@@ -486,7 +481,7 @@ curve = fit([p for p in dit.parameters() if p.requires_grad], steps, 4e-3)
 with_lora = held_out()
 mine = eject(dit, names)                                        # the style: 64 Factors
 print(f"held-out loss {without:.3f} without, {with_lora:.3f} with the LoRA")
-smooth = torch.tensor(curve).unfold(0, 10, 2).mean(1)
+smooth = torch.tensor(curve).unfold(0, 10, 2).mean(1)            # of ten steps, every second
 lines({"": (torch.arange(len(smooth)) * 2 + 5, smooth)}, x="step", y="training loss")
 
 # %% slide="sub"
@@ -499,30 +494,36 @@ show(torch.stack([plain, outlined]))
 # %% [markdown] lang="en"
 # Above without, below with the LoRA, from the same captions and noise. In our run the held-out loss has fallen by nearly half.
 # The paper is there: sky, meadow and sea have turned pale. The things have darker edges and lighter insides, but they are still
-# filled, and thin lines are missing. Something was lost, too: under the boat, the sea.
+# filled, and thin lines are missing. Something was lost, too: the third picture no longer shows a sea.
 #
-# `minidiff finetune lora` runs the same loop for longer, with a few empty captions (for guidance), and keeps the factors with
-# the lowest held-out loss.
-# %% [markdown] lang="vi" of="95ddb431"
-# Hàng trên không có LoRA, hàng dưới có, với cùng câu và cùng nhiễu. Trong lần chạy của chúng tôi, hàm mất mát trên phần để
+# `minidiff finetune lora` runs such a loop for longer, with a few empty captions for guidance, and keeps the factors with the
+# lowest held-out loss.
+# %% [markdown] lang="vi" of="c1bbb012"
+# Hàng trên không có LoRA, hàng dưới có, với cùng câu và cùng nhiễu. Trong lần chạy của chúng tôi, hàm mất mát trên các ví dụ để
 # riêng giảm gần một nửa. Giấy đã hiện ra: trời, đồng cỏ và biển đều nhạt đi. Các vật có viền sẫm hơn và bên trong sáng hơn,
-# nhưng vẫn còn được tô kín, và chưa có nét mảnh. Cũng có thứ bị mất: biển dưới con thuyền.
+# nhưng vẫn được tô kín, và chưa có nét mảnh. Cũng có thứ bị mất: trong bức thứ ba không còn thấy biển.
 #
-# `minidiff finetune lora` chạy đúng vòng lặp này nhưng lâu hơn, thêm một ít câu rỗng (cho việc dẫn hướng, guidance), và giữ lại
-# các thừa số có hàm mất mát thấp nhất trên phần để riêng.
+# `minidiff finetune lora` chạy một vòng lặp như vậy nhưng lâu hơn, thêm một ít câu rỗng (cho việc dẫn hướng, guidance), và giữ
+# lại các thừa số có hàm mất mát thấp nhất trên các ví dụ để riêng.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 5. In at any strength, and out again
 #
-# $W + s\,\frac{\alpha}{r}\,\text{up}\,\text{down}$ has the shape of $W$. So before drawing, the update can be **merged** into
-# the weight, and then drawing takes no longer than without it (Hu et al. 2021, section 4.1). The strength $s$ is ours to
-# choose: 0 is the base, 1 is what was learnt.
-# %% [markdown] lang="vi" of="a8aabdb7"
+# The product of `up` and `down` has the shape of $W$. So before drawing, the update can be **merged** into the weight:
+#
+# $$W' = W + s\,\frac{\alpha}{r}\;\text{up}\;\text{down}$$
+#
+# Then drawing takes no longer than without it (Hu et al. 2021, section 4.1). We choose the strength $s$: 0 gives the base, 1
+# gives what was learnt.
+# %% [markdown] lang="vi" of="3187a336"
 # ## 5. Đưa vào với độ mạnh tùy ý, rồi gỡ ra
 #
-# $W + s\,\frac{\alpha}{r}\,\text{up}\,\text{down}$ có kích thước của $W$. Vì vậy trước khi vẽ có thể **gộp** (merge) phần cập
-# nhật vào trọng số, và khi ấy việc vẽ không lâu hơn lúc không có nó (Hu và cộng sự 2021, mục 4.1). Độ mạnh (strength) $s$ do ta
-# chọn: 0 là mô hình gốc, 1 là những gì đã học.
+# Tích của `up` và `down` có cùng kích thước với $W$. Vì vậy trước khi vẽ, có thể **gộp** (merge) phần cập nhật vào trọng số:
+#
+# $$W' = W + s\,\frac{\alpha}{r}\;\text{up}\;\text{down}$$
+#
+# Khi ấy việc vẽ không lâu hơn lúc không có nó (Hu và cộng sự 2021, mục 4.1). Ta chọn độ mạnh $s$: 0 cho mô hình gốc, 1 cho
+# những gì đã học.
 
 # %%
 from minidiff.nn.lora import LoRAMixer
@@ -547,13 +548,13 @@ source(LoRAMixer.mix)
 # %% [markdown] lang="en" role="think"
 # **Predict.** Our style makes things pale. What does the same sentence look like at strength 0.5, at 2, and at $-1$?
 # ---
-# At 0.5 it lies between base and style, though not exactly in the middle, since pictures don't change in proportion to weights.
-# 2 exaggerates: nearly everything turns into paper. And $-1$ leads away from the style: dark and saturated.
-# %% [markdown] lang="vi" of="95a76e44"
+# At 0.5 it lies between base and style, though not exactly in the middle: pictures don't change in proportion to weights. At 2
+# nearly everything turns into paper. At $-1$ the picture moves away from the style: it is dark and saturated.
+# %% [markdown] lang="vi" of="a7cc11f7"
 # **Đoán xem.** Phong cách của ta làm mọi thứ nhạt đi. Cùng một câu sẽ trông ra sao ở độ mạnh 0.5, ở 2 và ở $-1$?
 # ---
-# Ở 0.5, nó nằm giữa mô hình gốc và phong cách, nhưng không đúng chính giữa, vì bức tranh không thay đổi tỉ lệ với trọng số. 2
-# là phóng đại: gần như mọi thứ thành giấy. Còn $-1$ đi ngược khỏi phong cách: tối và đậm màu.
+# Ở 0.5, bức tranh nằm giữa mô hình gốc và phong cách, nhưng không đúng chính giữa, vì tranh không thay đổi tỉ lệ với trọng số.
+# Ở 2 thì quá đà: gần như mọi thứ thành giấy. Còn $-1$ đi ngược hướng với phong cách: tối và đậm màu.
 
 # %% slide="sub"
 def stronger(strength: float, axis) -> None:
@@ -570,14 +571,14 @@ loras.mix({})
 # `loras.mix` gave back the old weight to the bit. Some programs merge by adding the update and take it out by **subtracting**
 # it. After 200 moves of the slider the strength is 0 again. Are the weights what they were?
 # ---
-# No. Every sum is rounded, and subtracting doesn't undo the rounding. The errors add up, and the coarser the format, the larger
-# they are.
-# %% [markdown] lang="vi" of="bfa607a1"
+# No. Every sum is rounded, and subtracting doesn't undo the rounding. The errors add up, and they are larger in coarser
+# formats.
+# %% [markdown] lang="vi" of="ae4a23f2"
 # `loras.mix` trả lại trọng số cũ đúng đến từng bit. Một số chương trình gộp bằng cách cộng phần cập nhật, rồi gỡ ra bằng cách
-# **trừ** nó đi. Sau 200 lần kéo thanh trượt, độ mạnh lại là 0. Các trọng số có còn như cũ không?
+# **trừ** nó đi. Sau 200 lần kéo thanh trượt, độ mạnh lại về 0. Các trọng số có còn như cũ không?
 # ---
-# Không. Tổng nào cũng bị làm tròn, và phép trừ không xóa được phần làm tròn ấy. Sai số dồn lại, và định dạng càng thô thì sai
-# số càng lớn.
+# Không. Tổng nào cũng bị làm tròn, và phép trừ không khôi phục được phần đã làm tròn. Sai số dồn lại, và định dạng số càng thô
+# thì sai số càng lớn.
 
 # %% slide="sub"
 def drift(kind: str, moves: int = 200) -> list[float]:
@@ -598,13 +599,13 @@ print(f"a typical weight: {weight.abs().median():.3f}, "
       f"its change by the style: {change.abs().median():.3f}")
 
 # %% [markdown] lang="en"
-# In float32 nobody would see it. In bfloat16, in which many large models are kept, the largest error exceeds a typical change
-# by the style. `LoRAMixer` keeps a copy of each weight that it touches and computes every mix from that copy. Nothing can
-# drift.
-# %% [markdown] lang="vi" of="bcc19bca"
-# Với float32 thì chẳng ai nhận ra. Với bfloat16, định dạng mà nhiều mô hình lớn dùng, sai số lớn nhất đã vượt quá một thay đổi
-# điển hình do phong cách gây ra. `LoRAMixer` giữ một bản sao của mỗi trọng số mà nó đụng đến và luôn tính mọi cách trộn từ bản
-# sao ấy. Không gì trôi đi được.
+# In float32 nobody would see the error. In bfloat16, in which many large models are kept, the largest error exceeds a typical
+# change by the style. `LoRAMixer` keeps a copy of each weight that it touches and computes every mix from that copy, so nothing
+# drifts.
+# %% [markdown] lang="vi" of="df2f55f3"
+# Với float32 thì chẳng ai nhận ra sai số. Với bfloat16, định dạng mà nhiều mô hình lớn dùng, sai số lớn nhất đã vượt quá mức
+# thay đổi điển hình do phong cách gây ra. `LoRAMixer` giữ một bản sao của mỗi trọng số mà nó đụng đến và tính mọi cách trộn từ
+# bản sao ấy, nên không gì trôi đi được.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 6. Two styles at once
@@ -612,25 +613,25 @@ print(f"a typical weight: {weight.abs().median():.3f}, "
 # Two updates can be merged one after the other. Can they also become *one* file? By hand, with single numbers: the first style
 # is $1\cdot 2 = 2$, the second $3\cdot 4 = 12$, together 14.
 #
-# - Adding the factors first gives $(1 + 3)(2 + 4) = 24$. The 10 too many are the **cross terms** $1\cdot 4 + 3\cdot 2$.
+# - Adding the factors first gives $(1 + 3)(2 + 4) = 24$. The extra 10 comes from the **cross terms** $1\cdot 4 + 3\cdot 2$.
 # - **Concatenating** them is exact:
 #
 # $$\begin{pmatrix}1&3\end{pmatrix}\begin{pmatrix}2\\4\end{pmatrix}=1\cdot 2+3\cdot 4=14$$
 #
-# The rank of the mix is the sum of the ranks.
-# %% [markdown] lang="vi" of="2b31ba6a"
+# The rank of the mix is the sum of the ranks. Each `up` is first multiplied by its $s\,\alpha/r$.
+# %% [markdown] lang="vi" of="c7448672"
 # ## 6. Hai phong cách cùng lúc
 #
-# Có thể gộp lần lượt hai phần cập nhật. Nhưng có thể biến chúng thành *một* tệp không? Tính tay, mỗi thừa số chỉ là một số:
+# Có thể gộp lần lượt hai phần cập nhật. Vậy có biến chúng thành *một* tệp được không? Tính tay, mỗi thừa số chỉ là một số:
 # phong cách thứ nhất là $1\cdot 2 = 2$, thứ hai là $3\cdot 4 = 12$, tổng cộng 14.
 #
-# - Cộng các thừa số trước thì được $(1 + 3)(2 + 4) = 24$. Phần thừa 10 là các **tích chéo** (cross terms)
+# - Cộng các thừa số trước thì được $(1 + 3)(2 + 4) = 24$. Phần thừa 10 là do các **tích chéo** (cross terms)
 #   $1\cdot 4 + 3\cdot 2$.
 # - **Nối** (concatenate) chúng lại thì chính xác:
 #
 # $$\begin{pmatrix}1&3\end{pmatrix}\begin{pmatrix}2\\4\end{pmatrix}=1\cdot 2+3\cdot 4=14$$
 #
-# Hạng của bản trộn bằng tổng các hạng.
+# Hạng của bản trộn bằng tổng các hạng. Trước khi nối, mỗi `up` được nhân với $s\,\alpha/r$ của nó.
 
 # %%
 from minidiff.nn.lora import concatenated
@@ -663,26 +664,25 @@ loras.mix({})
 show(torch.stack(grid), [f"{shipped} {s}" for s in some], columns=3)
 
 # %% [markdown] lang="en" role="think"
-# From left to right there is more of the shipped style, from top to bottom more of our own. The lower right corner has both at
-# full strength, and is the most crowded: each style was learnt alone, beside the unchanged base, and knows nothing of the
-# other. Two halves get along better than two wholes.
+# From left to right there is more of the shipped `neon-dit`, from top to bottom more of our own. At half and half (the middle)
+# the scene is whole, but neither style is strong. With both at full strength (bottom right) it falls apart: each style was
+# learnt alone, beside the unchanged base.
 #
 # **Predict.** A style mixed with *itself*, half and half, must be that style. What comes out if the factors are added before
 # they are multiplied?
 # ---
-# Half and half: $\tfrac12\text{up} + \tfrac12\text{up} = \text{up}$, and $\text{down} + \text{down} = 2\,\text{down}$. The
-# product is twice the style: strength 2. With two *different* styles the cross terms belong to neither: they are plain error.
-# %% [markdown] lang="vi" of="d6289751"
-# Từ trái sang phải, phong cách có sẵn tăng dần; từ trên xuống dưới, phong cách của ta tăng dần. Góc dưới bên phải có cả hai ở
-# độ mạnh đầy đủ, và cũng rối nhất: mỗi phong cách được học một mình, bên cạnh mô hình gốc không đổi, và không biết gì về phong
-# cách kia. Hai nửa sống chung dễ hơn hai bản đầy đủ.
+# The two halves of `up` add up to `up`, but $\text{down} + \text{down} = 2\,\text{down}$. So the product is the style at
+# strength 2: nearly blank paper, as in section 5. With *different* styles, the cross terms belong to neither.
+# %% [markdown] lang="vi" of="dc58948e"
+# Từ trái sang phải, phong cách có sẵn `neon-dit` tăng dần; từ trên xuống dưới, phong cách của ta tăng dần. Khi mỗi bên một nửa
+# (ô giữa), cảnh còn nguyên vẹn, nhưng không phong cách nào rõ. Khi cả hai ở độ mạnh đầy đủ (góc dưới bên phải), cảnh bị vỡ: mỗi
+# phong cách được học một mình, bên cạnh mô hình gốc không đổi.
 #
 # **Đoán xem.** Một phong cách trộn với *chính nó*, mỗi bên một nửa, phải cho ra đúng phong cách ấy. Nếu cộng các thừa số trước
 # khi nhân thì ra gì?
 # ---
-# Mỗi bên một nửa: $\tfrac12\text{up} + \tfrac12\text{up} = \text{up}$, còn $\text{down} + \text{down} = 2\,\text{down}$. Tích
-# là hai lần phong cách: độ mạnh 2. Với hai phong cách *khác nhau*, tích chéo chẳng thuộc về phong cách nào: chúng chỉ là sai
-# số.
+# Hai nửa của `up` cộng lại thành `up`, nhưng $\text{down} + \text{down} = 2\,\text{down}$. Vì vậy tích là phong cách ở độ mạnh
+# 2: tờ giấy gần như trống, như ở mục 5. Với hai phong cách *khác nhau*, các tích chéo không thuộc về phong cách nào.
 
 # %% slide="sub"
 def added(one: Factors, other: Factors, s: float) -> Factors:
@@ -705,21 +705,23 @@ show(torch.stack(columns, dim=1), ["the style", *kinds])
 # ## 7. Why so few numbers are enough
 #
 # LoRA rests on a guess: to learn something new, a trained network needs only a change of low rank (Hu et al. 2021, section 1).
-# We can test it. Train **all** weights on the same outlines, subtract the old ones, and take each change apart by its
-# **singular values**. Every matrix is a sum of matrices of rank 1, from the largest to the smallest:
+# We test it. Train **all** weights on the same outlines, subtract the old ones, and split each change $\Delta W$ into matrices
+# of rank 1, from the largest to the smallest:
 #
 # $$\Delta W = s_1\,u_1 v_1^T + s_2\,u_2 v_2^T + \dots, \qquad s_1 \ge s_2 \ge \dots \ge 0$$
 #
-# The first $k$ terms are the best approximation of rank $k$ (Eckart and Young 1936). `torch.linalg.svd` computes them all.
-# %% [markdown] lang="vi" of="cc7ebab0"
-# ## 7. Vì sao ngần ấy số đã đủ
+# The vectors $u_k$ and $v_k$ have length 1; the **singular values** $s_k$ say how large each term is. The first $k$ terms are
+# the best approximation of rank $k$ (Eckart and Young 1936). `torch.linalg.svd` computes them all.
+# %% [markdown] lang="vi" of="40446c05"
+# ## 7. Vì sao ít tham số mà vẫn đủ
 #
 # LoRA dựa trên một phỏng đoán: để học điều mới, một mạng đã huấn luyện chỉ cần một thay đổi hạng thấp (Hu và cộng sự 2021, mục
-# 1). Ta kiểm tra được. Huấn luyện **mọi** trọng số trên cùng các tranh nét viền, trừ đi trọng số cũ, rồi phân tích từng thay
-# đổi theo các **giá trị kỳ dị** (singular values). Ma trận nào cũng là tổng của các ma trận hạng 1, từ lớn đến nhỏ:
+# 1). Ta hãy kiểm tra. Huấn luyện **mọi** trọng số trên cùng các tranh nét viền, trừ đi trọng số cũ, rồi tách mỗi thay đổi
+# $\Delta W$ thành các ma trận hạng 1, từ lớn đến nhỏ:
 #
 # $$\Delta W = s_1\,u_1 v_1^T + s_2\,u_2 v_2^T + \dots, \qquad s_1 \ge s_2 \ge \dots \ge 0$$
 #
+# Các vector $u_k$ và $v_k$ có độ dài 1; các **giá trị kỳ dị** (singular values) $s_k$ cho biết mỗi thành phần lớn bao nhiêu.
 # $k$ thành phần đầu là xấp xỉ tốt nhất có hạng $k$ (Eckart và Young 1936). `torch.linalg.svd` tính ra tất cả.
 
 # %% slide="sub"
@@ -746,15 +748,15 @@ def kept(k: int) -> float:
 
 
 # %% [markdown] lang="en" role="think"
-# **Predict.** Training all weights has lowered the held-out loss. Now each change keeps only 4 of its 256 terms. How much of
-# the gain is left: a few percent, half, nearly all?
+# **Predict.** The held-out loss has fallen. Now each change keeps only 4 of its 256 terms. How much of this gain is left: a few
+# percent, half, nearly all?
 # ---
-# The table below answers. Rank 0 keeps only what isn't the weight of a linear layer, such as biases.
-# %% [markdown] lang="vi" of="cbf75944"
-# **Đoán xem.** Huấn luyện mọi trọng số đã làm giảm hàm mất mát trên phần để riêng. Giờ mỗi thay đổi chỉ giữ 4 trong 256 thành
-# phần. Phần giảm được ấy còn lại bao nhiêu: vài phần trăm, một nửa, hay gần như tất cả?
+# The table below answers. At rank 0 only what isn't the weight of a linear layer has changed, such as biases.
+# %% [markdown] lang="vi" of="19a065e0"
+# **Đoán xem.** Hàm mất mát trên các ví dụ để riêng đã giảm. Giờ mỗi thay đổi chỉ giữ 4 trong 256 thành phần. Mức giảm ấy còn
+# lại bao nhiêu: vài phần trăm, một nửa, hay gần như tất cả?
 # ---
-# Bảng dưới đây trả lời. Hạng 0 chỉ giữ những gì không phải trọng số của lớp tuyến tính, chẳng hạn các bias.
+# Bảng dưới đây trả lời. Ở hạng 0, chỉ những gì không phải trọng số của lớp tuyến tính là thay đổi, chẳng hạn các bias.
 
 # %% slide="sub"
 ranks = (0, 1, 4, 16, 64, 256)
@@ -769,63 +771,65 @@ for n in names[::16]:
     lines({n.split(".", 1)[1]: S / S[0]}, left, "singular values", "number", log="y")
 curves = {"all weights, cut": (range(6), losses), "LoRA": ([0, 5], [with_lora] * 2)}
 lines(curves, right, "held-out loss", "rank kept")
-right.set_xticks(range(6), ranks)
+_ = right.set_xticks(range(6), ranks)
 
 # %% [markdown] lang="en"
-# On the left, each line falls fast and then slowly, but never to 0: the change is *not* of low rank. On the right, its largest
-# term alone still brings most of the gain, and four bring nearly all. So the guess is true in this sense: a low rank is
-# *enough*. Our LoRA (orange), which has no more than four terms, gets as far, with more steps. Hu et al. saw tasks of GPT-3 for
-# which $r = 1$ was enough (section 7.2).
+# On the left are the singular values of four changes (`to_q` of the self-attention in blocks 0, 2, 4 and 6), divided by the
+# largest. They fall fast, then slowly, and the hundredth is still a few percent: the change is *not* of low rank. On the right
+# (blue), the largest term alone still brings most of the gain, and four bring nearly all. So the guess is true in this sense: a
+# low rank is *enough*. Our LoRA (orange), with at most four terms and in the attention layers alone, gets as far, in more
+# steps. For some tasks of GPT-3, $r = 1$ was enough (Hu et al. 2021, section 7.2).
 #
 # This is one style, one small model and a short training. A harder task may need a higher rank.
-# %% [markdown] lang="vi" of="70eaa0fb"
-# Bên trái, mỗi đường giảm nhanh rồi chậm lại, nhưng không bao giờ về 0: thay đổi ấy *không* có hạng thấp. Vậy mà bên phải, chỉ
-# riêng thành phần lớn nhất đã mang lại phần lớn mức giảm, và bốn thành phần mang lại gần như tất cả. Phỏng đoán vì thế đúng
-# theo nghĩa này: một hạng thấp là *đủ*. LoRA của ta (đường cam), vốn chỉ có nhiều nhất bốn thành phần, cũng đi được xa như vậy,
-# tuy với nhiều bước hơn. Hu và cộng sự thấy có những bài toán của GPT-3 mà $r = 1$ đã đủ (mục 7.2).
+# %% [markdown] lang="vi" of="c71b9509"
+# Bên trái là các giá trị kỳ dị của bốn thay đổi (`to_q` của tự chú ý ở khối 0, 2, 4 và 6), chia cho giá trị lớn nhất. Chúng
+# giảm nhanh rồi chậm lại, và giá trị thứ một trăm vẫn còn vài phần trăm: thay đổi ấy *không* có hạng thấp. Vậy mà bên phải
+# (đường xanh dương), chỉ riêng thành phần lớn nhất đã mang lại phần lớn mức giảm, và bốn thành phần mang lại gần như tất cả.
+# Phỏng đoán vì thế đúng theo nghĩa này: một hạng thấp là *đủ*. LoRA của ta (đường cam), với nhiều nhất bốn thành phần và chỉ ở
+# các lớp chú ý, cũng đi được xa như vậy, tuy cần nhiều bước hơn. Với một số bài toán của GPT-3, $r = 1$ đã đủ (Hu và cộng sự
+# 2021, mục 7.2).
 #
 # Đây chỉ là một phong cách, một mô hình nhỏ và một lần huấn luyện ngắn. Bài toán khó hơn có thể cần hạng cao hơn.
 
 # %% [markdown] lang="en" slide="sub"
-# **Does LoRA save time?** Compare the seconds a step that `fit` printed in sections 4 and 7. On our CPU, training all weights
-# takes about a quarter to a third longer. All layers are still computed forwards and backwards; only the gradients of frozen
-# weights are spared. Hu et al. measured much the same on GPT-3: 43.1 tokens a second in place of 32.5 (section 4.2). You will
-# read that LoRA trains "10 to 20 times faster". We found no measurement behind that.
+# **Does LoRA save time?** Compare the seconds a step that `fit` printed in sections 4 and 7. In our runs on a CPU, a step with
+# all weights took a fifth to a third longer. All layers are still computed forwards and backwards; only the gradients of frozen
+# weights are spared. For GPT-3, LoRA gave 43.1 tokens a second per GPU in place of 32.5 (Hu et al. 2021, section 4.2).
 #
-# **It saves memory and disk.** Adam keeps two further numbers for each one that is learnt, and there is its gradient: 12 bytes.
+# **It saves memory and disk.** For each number that is learnt, Adam keeps two more, and there is its gradient: 12 bytes. For
+# the DiT alone, in float32:
 #
 # | | all weights | LoRA, rank 4 |
 # |---|---|---|
-# | numbers to learn | 9.1 million | 0.13 million |
 # | gradients and Adam | 109 MB | 1.6 MB |
-# | file, float32 | 36 MB | 0.5 MB |
-# %% [markdown] lang="vi" of="49d75fb7"
-# **LoRA có tiết kiệm thời gian không?** Hãy so số giây mỗi bước mà `fit` đã in ra ở mục 4 và mục 7. Trên CPU của chúng tôi,
-# huấn luyện mọi trọng số lâu hơn khoảng một phần tư đến một phần ba. Mọi lớp vẫn phải tính xuôi và tính ngược; chỉ bớt được
-# gradient của các trọng số đóng băng. Hu và cộng sự đo trên GPT-3 cũng gần như vậy: 43.1 token mỗi giây thay cho 32.5 (mục
-# 4.2). Bạn sẽ đọc thấy ở đâu đó rằng LoRA huấn luyện "nhanh hơn 10 đến 20 lần". Chúng tôi không tìm được phép đo nào đứng sau
-# câu ấy.
+# | file | 36 MB | 0.5 MB |
+# %% [markdown] lang="vi" of="c0dd1513"
+# **LoRA có tiết kiệm thời gian không?** Hãy so số giây mỗi bước mà `fit` đã in ra ở mục 4 và mục 7. Trong các lần chạy của
+# chúng tôi trên CPU, một bước với mọi trọng số lâu hơn từ một phần năm đến một phần ba. Mọi lớp vẫn phải tính xuôi và tính
+# ngược; chỉ bớt được gradient của các trọng số đóng băng. Với GPT-3, huấn luyện bằng LoRA đạt 43.1 token mỗi giây trên mỗi GPU,
+# so với 32.5 (Hu và cộng sự 2021, mục 4.2).
 #
-# **Nó tiết kiệm bộ nhớ và đĩa.** Với mỗi tham số được học, Adam giữ thêm hai số, cộng với gradient của nó: 12 byte.
+# **Nó tiết kiệm bộ nhớ và đĩa.** Với mỗi tham số được học, Adam giữ thêm hai số, cộng với gradient của nó: 12 byte. Riêng DiT,
+# ở float32:
 #
 # | | mọi trọng số | LoRA, hạng 4 |
 # |---|---|---|
-# | số tham số được học | 9.1 triệu | 0.13 triệu |
 # | gradient và Adam | 109 MB | 1.6 MB |
-# | tệp, float32 | 36 MB | 0.5 MB |
+# | tệp | 36 MB | 0.5 MB |
 
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 1: both factors zero
 #
-# **Symptom.** No error. The training loss goes up and down with the batches and never falls, and the held-out loss stays the
-# same to the last digit. **Cause:** an initialisation, or an empty checkpoint, set `down` to 0 as well as `up`. **Fix:** after
-# the first step, see that some `up` is no longer 0.
-# %% [markdown] lang="vi" of="daa239a4"
+# **Symptom.** No error. The training loss goes up and down with the batches but never falls, and the held-out loss stays the
+# same to the last digit. (The orange line is the training of section 4, on the same batches.) **Cause:** an initialisation, or
+# an empty checkpoint, set `down` to 0 as well. **Fix:** after the first step, check that some `up` is no longer 0.
+# %% [markdown] lang="vi" of="e8c4e37d"
 # ## Cạm bẫy 1: cả hai thừa số bằng 0
 #
-# **Triệu chứng.** Không báo lỗi. Hàm mất mát khi huấn luyện lên xuống theo từng lô (batch) mà không bao giờ giảm, còn trên phần
-# để riêng thì không đổi đến tận chữ số cuối. **Nguyên nhân:** một hàm khởi tạo, hoặc một checkpoint rỗng, đã đặt cả `down` lẫn
-# `up` bằng 0. **Cách chữa:** sau bước đầu tiên, kiểm tra rằng có `up` nào đó đã khác 0.
+# **Triệu chứng.** Không báo lỗi. Hàm mất mát khi huấn luyện lên xuống theo từng lô mà không bao giờ giảm, còn trên các ví dụ để
+# riêng thì không đổi đến tận chữ số cuối. (Đường cam là lần huấn luyện ở mục 4, với cùng các lô.) **Nguyên nhân:** một hàm khởi
+# tạo, hoặc một checkpoint rỗng, đã đặt luôn cả `down` bằng 0. **Cách chữa:** sau bước đầu tiên, kiểm tra rằng có `up` nào đó đã
+# khác 0.
 
 # %% slide="sub"
 names = inject(dit)
@@ -839,15 +843,16 @@ lines({"both zero": flat, "only up zero": curve[:8]}, x="step", y="training loss
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 2: both factors random
 #
-# **Symptom.** The pictures have changed at step 0, before anything was learnt. **Cause:** `up` isn't 0. How bad it is depends
-# on the size of the numbers. PyTorch's own start for `up` bends a few edges, which is easily missed. With `torch.randn` in both
-# factors, the model is ruined. **Fix:** compare a prediction before and after `inject` with `torch.equal`, as in section 3.
-# %% [markdown] lang="vi" of="61aa9889"
+# **Symptom.** The pictures have changed at step 0, before anything was learnt. **Cause:** `up` isn't 0. PyTorch's own start for
+# `up` (`nn.Linear`) changes only details, here of the house, which is easily missed. With the larger numbers of `torch.randn`
+# in both factors, the model is ruined. **Fix:** compare a prediction before and after `inject` with `torch.equal`, as in
+# section 3.
+# %% [markdown] lang="vi" of="9171ba72"
 # ## Cạm bẫy 2: cả hai thừa số ngẫu nhiên
 #
-# **Triệu chứng.** Tranh đã đổi ngay ở bước 0, khi chưa học gì. **Nguyên nhân:** `up` khác 0. Hỏng đến đâu là tùy các số lớn hay
-# nhỏ. Khởi tạo sẵn của PyTorch cho `up` chỉ làm cong vài đường viền, rất dễ bị bỏ qua. Với `torch.randn` ở cả hai thừa số thì
-# mô hình hỏng hẳn. **Cách chữa:** so dự đoán trước và sau `inject` bằng `torch.equal`, như ở mục 3.
+# **Triệu chứng.** Tranh đã đổi ngay ở bước 0, khi chưa học gì. **Nguyên nhân:** `up` khác 0. Khởi tạo sẵn của PyTorch cho `up`
+# (`nn.Linear`) chỉ làm đổi vài chi tiết, ở đây là của ngôi nhà, nên rất dễ bị bỏ qua. Với các số lớn hơn của `torch.randn` ở cả
+# hai thừa số, mô hình hỏng hẳn. **Cách chữa:** so dự đoán trước và sau `inject` bằng `torch.equal`, như ở mục 3.
 
 # %% slide="sub"
 columns, starts = [plain[:2]], {"nn.Linear": None, "torch.randn": nn.init.normal_}
@@ -867,17 +872,17 @@ show(torch.stack(columns, dim=1), ["the base", *starts])
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 3: alpha / rank forgotten
 #
-# **Symptom.** A style that was fine elsewhere is weak here, or wrecks every picture. **Cause:** the program that reads the file
-# ignores alpha, or multiplies by alpha and doesn't divide by the rank. Ours has alpha 8 and rank 4, hence a factor of 2.
-# Without alpha it is 1: half the strength. Without the rank it is 8: four times the strength. **Fix:** keep alpha with the
-# factors, as `Factors` does, and compare with a picture from the training.
-# %% [markdown] lang="vi" of="747161f2"
+# **Symptom.** A style that is fine in one program is weak in another, or wrecks every picture. **Cause:** the program that
+# reads the file ignores alpha, or multiplies by alpha and doesn't divide by the rank. Ours has alpha 8 and rank 4: a factor of
+# 2. Without alpha it is 1, half the strength; without the division it is 8, four times the strength. **Fix:** keep alpha with
+# the factors, as `Factors` does, and compare with a picture drawn after training.
+# %% [markdown] lang="vi" of="eba58f18"
 # ## Cạm bẫy 3: quên alpha / rank
 #
-# **Triệu chứng.** Một phong cách ở nơi khác vẫn tốt thì ở đây lại yếu, hoặc phá hỏng mọi bức tranh. **Nguyên nhân:** chương
-# trình đọc tệp bỏ qua alpha, hoặc nhân với alpha mà không chia cho hạng. Của ta có alpha 8 và hạng 4, tức hệ số 2. Thiếu alpha
-# thì hệ số là 1: nửa độ mạnh. Thiếu phép chia cho hạng thì là 8: gấp bốn độ mạnh. **Cách chữa:** giữ alpha cùng với các thừa
-# số, như `Factors` làm, và so với một bức tranh vẽ lúc huấn luyện.
+# **Triệu chứng.** Một phong cách dùng tốt trong chương trình này lại yếu trong chương trình khác, hoặc phá hỏng mọi bức tranh.
+# **Nguyên nhân:** chương trình đọc tệp bỏ qua alpha, hoặc nhân với alpha mà không chia cho hạng. Của ta có alpha 8 và hạng 4,
+# tức hệ số 2. Thiếu alpha thì hệ số là 1, nửa độ mạnh; thiếu phép chia thì hệ số là 8, gấp bốn độ mạnh. **Cách chữa:** giữ
+# alpha cùng với các thừa số, như `Factors` làm, và so với một bức tranh đã vẽ ngay sau khi huấn luyện.
 
 # %% slide="sub"
 columns, faults = [], {"alpha / rank": 8.0, "alpha lost": 4.0, "rank forgotten": 32.0}
@@ -892,14 +897,14 @@ show(torch.stack(columns, dim=1), [*faults])
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 4: the base is not frozen
 #
-# **Symptom.** Training goes well, and the file has the right size. Loaded elsewhere, it does next to nothing; and in the model
-# that was trained, the style can't be taken out. **Cause:** the optimizer got all of `model.parameters()`, so the base learnt
-# the style, and the file holds only the factors. **Fix:** freeze first, print how many numbers are learnt, and compare a frozen
-# weight before and after.
-# %% [markdown] lang="vi" of="c7d6bca2"
+# **Symptom.** Training goes well, and the file has the right size. But loaded elsewhere, it does next to nothing, and in the
+# model that was trained, the style can't be taken out. **Cause:** the optimizer got all of `model.parameters()`, so the base
+# learnt the style, and the file holds only the factors. **Fix:** freeze first, print how many numbers are learnt, and compare a
+# frozen weight before and after.
+# %% [markdown] lang="vi" of="450e1cb9"
 # ## Cạm bẫy 4: không đóng băng mô hình gốc
 #
-# **Triệu chứng.** Huấn luyện suôn sẻ, tệp đúng cỡ. Nạp ở nơi khác thì nó gần như không có tác dụng gì; còn trong mô hình đã
+# **Triệu chứng.** Huấn luyện suôn sẻ, tệp đúng cỡ. Nhưng nạp ở nơi khác thì nó gần như không có tác dụng, còn trong mô hình đã
 # huấn luyện thì không gỡ được phong cách ra. **Nguyên nhân:** thuật toán tối ưu nhận toàn bộ `model.parameters()`, nên chính mô
 # hình gốc đã học phong cách, mà tệp chỉ chứa các thừa số. **Cách chữa:** đóng băng trước, in ra có bao nhiêu tham số được học,
 # và so một trọng số đóng băng trước với sau.
@@ -948,19 +953,19 @@ show(torch.stack([trained, empty, loaded, plain[:2]], dim=1), titles)
 
 # %% [markdown] lang="en"
 # **You can now** teach a model a style with one and a half percent of its numbers, turn it up and down, take it out exactly,
-# mix it with others, and tell from a symptom which of the four mistakes was made.
+# mix it with others, and recognise the classic mistakes by their symptoms.
 #
-# **What still bothers:** a style changes *every* picture. How do you teach a model one particular cat, *this* one, so that it
-# can appear in any scene while all other cats stay as they are? Lesson 12 does it, with a rare word.
+# **What still bothers:** a style changes *every* picture. How do you teach a model one particular cat, which can then appear in
+# any scene, while all other cats stay as they are? Lesson 12 does it, with a rare word.
 #
 # **Sources.** E. Hu et al. 2021, *LoRA: low-rank adaptation of large language models*, sections 1, 4.1, 4.2 and 7.2. C. Eckart,
 # G. Young 1936, *The approximation of one matrix by another of lower rank*.
-# %% [markdown] lang="vi" of="1ebbcf98"
-# **Giờ bạn đã biết** dạy cho mô hình một phong cách chỉ với một phần trăm rưỡi số tham số của nó, vặn mạnh hay nhẹ, gỡ ra chính
-# xác, trộn với phong cách khác, và nhìn triệu chứng mà nói được lỗi nào trong bốn lỗi đã xảy ra.
+# %% [markdown] lang="vi" of="f3cee2af"
+# **Giờ bạn đã biết** dạy cho mô hình một phong cách chỉ với một phần trăm rưỡi số tham số của nó, chỉnh nó mạnh lên hay nhẹ đi,
+# gỡ ra chính xác, trộn với phong cách khác, và nhìn triệu chứng mà nhận ra các lỗi kinh điển.
 #
-# **Điều còn vướng:** một phong cách thay đổi *mọi* bức tranh. Làm sao dạy mô hình một con mèo cụ thể, đúng con *này*, để nó
-# xuất hiện được trong cảnh bất kỳ mà mọi con mèo khác vẫn như cũ? Bài 12 làm điều đó, bằng một từ hiếm.
+# **Điều còn vướng:** một phong cách thay đổi *mọi* bức tranh. Làm sao dạy mô hình một con mèo cụ thể, để nó xuất hiện được
+# trong bất kỳ cảnh nào mà mọi con mèo khác vẫn như cũ? Bài 12 làm điều đó, bằng một từ hiếm.
 #
 # **Nguồn.** E. Hu và cộng sự 2021, *LoRA: low-rank adaptation of large language models* (thích nghi hạng thấp cho mô hình ngôn
 # ngữ lớn), mục 1, 4.1, 4.2 và 7.2. C. Eckart, G. Young 1936, *The approximation of one matrix by another of lower rank*.
@@ -968,7 +973,7 @@ show(torch.stack([trained, empty, loaded, plain[:2]], dim=1), titles)
 # %% [markdown] lang="en" slide="slide"
 # ## 8. Optional: files, and peft
 #
-# Three kinds of LoRA files are common. They hold the same factors, but keep **alpha** in different places.
+# Three kinds of LoRA files hold the same factors, but keep **alpha** in different places.
 #
 # | kind | what it is | where alpha is |
 # |---|---|---|
@@ -976,11 +981,11 @@ show(torch.stack([trained, empty, loaded, plain[:2]], dim=1), titles)
 # | peft | a folder | in `adapter_config.json` |
 # | kohya | one file, names with underscores | in a tensor for each layer |
 #
-# `minidiff sample "..." --lora outline.safetensors:0.8` draws with any of them.
-# %% [markdown] lang="vi" of="bbebc019"
+# `minidiff sample "..." --lora outline.safetensors:0.8` draws with any of them; the number is the strength.
+# %% [markdown] lang="vi" of="7357c6c8"
 # ## 8. Không bắt buộc (optional): các loại tệp, và peft
 #
-# Có ba loại tệp LoRA phổ biến. Chúng chứa cùng các thừa số, nhưng giữ **alpha** ở những chỗ khác nhau.
+# Ba loại tệp LoRA phổ biến chứa cùng các thừa số, nhưng giữ **alpha** ở những chỗ khác nhau.
 #
 # | loại | là gì | alpha ở đâu |
 # |---|---|---|
@@ -988,7 +993,7 @@ show(torch.stack([trained, empty, loaded, plain[:2]], dim=1), titles)
 # | peft | một thư mục | trong `adapter_config.json` |
 # | kohya | một tệp, tên dùng dấu gạch dưới | trong một tensor cho mỗi lớp |
 #
-# `minidiff sample "..." --lora outline.safetensors:0.8` vẽ được với cả ba loại.
+# `minidiff sample "..." --lora outline.safetensors:0.8` vẽ được với cả ba loại; con số là độ mạnh.
 
 # %%
 import tempfile
@@ -1010,16 +1015,17 @@ save_file(load_file(folder / "diffusers.safetensors"), bare)    # without metada
 print("alpha now:", read_lora(bare, {"transformer": dit})["transformer"][name].alpha)
 
 # %% [markdown] lang="en"
-# The last line is pitfall 3 in real life. The file was opened and saved again, and its metadata got lost. Now the reader must
-# take alpha for the rank, 4, and the style has half its strength. No tensor has changed.
+# The last line is pitfall 3 in real life. The file was opened and saved again without its metadata. `read_lora` then has to
+# assume that alpha equals the rank, 4, and the style has half its strength, though no tensor has changed.
 #
-# Most programs read and train LoRA with the library *peft*. Where it is installed, it must predict our numbers from our folder.
-# %% [markdown] lang="vi" of="65124392"
-# Dòng cuối chính là cạm bẫy 3 ngoài đời thật. Tệp được mở ra rồi lưu lại, và mất phần siêu dữ liệu. Giờ bên đọc đành coi alpha
-# bằng hạng, 4, và phong cách chỉ còn nửa độ mạnh. Không một tensor nào thay đổi.
+# Many programs read and train LoRA with the library *peft*. Where it is installed, it must make the same prediction from our
+# folder.
+# %% [markdown] lang="vi" of="ebe1b3be"
+# Dòng cuối chính là cạm bẫy 3 ngoài đời thật. Tệp được mở ra rồi lưu lại mà thiếu phần siêu dữ liệu. Khi đó `read_lora` phải
+# coi alpha bằng hạng, tức 4, và phong cách chỉ còn nửa độ mạnh, dù không tensor nào thay đổi.
 #
-# Phần lớn chương trình đọc và huấn luyện LoRA bằng thư viện *peft*. Nếu máy có cài, nó đọc thư mục của ta và phải dự đoán ra
-# đúng các số của ta.
+# Nhiều chương trình đọc và huấn luyện LoRA bằng thư viện *peft*. Nếu máy có cài, nó phải cho ra đúng dự đoán như trên từ thư
+# mục của ta.
 
 # %%
 import importlib.util
