@@ -158,8 +158,9 @@ def test_half_the_bytes_hold_the_same_as_float16_weights(
     for name in ("half", "whole"):
         export_onnx.write_network(tmp_path / name, decoder, inputs, axes, name == "half")
     assert (tmp_path / "half").stat().st_size < 0.8 * (tmp_path / "whole").stat().st_size
+    assert b"site-packages" not in (tmp_path / "half").read_bytes()
     run = onnxruntime.InferenceSession(tmp_path / "half").run
-    close(run(None, {"latents": inputs["latents"].numpy()})[0], pipeline.pixels(inputs["latents"]), 2e-3)
+    close(run(None, {"latents": inputs["latents"].numpy()})[0], pipeline.pixels(inputs["latents"]), 5e-3)
 
 
 def test_what_trtexec_wants_to_know_is_written_down(whole_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,8 @@ def write_network(path: Path, module: nn.Module, inputs: dict[str, Tensor], axes
     import onnx
 
     model = program.model_proto  # type: ignore[union-attr]
+    for node in model.graph.node:
+        del node.metadata_props[:]  # lines of code, with the paths of the machine that wrote it
     onnx.save(halved(model) if half else model, str(path))
 
 
