@@ -1,5 +1,5 @@
-"""onnxruntime against PyTorch, in turns: `minidiff export onnx onnx-dit && python -m benchmarks.onnx onnx-dit`. Whole pictures, text
-and decoding counted."""
+"""onnxruntime against PyTorch, in turns: `minidiff export onnx DIR && python -m benchmarks.onnx DIR`. Whole pictures, text and
+decoding counted."""
 
 from __future__ import annotations
 

@@ -167,6 +167,7 @@ def prepare_commands() -> dict[str, Command]:
     from minidiff.data.fashion import prepare as fashion
     from minidiff.data.fashion import raw_data
     from minidiff.data.world import prepare_subject, style_folder
+    from minidiff.evaluate import inpainting_data
 
     return {
         "emoji": Command(emoji.PrepareEmoji, emoji.prepare, """\
@@ -185,6 +186,9 @@ minidiff prepare fashion my-photos --out data/mine --images 2000 --min-size 384 
         "subject": Command(prepare_subject.PrepareSubject, prepare_subject.prepare, """\
 minidiff prepare subject mochi --out data/mochi
 minidiff prepare subject lumi --out data/lumi --images 20 --size 256 --token zwx"""),
+        "inpainting": Command(inpainting_data.PrepareInpainting, inpainting_data.prepare, """\
+minidiff prepare inpainting photos data/holes
+minidiff prepare inpainting photos data/holes --size 512 --masks brush --share 0.05 0.2"""),
     }
 
 
@@ -254,7 +258,20 @@ minidiff edit words "a black cat in a room" "an orange cat in a room" --picture 
 
 
 def evaluate_commands() -> dict[str, Command]:
-    from minidiff.evaluate import emoji, prompt_following, quality, reading, styles, subjects, vae
+    from minidiff.evaluate import (
+        arena,
+        captioned_pictures,
+        emoji,
+        inpainting,
+        prompt_files,
+        prompt_following,
+        quality,
+        reading,
+        styles,
+        subjects,
+        super_resolution,
+        vae,
+    )  # fmt: skip
 
     return {
         "prompts": Command(prompt_following.PromptsRun, prompt_following.evaluate, "minidiff evaluate prompts --json out.json"),
@@ -268,6 +285,23 @@ minidiff evaluate styles --lora neon=runs/neon/neon.safetensors --suite 1"""),
         "emoji": Command(emoji.EmojiQualityRun, emoji.evaluate, """\
 minidiff evaluate emoji data/emoji --model emoji-dit --json emoji.json
 minidiff evaluate emoji data/emoji --model runs/emoji-dit --pairs 40 --guidance-scale 2 3 5"""),
+        "inpainting": Command(inpainting.InpaintingRun, inpainting.evaluate, """\
+minidiff evaluate inpainting data/holes --model world-dit --steps 20 --scale 3 --out runs/inpainting
+minidiff evaluate inpainting data/holes --pictures finished --lpips vgg16-397923af.pth
+minidiff evaluate inpainting data/holes --model ./stable-diffusion-inpainting --max-samples 200 --save-images-ratio 0.1"""),
+        "super-resolution": Command(super_resolution.SuperResolutionRun, super_resolution.evaluate, """\
+minidiff evaluate super-resolution urban100 --factor 4 --model bicubic --out runs/urban100
+minidiff evaluate super-resolution urban100 --factor 2 --pictures finished --lpips alexnet-owt-7be5be79.pth"""),
+        "text-to-image": Command(captioned_pictures.TextToImageRun, captioned_pictures.evaluate, """\
+minidiff evaluate text-to-image flickr30k --model ./stable-diffusion-v1-5 --max-samples 1000 --steps 50 --scale 7.5
+minidiff evaluate text-to-image flickr30k --pictures finished --clip ./clip-vit-base-patch32
+minidiff evaluate text-to-image flickr30k --inception pt_inception-2015-12-05-6726825d.pth --save-images-ratio 0.1"""),
+        "prompt-file": Command(prompt_files.PromptFileRun, prompt_files.evaluate, """\
+minidiff evaluate prompt-file PartiPrompts.tsv --model ./stable-diffusion-v1-5 --clip ./clip-vit-base-patch32
+minidiff evaluate prompt-file DrawBench.csv --model world-dit --max-samples 50"""),
+        "arena": Command(arena.ArenaRun, arena.evaluate, """\
+minidiff evaluate arena runs/a runs/b
+minidiff evaluate arena runs/a runs/b runs/c --votes friends.json --ranking"""),
     }
 
 
@@ -322,6 +356,15 @@ def app_command() -> Command:
     return Command(AppOptions, app, "minidiff app\nminidiff app --port 8000 --lang vi")
 
 
+def doctor_command() -> Command:
+    from minidiff import doctor
+
+    return Command(doctor.DoctorOptions, doctor.doctor, """\
+minidiff doctor
+minidiff doctor --needs interop app evaluate
+minidiff doctor --needs evaluate --weights ~/metrics --json doctor.json""")
+
+
 Loader = Callable[[], Command | dict[str, Command]]
 COMMANDS: dict[str, tuple[str, Loader]] = {
     "sample": ("make images of a sentence", sample_command),
@@ -336,6 +379,7 @@ COMMANDS: dict[str, tuple[str, Loader]] = {
     "grade": ("score an exercise notebook", grade_command),
     "zoo": ("list, verify and publish weights", zoo_commands),
     "app": ("start the studio, a web page", app_command),
+    "doctor": ("say what is installed, what is missing, and what it is for", doctor_command),
 }
 DEFAULTS = {"zoo": "list"}  # what a group does when none of its commands is named
 HELP = f"""\

@@ -166,6 +166,31 @@ def test_perceptual_distance_is_lpips_with_unit_weights():
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_channels_are_weighed_as_they_are_given():
+    torch.manual_seed(0)
+    a, b = [torch.rand(2, 4, 5, 5)], [torch.rand(2, 4, 5, 5)]
+    plain = metrics.perceptual_distance(a, b)
+    torch.testing.assert_close(metrics.perceptual_distance(a, b, [torch.full((4,), 3.0)]), 3 * plain)
+    first = metrics.perceptual_distance(a, b, [torch.tensor([1.0, 0, 0, 0])])
+    x, y = (torch.nn.functional.normalize(one[0], dim=1)[:, 0] for one in (a, b))
+    torch.testing.assert_close(first, (x - y).square().mean(dim=(1, 2)))
+
+
+def test_spread_interval_is_as_wide_as_the_statistic_spreads(features):
+    """Of a difference of means, whose deviation is known."""
+    x, y = (f[:, :1].double() for f in features)
+
+    def difference(real, fake):
+        return float(fake.mean() - real.mean())
+
+    low, high = metrics.spread_interval(difference, x, y, resamples=400)
+    half = 1.96 * math.sqrt(float(x.var()) / len(x) + float(y.var()) / len(y))
+    assert (high - low) / 2 == pytest.approx(half, rel=0.15)
+    assert (high + low) / 2 == pytest.approx(difference(x, y))
+    low, high = metrics.spread_interval(metrics.frechet_distance, *features)
+    assert low < metrics.frechet_distance(*features) < high
+
+
 def test_bootstrap_interval_has_the_width_of_a_binomial():
     low, high = metrics.bootstrap_interval([1.0] * 270 + [0.0] * 30)
     half = 1.96 * math.sqrt(0.9 * 0.1 / 300)

@@ -7,7 +7,7 @@ LPIPS, which stand for fixed weights. Tests compare each function with torchmetr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -71,16 +71,15 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     """Frechet distance of two Gaussians fitted to features (Heusel et al. 2017, eq. 6):
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). real (N, D), fake (M, D).
 
-    Computed with C1^(1/2) C2 C1^(1/2) in place of C1 C2: it is symmetric and its root has the same trace. Below about 10 D
-    rows the estimate is biased upwards: print N beside it.
+    With C1 = X^T X and C2 = Y^T Y, where X and Y are the centred rows over (N - 1)^(1/2), the trace of (C1 C2)^(1/2) is the sum
+    of the singular values of X Y^T. Below about 10 D rows the estimate is biased upwards: print N beside it.
     """
     real, fake = _two_sets(real, fake, least=2)
     shift = (real.mean(0) - fake.mean(0)).square().sum()
-    c1, c2 = torch.cov(real.T).reshape(real.shape[1], -1), torch.cov(fake.T).reshape(real.shape[1], -1)  # (D, D)
-    values, vectors = torch.linalg.eigh(c1)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T                                # C1^(1/2)
-    cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp(min=0).sqrt().sum()
-    return float(shift + c1.trace() + c2.trace() - 2 * cross)
+    centred = [(rows - rows.mean(0)) / math.sqrt(len(rows) - 1) for rows in (real, fake)]
+    x, y = (torch.linalg.qr(rows, mode="r").R for rows in centred)             # at most D rows each, and the same X^T X
+    cross = torch.linalg.svdvals(x @ y.T).sum()
+    return float(shift + x.square().sum() + y.square().sum() - 2 * cross)
 
 
 def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -128,25 +127,32 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Precision: share of fakes in a ball around some real row that reaches to its k-th neighbour. Recall: share of reals in such
     a ball around a fake.
     """
+    fakes, reals = covered(real, fake, k)
+    return float(fakes.double().mean()), float(reals.double().mean())
+
+
+def covered(real: Tensor, fake: Tensor, k: int = 3) -> tuple[Tensor, Tensor]:
+    """What `precision_recall` counts: whether each fake lies in a ball of the reals, (M,), and each real in one of the fakes,
+    (N,)."""
     real, fake = _two_sets(real, fake, least=k + 1)
     distance = torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist")        # (M, N)
-    precision = (distance <= _radii(real, k)).any(dim=1).double().mean()
-    recall = (distance.T <= _radii(fake, k)).any(dim=1).double().mean()
-    return float(precision), float(recall)
+    return (distance <= _radii(real, k)).any(dim=1), (distance.T <= _radii(fake, k)).any(dim=1)
 
 
-def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Distance of two batches in feature maps (Zhang et al. 2018, eq. 1, with all channel weights 1), (B,).
+def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Tensor:
+    """Distance of two batches in feature maps (Zhang et al. 2018, eq. 1), (B,).
 
     a, b: for each layer, (B, C, H, W), scaled to length 1 at each position. Squared differences are summed over channels,
-    averaged over positions and summed over layers.
+    averaged over positions and summed over layers. weights: for each layer one number for each channel, (C,), as LPIPS has
+    learnt them from people; 1 without them.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"Both need the same number of layers, at least one, not {len(a)} and {len(b)}.")
     total = torch.zeros(len(a[0]), dtype=a[0].dtype, device=a[0].device)
-    for x, y in zip(a, b, strict=True):
+    for k, (x, y) in enumerate(zip(a, b, strict=True)):
         _same_shape(x, y)
-        total = total + (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean(dim=(1, 2))
+        error = (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square()                   # (B, C, H, W)
+        total = total + (error if weights is None else error * weights[k].view(1, -1, 1, 1)).sum(1).mean(dim=(1, 2))
     return total
 
 
@@ -163,3 +169,23 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high
+
+
+def spread_interval(
+    statistic: Callable[[Tensor, Tensor], float], real: Tensor, fake: Tensor, level: float = 0.95, resamples: int = 40,
+    seed: int = 0,
+) -> tuple[float, float]:  # fmt: skip
+    """Normal bootstrap interval (low, high) of a statistic of two sets (Efron & Tibshirani 1993, section 12.2): its value, and
+    as many deviations to either side as `level` wants, taken over sets whose rows were drawn with replacement.
+
+    Percentiles would not do: rows that are there twice make two sets look further apart, so all resamples lie to one side.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def again(rows: Tensor) -> Tensor:
+        return rows[torch.randint(len(rows), (len(rows),), generator=generator)]
+
+    deviation = torch.tensor([statistic(again(real), again(fake)) for _ in range(resamples)], dtype=torch.float64).std()
+    half = float(deviation * torch.special.ndtri(torch.tensor((1 + level) / 2, dtype=torch.float64)))
+    value = statistic(real, fake)
+    return value - half, value + half

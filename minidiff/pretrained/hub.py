@@ -26,11 +26,11 @@ def is_hub_id(name: str) -> bool:
     return HUB_ID.fullmatch(name) is not None
 
 
-def require(package: str, what: str) -> None:
-    """Raises ValueError where a package that `what` cannot be read without is not installed. Call it before anything large is
-    fetched."""
+def require(package: str, what: str, extra: str = "interop") -> None:
+    """Raises ValueError where a package that `what` cannot do without is not installed. Call it before anything large is
+    fetched. extra: of pyproject.toml, which brings it."""
     if find_spec(package) is None:
-        raise ValueError(f"{what} needs {package}, which is not here: pip install 'minidiff[interop]'.")
+        raise ValueError(f"{what} needs {package}, which is not here: pip install 'minidiff[{extra}]'.")
 
 
 def locate(name: str | Path, patterns: Sequence[str] = ("*",), allow_pickle: bool = False) -> Path:

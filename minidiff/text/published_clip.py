@@ -81,8 +81,12 @@ class TwoTowers:
         return self.model.embed_image(torch.stack([self.images.pixels(image) for image in images]))
 
 
-def load_clip(kind: str, folder: Path | str, allow_pickle: bool = False) -> TwoTowers:
+def load_clip(
+    kind: str, folder: Path | str, allow_pickle: bool = False, processor: Path | str | None = None
+) -> TwoTowers:
     """A CLIP ("clip") or SigLIP ("siglip") in a folder of transformers, or the hub's "owner/name".
+
+    processor: the folder of the tokenizer and of the images' settings, where they don't lie beside the weights.
 
     Raises ValueError for another kind, when transformers is not installed, and for a folder that is missing, incomplete,
     damaged or of something else."""
@@ -101,9 +105,10 @@ def load_clip(kind: str, folder: Path | str, allow_pickle: bool = False) -> TwoT
         lambda: make(config, _vision(where), outline, source), outline, source,
         lambda: state_dicts.from_transformers_clip(read_state(where, allow_pickle)),
     )  # fmt: skip
-    tokenizer = transformers_tokenizer(read_tokenizer(where), model.text_model.config.max_length)
-    checked = check_tokens(tokenizer, model.text_model.config.vocab_size, where)
-    return TwoTowers(model, checked, image_settings(where, model.vision_model.config.image_size))
+    beside = locate(processor) if processor else where
+    tokenizer = transformers_tokenizer(read_tokenizer(beside), model.text_model.config.max_length)
+    checked = check_tokens(tokenizer, model.text_model.config.vocab_size, beside)
+    return TwoTowers(model, checked, image_settings(beside, model.vision_model.config.image_size))
 
 
 def _vision(folder: Path) -> Any:

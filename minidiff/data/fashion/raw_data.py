@@ -63,7 +63,8 @@ class Plan:
 
 
 def plans(images: int, size: int, faults: float, seed: int, plain: bool = False) -> list[Plan]:
-    """All files of a raw data set. plain: without patterns. Every fault occurs about equally often, and a good file is copied at most once."""
+    """All files of a raw data set. Every fault occurs about equally often, and a good file is copied at most once. plain:
+    garments without patterns alone."""
     rng = random.Random(seed)
     names = list(FAULTS)
     rng.shuffle(names)
