@@ -59,8 +59,12 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("matplotlib", "3.8", "plots"),
     ),
     "emoji": (Package("resvg-py", "0.2", "drawing emoji"),),
+    "onnx": (
+        Package("onnx", "1.17", "minidiff export onnx"), Package("onnxscript", "0.5", "minidiff export onnx"),
+        Package("onnxruntime", "1.20", "minidiff serve --onnx"),
+    ),
 }  # fmt: skip
-Need = Literal["app", "course", "interop", "evaluate", "emoji", "gpu", "npm", "browser", "fonts"]
+Need = Literal["app", "course", "interop", "evaluate", "emoji", "onnx", "gpu", "npm", "browser", "fonts"]
 EXTRA_OF = {"evaluate": "eval"}  # where a need isn't called as its extra
 ALSO = {"emoji": "npm"}          # a need that brings another one with it
 
@@ -70,7 +74,7 @@ class DoctorOptions:
     """Say what is here and what is missing. Exits with 1 when something is missing that was asked for."""
 
     needs: tuple[Need, ...] = ()
-    """What you want to do: app, course, interop, evaluate, emoji, gpu, npm, browser, fonts. The core is always asked for."""
+    """What you want to do: app, course, interop, evaluate, emoji, onnx, gpu, npm, browser, fonts. The core is always asked for."""
     weights: Path | None = None
     """A folder in which to look for published files of metrics (Inception, LPIPS, aesthetic), by their names."""
     json: Path | None = None
