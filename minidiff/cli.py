@@ -259,6 +259,7 @@ minidiff edit words "a black cat in a room" "an orange cat in a room" --picture 
 
 def evaluate_commands() -> dict[str, Command]:
     from minidiff.evaluate import (
+        all_models,
         arena,
         captioned_pictures,
         emoji,
@@ -299,6 +300,9 @@ minidiff evaluate text-to-image flickr30k --inception pt_inception-2015-12-05-67
         "prompt-file": Command(prompt_files.PromptFileRun, prompt_files.evaluate, """\
 minidiff evaluate prompt-file PartiPrompts.tsv --model ./stable-diffusion-v1-5 --clip ./clip-vit-base-patch32
 minidiff evaluate prompt-file DrawBench.csv --model world-dit --max-samples 50"""),
+        "all": Command(all_models.AllRun, all_models.evaluate, """\
+minidiff evaluate all --json all.json
+minidiff evaluate all --models world-dit runs/world-dit --suite 2 --per-category 55"""),
         "arena": Command(arena.ArenaRun, arena.evaluate, """\
 minidiff evaluate arena runs/a runs/b
 minidiff evaluate arena runs/a runs/b runs/c --votes friends.json --ranking"""),

@@ -74,7 +74,7 @@ class DoctorOptions:
     """Say what is here and what is missing. Exits with 1 when something is missing that was asked for."""
 
     needs: tuple[Need, ...] = ()
-    """What you want to do: app, course, interop, evaluate, emoji, onnx, gpu, npm, browser, fonts. The core is always asked for."""
+    """What you want to do: app, course, interop, evaluate, emoji, onnx, gpu, npm, browser, fonts. Always: core."""
     weights: Path | None = None
     """A folder in which to look for published files of metrics (Inception, LPIPS, aesthetic), by their names."""
     json: Path | None = None
