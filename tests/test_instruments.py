@@ -112,41 +112,6 @@ def test_fid_kid_precision_and_recall_are_those_of_torch_fidelity(
     assert [found.name(key) for key in ("fd", "kid", "precision", "recall")] == ["FID", "KID", "precision", "recall"]
 
 
-@pytest.mark.full
-def test_fid_is_that_of_torch_fidelity_and_torchmetrics_from_file_to_figure(inception_file: Path) -> None:
-    """Some minutes: they take square roots of matrices of 2048 x 2048."""
-    from torch_fidelity import calculate_metrics
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    real, fake = pictures(24), pictures(20, 1)
-
-    class Bytes(torch.utils.data.Dataset):
-        def __init__(self, some: list[Image.Image]) -> None:
-            self.some = [torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in some]
-
-        def __len__(self) -> int:
-            return len(self.some)
-
-        def __getitem__(self, k: int) -> torch.Tensor:
-            return self.some[k]
-
-    see = instruments.inception(inception_file)
-    ours = metrics.frechet_distance(see(real), see(fake))
-    fidelity = calculate_metrics(
-        input1=Bytes(fake), input2=Bytes(real), fid=True, cuda=False, verbose=False,
-        feature_extractor_weights_path=str(inception_file),
-    )  # fmt: skip
-    assert ours == pytest.approx(fidelity["frechet_inception_distance"], rel=1e-5)
-    network = FeatureExtractorInceptionV3("i", ["2048"], feature_extractor_weights_path=str(inception_file))
-    network.num_features, first = 2048, network.forward
-    network.forward = lambda x: first(x)[0]  # type: ignore[method-assign]
-    other = FrechetInceptionDistance(feature=network, antialias=False)
-    other.update(torch.stack(Bytes(real).some), real=True)
-    other.update(torch.stack(Bytes(fake).some), real=False)
-    assert ours == pytest.approx(float(other.compute()), rel=1e-4)  # its sums are float32
-
-
 @pytest.mark.parametrize("net", ["vgg", "alex", "squeeze"])
 def test_lpips_is_that_of_torchmetrics(
     net: str, tmp_path: Path, publish: Callable[[str, str, Path], Path], monkeypatch: pytest.MonkeyPatch
