@@ -3,10 +3,8 @@
 A published network gives its figure the canonical name: FID, KID, precision and recall (Inception v3), LPIPS (VGG, AlexNet or
 SqueezeNet), CLIPScore, PickScore, aesthetic. Its file is given by path and verified (published_weights.py). Without it the
 figure is FD-mini, KID-mini, PD-mini or Align-mini, by `world-judge` and `world-clip`, which know drawn pictures alone; for
-PickScore and aesthetic there is nothing in their place. For sets it is the judge, since `world-clip`, which sees 64 x 64
-pixels, doesn't notice blur: of 200 renders its FD-mini to blurred ones was 0.14 and to other renders 13.3, the judge's 33.9
-and 12.0.
-What it is not: the arithmetic (metrics.py).
+PickScore and aesthetic there is nothing in their place. For sets it is the judge: `world-clip`, which sees 64 x 64 pixels,
+hardly notices blur, so that the row of blurred pictures would be no ceiling. What it is not: the arithmetic (metrics.py).
 """
 
 from __future__ import annotations
