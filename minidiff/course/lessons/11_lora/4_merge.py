@@ -49,12 +49,12 @@
 # %% [markdown] lang="en" role="stub"
 # weight (out, in); updates: (down (r, in), up (out, r), alpha) each, of ranks of
 # their own, in any dtype; strengths: a number for each. Returns weight plus every
-# strength times alpha / r times up @ down: a new tensor (out, in), weight's dtype.
+# strength times alpha / r times up @ down: a new tensor (out, in) in its dtype.
 # ---
 # 1. begin with a copy of the weight                         # (out, in)
 # 2. for each update and its strength: add the product       # (out, in)
 # 3. back to the weight's dtype
-# %% [markdown] lang="vi" of="befc4801"
+# %% [markdown] lang="vi" of="909757c0"
 # weight (out, in); updates: các phần (down (r, in), up (out, r), alpha), hạng riêng,
 # kiểu số tùy ý; strengths: mỗi phần một số. Trả về weight cộng từng độ mạnh nhân
 # alpha / r nhân up @ down: một tensor mới (out, in) cùng kiểu số với weight.
