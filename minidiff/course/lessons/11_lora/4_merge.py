@@ -55,9 +55,9 @@
 # 2. for each update and its strength: add the product       # (out, in)
 # 3. back to the weight's dtype
 # %% [markdown] lang="vi" of="909757c0"
-# weight (out, in); updates: các phần (down (r, in), up (out, r), alpha), hạng riêng,
-# kiểu số tùy ý; strengths: mỗi phần một số. Trả về weight cộng từng độ mạnh nhân
-# alpha / r nhân up @ down: một tensor mới (out, in) cùng kiểu số với weight.
+# weight (out, in); updates: các phần (down (r, in), up (out, r), alpha), hạng
+# riêng, kiểu số tùy ý; strengths: mỗi phần một số. Trả về weight cộng từng độ mạnh
+# nhân alpha / r nhân up @ down: một tensor mới (out, in) cùng kiểu số với weight.
 # ---
 # 1. bắt đầu từ một bản sao của trọng số                     # (out, in)
 # 2. với mỗi phần cập nhật và độ mạnh: cộng tích vào         # (out, in)

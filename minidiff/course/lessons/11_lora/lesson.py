@@ -481,7 +481,7 @@ curve = fit([p for p in dit.parameters() if p.requires_grad], steps, 4e-3)
 with_lora = held_out()
 mine = eject(dit, names)                                        # the style: 64 Factors
 print(f"held-out loss {without:.3f} without, {with_lora:.3f} with the LoRA")
-smooth = torch.tensor(curve).unfold(0, 10, 2).mean(1)            # of ten steps, every second
+smooth = torch.tensor(curve).unfold(0, 10, 2).mean(1)           # of ten steps each
 lines({"": (torch.arange(len(smooth)) * 2 + 5, smooth)}, x="step", y="training loss")
 
 # %% slide="sub"

@@ -524,7 +524,14 @@ show(torch.stack([cats[:6] for _, cats in drawings.values()]), titles)
 # "above" (phía trên) nghĩa là gì, mô hình chỉ có thể biết từ trước.
 
 # %% slide="sub"
-show(torch.stack([subject[6:] for subject, _ in drawings.values()]), others_in)
+def beside(k: int, axis) -> None:
+    rows = [subject[6 + k] for subject, _ in drawings.values()]  # three of (3, H, W)
+    axis.imshow((torch.cat(rows, dim=1).clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
+    axis.set_axis_off()
+
+
+print(*others_in, sep=", ")
+slider(beside, "prompt", [0, 1, 2])
 
 # %% [markdown] lang="en"
 # In both trained rows, the cat stands where the caption says. But Mochi's colours spread to the other things, more so without
@@ -964,7 +971,7 @@ def guesses(
 lumi = SUBJECTS["lumi"]
 photographs = to_tensor(np.stack([subject_image(lumi, k).image for k in range(12)]))
 fish = pictures(pipe.network, *["a fish"] * 8)      # drawn before anything is learnt
-seen = look(load_judge(), fish / 2 + 0.5)           # some show nothing: they are left out
+seen = look(load_judge(), fish / 2 + 0.5)           # some show nothing: left out
 fish = fish[[any(thing.kind == "fish" for thing in one.things) for one in seen]]
 x_lumi, x_fish = latents_of(photographs), latents_of(fish)
 names = read(*["a sks fish"] * 2, *["a fish"] * 2)  # context and mask of 2B captions

@@ -726,9 +726,13 @@ show(torch.stack([*columns.values()], dim=1), [f"{n} steps" for n in columns])
 # câu rỗng: bức tranh đi ra xa những gì nó nói.
 
 # %% slide="sub"
-scales = (1.0, 3.0, 7.0, 14.0)
-grid = [draw(prompts[:2], scale=scale) for scale in scales]
-show(torch.stack(grid, dim=1), [f"guidance {scale:g}" for scale in scales])
+def guided(scale: float, axis) -> None:
+    both = torch.cat([*draw(prompts[:2], scale=scale)], dim=1)  # (3, 2 H, W)
+    axis.imshow((both.clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
+    axis.set_axis_off()
+
+
+slider(guided, "guidance", [1.0, 3.0, 7.0, 14.0])
 
 # %% slide="sub"
 negatives = ("", "red", "blue", "green")
