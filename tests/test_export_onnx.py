@@ -122,6 +122,7 @@ def test_the_server_draws_what_the_folder_draws(address: str, made: tuple[Path, 
     [
         ("/generate", b"{}", 400, "the setting prompt is missing"),
         ("/generate", b'{"prompt": " "}', 400, "the prompt is empty"),
+        ("/generate", b'{"prompt": "a", "negative_prompt": "' + b"x" * 201 + b'"}', 400, "the negative prompt has 201"),
         ("/generate", b'{"prompt": "a", "steps": 51}', 400, "from 1 to 50"),
         ("/generate", b'{"prompt": "a", "sampler": "magic"}', 400, "no magic"),
         ("/generate", b'{"prompt": "a", "size": 1}', 400, "there is no setting 'size'"),
@@ -166,7 +167,8 @@ def test_half_the_bytes_hold_the_same_as_float16_weights(
 def test_what_trtexec_wants_to_know_is_written_down(whole_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIDIFF_ZOO", str(whole_zoo))
     said = export_onnx.tensorrt(load_pipeline("world-dit", "cpu", "float32"))
-    assert "--minShapes=x:1x4x" in said and "autocast.convert_to_mixed_precision" in said
+    assert "autocast.convert_to_mixed_precision" in said
+    assert said.splitlines()[-3].startswith("  --minShapes=x:1x4x") and said.splitlines()[-3].endswith(" \\")
 
 
 def test_what_cannot_be_exported_is_one_sentence(

@@ -63,7 +63,7 @@ def prepare(run: PrepareInpainting) -> None:
     """Write the folder, whole or not at all. Raises ValueError when there is no picture that can be used, and when the folder
     is there already."""
     captions, left_out = gather(run.raw)
-    notes = Notes(skipped=[(path.name, why) for path, why in left_out if "image" not in why.split(",")[0] or "no such" in why])
+    notes = Notes(skipped=[(path.name, why) for path, why in left_out])
     rows: list[dict[str, Any]] = []
     with whole_folder(run.out) as folder:
         for part in ("images", "masked_images", "masks", "texts"):

@@ -6,6 +6,7 @@ What it is not: where trained models go (train/publish.py).
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -36,12 +37,12 @@ def publish_lora(run: Path, name: str | None = None, root: Path | str | None = N
         raise TrainingError(f"{file_in(run)} is a LoRA of {base}, which isn't in the zoo: use the file as it is, by its path.")
     mixers = LoRAs(load_pipeline(base, "cpu", "float32", root)).mixers
     parts = read_lora(file_in(run), {part: mixer.model for part, mixer in mixers.items()})
-    half = write_lora(run / "half.safetensors", parts, dtype=torch.float16)
+    with TemporaryDirectory() as folder:
+        half = write_lora(Path(folder) / "half.safetensors", parts, dtype=torch.float16).read_bytes()
     zoo.add_file(
-        name, half.read_bytes(), half.suffix, root,
+        name, half, ".safetensors", root,
         config={"lora": {"base": base}, "made_with": {base: zoo.entry(base, root)["sha256"]}}, recipe=said["recipe"],
         images_seen=said["images_seen"], world_version=WORLD_VERSION,
         figures={"loss_without": said["without"], "loss": said["best"]["loss"]},
     )  # fmt: skip
-    half.unlink()
     return f'Published {name!r} in {zoo.zoo_root(root)}: minidiff sample "..." --model {base} --lora {name}:0.8'

@@ -65,9 +65,9 @@ import onnx
 from modelopt.onnx import autocast
 onnx.save(autocast.convert_to_mixed_precision("network.onnx", low_precision_type="fp16", keep_io_types=True), "half.onnx")
 END
-trtexec --onnx=half.onnx --saveEngine=network.engine \
-  --minShapes={least} \
-  --optShapes={usual} \
+trtexec --onnx=half.onnx --saveEngine=network.engine \\
+  --minShapes={least} \\
+  --optShapes={usual} \\
   --maxShapes={most}
 """
 
@@ -83,7 +83,7 @@ class OnnxExport:
     dtype: Literal["float16", "float32"] = "float16"
     """How weights are stored. Ours were rounded to float16 before, so float32 holds the same numbers in twice the bytes."""
     tensorrt: bool = False
-    """Also write the two commands that make a TensorRT engine of the network, and print them. They are not run."""
+    """Also write tensorrt.sh, the commands that make a TensorRT engine of the network. They are not run."""
 
 
 class Words(nn.Module):
@@ -116,7 +116,7 @@ def export_onnx(config: OnnxExport) -> None:
     check_replaceable(config.folder, ABOUT)
     check_installed()
     pipeline = load_pipeline(config.model, "cpu", "float32")
-    if not isinstance(pipeline.network, DiT | UNet) or not isinstance(pipeline.tokenizer, Tokenizer):  # diffusers' has another
+    if not isinstance(pipeline.network, DiT | UNet) or not isinstance(pipeline.tokenizer, Tokenizer):
         raise ValueError(f"{config.model!r} is no model of the zoo that reads captions: choose world-dit, say.")
     row = zoo.entry(*find_model(config.model))
     with replaced_folder(config.folder, ABOUT) as draft:

@@ -21,6 +21,7 @@ from minidiff.data.world.prompt_expansion import expand_prompt
 from minidiff.utils.validation import Between, build
 
 LARGEST = 64_000  # bytes of a request
+MOST_CHARACTERS = 200  # of a prompt, as in request.py, which needs torch
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Asked:
     expand_prompt: bool = True
 
     def __post_init__(self) -> None:
-        for text in (self.prompt, self.negative_prompt):
-            if len(text) > 200:
-                raise ValueError(f"the prompt has {len(text)} characters and at most 200 are allowed.")
+        for name, text in (("prompt", self.prompt), ("negative prompt", self.negative_prompt)):
+            if len(text) > MOST_CHARACTERS:
+                raise ValueError(f"the {name} has {len(text)} characters and at most {MOST_CHARACTERS} are allowed.")
         if not self.prompt.strip():
             raise ValueError("the prompt is empty.")
 
