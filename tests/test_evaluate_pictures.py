@@ -201,9 +201,11 @@ def test_raw_pictures_become_a_folder_for_inpainting(here: Path, capsys: pytest.
     for k in range(4):
         picture(k, 96).save(f"raw/{k}.png")
     (here / "raw/0.txt").write_text("a red star")
+    Path("raw/ghost.txt").write_text("a blue ghost")
     Image.new("RGB", (1, 1)).save("raw/dot.png")
     code, out, _ = run(capsys, "prepare", "inpainting", "raw", "a/holes", "--size", "64")
-    assert code == 0 and "4 pictures with masks; 1 files left out" in out and "dot.png: The picture is 1 x 1" in out
+    assert code == 0 and "4 pictures with masks; 2 files left out" in out and "dot.png: The picture is 1 x 1" in out
+    assert "ghost.txt: a caption without its image" in out
     found = read_inpainting(here / "a/holes")
     assert [pair.text for pair in found.pairs] == ["a red star", *["a picture"] * 3] and not found.notes.skipped
     image, hole = found.pairs[0].read()
@@ -212,7 +214,7 @@ def test_raw_pictures_become_a_folder_for_inpainting(here: Path, capsys: pytest.
     rows = json.loads(Path("a/holes/metadata.json").read_text())["pictures"]
     assert [row["source"] for row in rows] == [f"{k}.png" for k in range(4)] and rows[0]["share"] == round(hole.mean(), 4)
     stats = json.loads(Path("a/holes/stats.json").read_text())
-    assert stats["pictures"] == 4 and stats["skipped"] == 1 and stats["masks"] == {"brush": 2, "box": 2}
+    assert stats["pictures"] == 4 and stats["skipped"] == 2 and stats["masks"] == {"brush": 2, "box": 2}
     assert run(capsys, "prepare", "inpainting", "raw", "a/holes")[0] == 2, "nothing is written over"
     run(capsys, "prepare", "inpainting", "raw", "again", "--size", "64")
     assert Path("again/masks/00002.png").read_bytes() == Path("a/holes/masks/00002.png").read_bytes()
