@@ -524,14 +524,14 @@ show(torch.stack([cats[:6] for _, cats in drawings.values()]), titles)
 # "above" (phía trên) nghĩa là gì, mô hình chỉ có thể biết từ trước.
 
 # %% slide="sub"
-def beside(k: int, axis) -> None:
-    rows = [subject[6 + k] for subject, _ in drawings.values()]  # three of (3, H, W)
+def beside(place: str, axis) -> None:
+    k = 6 + others_in.index(place)
+    rows = [subject[k] for subject, _ in drawings.values()]     # three of (3, H, W)
     axis.imshow((torch.cat(rows, dim=1).clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
     axis.set_axis_off()
 
 
-print(*others_in, sep=", ")
-slider(beside, "prompt", [0, 1, 2])
+slider(beside, "place", others_in)
 
 # %% [markdown] lang="en"
 # In both trained rows, the cat stands where the caption says. But Mochi's colours spread to the other things, more so without
