@@ -193,8 +193,8 @@ minidiff prepare inpainting photos data/holes --size 512 --masks brush --share 0
 
 
 def train_commands() -> dict[str, Command]:
-    from minidiff.recipes import world, world_parts, world_vae
-    from minidiff.train import clip, detector, pixels, reader, vae
+    from minidiff.recipes import world, world_parts, world_upscaler, world_vae
+    from minidiff.train import clip, detector, pixels, reader, upscaler, vae
 
     return {
         "world-vae": Command(vae.VAERun, world_vae.train_vae, "minidiff train world-vae --steps 100 --out runs/try"),
@@ -205,6 +205,7 @@ minidiff train world-dit --scale 0.01 --out runs/try
 minidiff train world-dit --budget 9m --shard 16M"""),
         "world-unet": Command(world.WorldUNetRun, world.train_unet, "minidiff train world-unet"),
         "world-pixels": Command(pixels.PixelsRun, world_parts.train_pixels, "minidiff train world-pixels"),
+        "world-upscaler": Command(upscaler.UpscalerRun, world_upscaler.train_upscaler, "minidiff train world-upscaler"),
         "world-reader": Command(reader.ReaderRun, world_parts.train_reader, "minidiff train world-reader"),
         "world-judge": Command(detector.JudgeRun, world_parts.train_judge, "minidiff train world-judge"),
         "world-style-judge": Command(
@@ -250,6 +251,13 @@ minidiff edit inpaint "a cat on a sofa" photo.jpg mask.png --zoom --model ./stab
         "outpaint": Command(edit.OutpaintEdit, edit.edit_outpaint, """\
 minidiff edit outpaint "a big white boat in the sea" boat.png --aspect 16:9
 minidiff edit outpaint "a big white boat in the sea" boat.png --left 32 --right 32"""),
+        "style": Command(edit.StyleEdit, edit.edit_style, """\
+minidiff edit style house.png --lora watercolour
+minidiff edit style house.png garden.png --lora neon:0.7 --out neon.png
+minidiff edit style house.png --lora ink.safetensors --prompt "a big red house in a meadow" --strength 0.4"""),
+        "upscale": Command(edit.UpscaleEdit, edit.edit_upscale, """\
+minidiff edit upscale star.png
+minidiff edit upscale star.png house.png --factor 2 --out large.png"""),
         "words": Command(edit.WordsEdit, edit.edit_words, """\
 minidiff edit words "a red car at night" "a blue car at night" --seed 4
 minidiff edit words "a yellow star and a blue house" "a yellow star and a blue house" --weight "a yellow star=0"
@@ -268,9 +276,11 @@ def evaluate_commands() -> dict[str, Command]:
         prompt_following,
         quality,
         reading,
+        style_transfer,
         styles,
         subjects,
         super_resolution,
+        upscaling,
         vae,
     )  # fmt: skip
 
@@ -282,6 +292,10 @@ def evaluate_commands() -> dict[str, Command]:
         "styles": Command(styles.StylesRun, styles.evaluate, """\
 minidiff evaluate styles --json styles.json
 minidiff evaluate styles --lora neon=runs/neon/neon.safetensors --suite 1"""),
+        "style-transfer": Command(style_transfer.StyleTransferRun, style_transfer.evaluate, """\
+minidiff evaluate style-transfer --json style-transfer.json
+minidiff evaluate style-transfer --scenes 32 --lora neon=runs/neon/neon.safetensors"""),
+        "upscaler": Command(upscaling.UpscalingRun, upscaling.evaluate, "minidiff evaluate upscaler --emoji data/emoji"),
         "quality": Command(quality.QualityRun, quality.evaluate, "minidiff evaluate quality --samples 500 --json out.json"),
         "emoji": Command(emoji.EmojiQualityRun, emoji.evaluate, """\
 minidiff evaluate emoji data/emoji --model emoji-dit --json emoji.json

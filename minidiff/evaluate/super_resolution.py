@@ -8,7 +8,6 @@ the true pictures through JPEG, and another picture. What it is not: an upscaler
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from minidiff.evaluate.metrics import psnr, ssim
 from minidiff.evaluate.pages import Results, remarks_on_sets, sheet_of, write
 from minidiff.evaluate.picture_options import PictureOptions, check_options
 from minidiff.pipelines.png_metadata import save_image
+from minidiff.pipelines.upscale import load_upscaler, upscale
 from minidiff.utils.devices import check_device
 
 STEM = "upscaled"
@@ -48,15 +48,9 @@ def interpolation(filter: Image.Resampling) -> Callable[[str], Upscale]:
 
 
 def world_upscaler(device: str) -> Upscale:
-    """The network that is trained here. Raises ValueError where it isn't there."""
-    try:
-        ours = importlib.import_module("minidiff.pipelines.upscale")
-    except ModuleNotFoundError:
-        raise ValueError(
-            "This minidiff has no upscaler of its own: take bicubic, or give finished pictures by --pictures."
-        ) from None
-    model = ours.load_upscaler("world-upscaler", device)
-    return lambda low, factor: ours.upscale(model, low, factor)
+    """The network that is trained here."""
+    model = load_upscaler(device=device)
+    return lambda low, factor: upscale(model, low, factor)
 
 
 # What enlarges pictures: name to a function of the device that loads it.

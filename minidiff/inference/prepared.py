@@ -239,8 +239,12 @@ class PreparedUNet(Prepared):
         for module, original in zip(modules_of(copy), modules_of(self.network), strict=True):
             record_as(module, original)
             if isinstance(module, TransformerBlock) and isinstance(original, TransformerBlock):
+                if module.cross_only:
+                    layers.append(module.attn1)
+                    module.add_module("attn1", CachedCrossAttention(module.attn1, len(layers) - 1))
+                else:
+                    module.add_module("attn1", prepack(original.attn1, self.dtype))
                 layers.append(module.attn2)
-                module.add_module("attn1", prepack(original.attn1, self.dtype))
                 module.add_module("attn2", CachedCrossAttention(module.attn2, len(layers) - 1))
                 module.add_module("ff", prepack(original.ff, self.dtype))
         return copy, layers

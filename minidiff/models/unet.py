@@ -28,6 +28,7 @@ class UNetConfig:
     sample_size: side of the images or latents it is trained on (others work too).
     channels: width of each level, finest first; each level has half the height and width of the one before.
     attention: which levels have attention; the middle always has.
+    cross_only: at which levels places don't look at each other, but twice at the caption; () is none.
     layers: residual blocks per level on the way down; one more on the way up.
     heads: number of attention heads; head_dim, if given, is the width of a head instead, and the number follows.
     context_dim: width of the caption's vectors; None: no cross-attention, and simpler self-attention.
@@ -40,6 +41,7 @@ class UNetConfig:
     out_channels: int = 4
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
     attention: tuple[bool, ...] = (True, True, True, False)
+    cross_only: tuple[bool, ...] = ()
     layers: int = 2
     heads: int = 8
     head_dim: int | None = None
@@ -49,7 +51,7 @@ class UNetConfig:
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        for name in ("channels", "attention"):      # JSON gives lists
+        for name in ("channels", "attention", "cross_only"):    # JSON gives lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, value in vars(self).items():
             if isinstance(value, int) and value < 1:
@@ -57,6 +59,8 @@ class UNetConfig:
         if not self.channels or len(self.attention) != len(self.channels):
             raise ValueError(f"There are {len(self.attention)} entries of attention for {len(self.channels)} of channels; "
                              "give one of each for every level.")
+        if self.cross_only and (len(self.cross_only) != len(self.channels) or self.context_dim is None):
+            raise ValueError(f"cross_only has {len(self.cross_only)} entries; give one for every level, and context_dim.")
         if self.channels[0] % 2 or any(width < 1 or width % self.groups for width in self.channels):
             raise ValueError(f"channels are {self.channels}; they must be multiples of groups={self.groups}, and the first "
                              "one even.")
@@ -71,12 +75,13 @@ class UNetConfig:
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, cross-attention, MLP, each normalised before and added after."""
+    """Self-attention (or attention to the caption), cross-attention, MLP, each normalised before and added after."""
 
-    def __init__(self, width: int, heads: int, context_dim: int) -> None:
+    def __init__(self, width: int, heads: int, context_dim: int, cross_only: bool = False) -> None:
         super().__init__()
+        self.cross_only = cross_only
         self.norm1 = nn.LayerNorm(width)
-        self.attn1 = Attention(width, None, heads, width // heads)
+        self.attn1 = Attention(width, context_dim if cross_only else None, heads, width // heads)
         self.norm2 = nn.LayerNorm(width)
         self.attn2 = Attention(width, context_dim, heads, width // heads)
         self.norm3 = nn.LayerNorm(width)
@@ -84,7 +89,7 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, N, D), context (B, L, context_dim), mask (B, 1, 1, L) added to the logits. Returns (B, N, D)."""
-        x = x + self.attn1(self.norm1(x))
+        x = x + (self.attn1(self.norm1(x), context, mask) if self.cross_only else self.attn1(self.norm1(x)))
         x = x + self.attn2(self.norm2(x), context, mask)
         return x + self.ff(self.norm3(x))
 
@@ -93,11 +98,11 @@ class Transformer(nn.Module):
     """The image's positions as tokens through a transformer block that attends to the caption, added to the image (Rombach et
     al. 2022, section 3.3)."""
 
-    def __init__(self, width: int, config: UNetConfig) -> None:
+    def __init__(self, width: int, config: UNetConfig, cross_only: bool = False) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(config.groups, width, eps=1e-6)    # whatever config.eps is, as published
         self.proj_in = nn.Conv2d(width, width, 1)
-        block = TransformerBlock(width, config.heads_at(width), config.context_dim or width)
+        block = TransformerBlock(width, config.heads_at(width), config.context_dim or width, cross_only)
         self.transformer_blocks = nn.ModuleList([block])
         self.proj_out = nn.Conv2d(width, width, 1)
 
@@ -112,16 +117,18 @@ class UNetBlock(nn.Module):
     """What all blocks of the U have: residual layers of one height and width, the first `attentions` of them followed by
     attention.
 
-    widths_in: channels that come into each residual layer; width: channels that come out of it.
+    widths_in: channels that come into each residual layer; width: channels that come out of it; cross_only: see `UNetConfig`.
     """
 
-    def __init__(self, widths_in: list[int], width: int, attentions: int, config: UNetConfig) -> None:
+    def __init__(
+        self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, cross_only: bool = False
+    ) -> None:
         super().__init__()
         groups, eps, time_dim = config.groups, config.eps, 4 * config.channels[0]
         self.resnets = nn.ModuleList(ResBlock(before, width, groups, eps, time_dim) for before in widths_in)
         self.attentions = nn.ModuleList(
             SpatialAttention(width, groups, config.heads_at(width), eps) if config.context_dim is None
-            else Transformer(width, config) for _ in range(attentions)
+            else Transformer(width, config, cross_only) for _ in range(attentions)
         )  # fmt: skip
 
     def layer(self, k: int, x: Tensor, time: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -136,8 +143,10 @@ class UNetBlock(nn.Module):
 class DownBlock(UNetBlock):
     """One level of the way down; but for the deepest, it ends by halving height and width."""
 
-    def __init__(self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, down: bool) -> None:
-        super().__init__(widths_in, width, attentions, config)
+    def __init__(
+        self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, cross_only: bool, down: bool
+    ) -> None:
+        super().__init__(widths_in, width, attentions, config, cross_only)
         self.downsamplers = nn.ModuleList([Downsample(width, all_round=True)] if down else [])
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor | None, mask: Tensor | None) -> tuple[Tensor, list[Tensor]]:
@@ -165,8 +174,10 @@ class MidBlock(UNetBlock):
 class UpBlock(UNetBlock):
     """One level of the way up; but for the finest, it ends by doubling height and width."""
 
-    def __init__(self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, up: bool) -> None:
-        super().__init__(widths_in, width, attentions, config)
+    def __init__(
+        self, widths_in: list[int], width: int, attentions: int, config: UNetConfig, cross_only: bool, up: bool
+    ) -> None:
+        super().__init__(widths_in, width, attentions, config, cross_only)
         self.upsamplers = nn.ModuleList([Upsample(width)] if up else [])
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
@@ -185,6 +196,7 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths, layers, last = config.channels, config.layers, len(config.channels) - 1
+        cross = config.cross_only or (False,) * len(widths)
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], 4 * widths[0])
         self.class_embedding = nn.Embedding(config.classes, 4 * widths[0]) if config.classes else None
@@ -192,14 +204,14 @@ class UNet(nn.Module):
         skips = [widths[0]]         # widths of all that is handed across the U, in order
         for k, width in enumerate(widths):
             before = [widths[max(0, k - 1)]] + [width] * (layers - 1)
-            self.down_blocks.append(DownBlock(before, width, layers * config.attention[k], config, down=k < last))
+            self.down_blocks.append(DownBlock(before, width, layers * config.attention[k], config, cross[k], down=k < last))
             skips += [width] * (layers + (k < last))
         self.mid_block = MidBlock([widths[-1]] * 2, widths[-1], 1, config)
         self.up_blocks = nn.ModuleList()
         for k, width in reversed(list(enumerate(widths))):
             before = [widths[min(k + 1, last)]] + [width] * layers
             before = [own + skips.pop() for own in before]
-            self.up_blocks.append(UpBlock(before, width, (layers + 1) * config.attention[k], config, up=k > 0))
+            self.up_blocks.append(UpBlock(before, width, (layers + 1) * config.attention[k], config, cross[k], up=k > 0))
         self.conv_norm_out = nn.GroupNorm(config.groups, widths[0], eps=config.eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
         self.initialise()

@@ -1,9 +1,9 @@
 """A diffusers pipeline's folder, as the parts that `TextToImage` joins: published weights in our own models and samplers.
 
-Read are Stable Diffusion 1.x (`StableDiffusionPipeline`), its weights for inpainting (`StableDiffusionInpaintPipeline`),
-PixArt-alpha at 256 and 512 pixels (`PixArtAlphaPipeline`), and what `minidiff export diffusers` wrote (export.py). Not here:
-single models (pretrained/from_diffusers.py) and the fetching of files (pretrained/hub.py). Taught in the lesson on real
-weights.
+Read are Stable Diffusion 1.x (`StableDiffusionPipeline`), its weights for inpainting (`StableDiffusionInpaintPipeline`), its
+upscaler by four (`StableDiffusionUpscalePipeline`), PixArt-alpha at 256 and 512 pixels (`PixArtAlphaPipeline`), and what
+`minidiff export diffusers` wrote (export.py). Not here: single models (pretrained/from_diffusers.py) and the fetching of files
+(pretrained/hub.py). Taught in the lesson on real weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from minidiff.diffusion.schedules import NoiseSchedule, get_schedule
+from minidiff.diffusion.schedules import TABLE_LENGTH, NoiseSchedule, get_schedule
 from minidiff.diffusion.timesteps import uniform
 from minidiff.models.vae import VAE
 from minidiff.pretrained.configs import check_latents, check_training
@@ -45,9 +45,11 @@ class Exported:
     version: str = ""
 
 
-def stable_diffusion(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> dict[str, Any]:
-    """The parts of a `StableDiffusionPipeline`."""
+def stable_diffusion(folder: Path, dtype: torch.dtype, allow_pickle: bool, labels: int | None = None) -> dict[str, Any]:
+    """The parts of a `StableDiffusionPipeline`. labels: how many the network must know."""
     network, _ = read_model(folder / "unet", allow_pickle)
+    if network.config.classes != labels:
+        raise ValueError(f"{folder / 'unet'}: num_class_embeds is {network.config.classes}, and only {labels} is supported.")
     text = clip_text(folder / "text_encoder", allow_pickle)
     check_captions(network.config.context_dim, text.config.hidden_size, folder)
     tokenizer = read_tokenizer(folder / "tokenizer")
@@ -57,6 +59,17 @@ def stable_diffusion(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> di
         "tokenizer": check_tokens(words, text.config.vocab_size, folder / "tokenizer"), "text_encoder": text,
         "network": network, "guidance_scale": 7.5,
     }  # fmt: skip
+
+
+def upscaler(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> dict[str, Any]:
+    """The parts of a `StableDiffusionUpscalePipeline`, whose network is told how noisy the small picture is."""
+    parts = stable_diffusion(folder, dtype, allow_pickle, labels=TABLE_LENGTH)
+    config = parts["network"].config
+    if config.in_channels != config.out_channels + 3:
+        raise ValueError(f"{folder / 'unet'}: in_channels is {config.in_channels}, but it must be 3 more than out_channels "
+                         f"{config.out_channels}, for the small picture.")  # fmt: skip
+    noising = from_diffusers(read_json(folder / "low_res_scheduler" / "scheduler_config.json"))
+    return {**parts, "picture_schedule": noising.schedule, "guidance_scale": 9.0}
 
 
 def pixart(folder: Path, dtype: torch.dtype, allow_pickle: bool) -> dict[str, Any]:
@@ -85,6 +98,10 @@ PIPELINES: dict[str, tuple[dict[str, tuple[str, ...]], Callable[[Path, torch.dty
     "StableDiffusionInpaintPipeline": (
         {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",), "text_encoder": ("CLIPTextModel",)},
         stable_diffusion,
+    ),
+    "StableDiffusionUpscalePipeline": (
+        {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",), "text_encoder": ("CLIPTextModel",)},
+        upscaler,
     ),
     "PixArtAlphaPipeline": (
         {
@@ -132,7 +149,7 @@ def read_pipeline(name: str, dtype: torch.dtype, allow_pickle: bool = False) -> 
     """
     index = read_index(name, allow_pickle)
     parts, read = PIPELINES[index["_class_name"]]
-    files = [INDEX, "scheduler/*", "tokenizer/*", "text/*", *(f"{part}/*" for part in parts)]
+    files = [INDEX, "scheduler/*", "low_res_scheduler/*", "tokenizer/*", "text/*", *(f"{part}/*" for part in parts)]
     folder = locate(name, files, allow_pickle)
     exported = (folder / EXPORTED).is_file()
     scheduler = None if exported else read_scheduler(folder)

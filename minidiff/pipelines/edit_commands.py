@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from PIL import Image
@@ -20,11 +20,15 @@ from minidiff.pipelines.loading import checked_request, load_pipeline
 from minidiff.pipelines.masks import read_hole
 from minidiff.pipelines.outpaint import enlarged, sides_for
 from minidiff.pipelines.pictures import open_picture, rgb
-from minidiff.pipelines.png_metadata import each, image_paths, png_info, save_image
+from minidiff.pipelines.png_metadata import each, edit_info, image_paths, png_info, save_image
 from minidiff.pipelines.prompt_to_prompt import WordChange, change_words
-from minidiff.pipelines.request import Request
+from minidiff.pipelines.request import Request, RequestError
 from minidiff.pipelines.sampling_options import Number, SamplingOptions, check_out, notes_told, tell_unknown
+from minidiff.pipelines.style_transfer import STRENGTH, restyle
 from minidiff.pipelines.text_to_image import TextToImage
+from minidiff.pipelines.upscale import UPSCALER, check_factor, load_upscaler, upscale
+from minidiff.pipelines.upscale import found as found_upscaler
+from minidiff.pretrained import zoo
 from minidiff.utils.validation import shown
 
 
@@ -114,6 +118,37 @@ class WordsEdit(SamplingOptions):
     """Words of either prompt; where the image looks at none of them it stays as it was. May be given several times."""
     expand: bool = True
     """Write both prompts out plainly and add, at random, the places that they leave open, as `minidiff sample` does."""
+
+
+@dataclass(kw_only=True)
+class StyleEdit(SamplingOptions):
+    """Put pictures into the style of a LoRA, while what they show stays. A LoRA of the decoder alone, such as the zoo's, needs
+    no prompt; the settings of sampling matter only with one."""
+
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """One or more pictures; the results have their sizes."""
+    prompt: str | None = None
+    """What the picture shows, for a LoRA of the network; with it the picture is drawn anew from a little noise."""
+    strength: Number = STRENGTH
+    """With a prompt: how far the picture is forgotten, above 0 to 1."""
+    expand: bool = False
+    """Write the prompt out plainly and add, at random, the places that it leaves open."""
+
+
+@dataclass(kw_only=True)
+class UpscaleEdit:
+    """Make pictures twice or four times as wide and high."""
+
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """One or more pictures; no side of a result may have more than 4096 pixels."""
+    factor: Literal[2, 4] = 4
+    """How many times as wide and high."""
+    out: Path = Path("output.png")
+    """Where the PNG goes; several become output-1.png, output-2.png, ..."""
+    model: str = UPSCALER
+    """An upscaler that `minidiff zoo` lists, or the folder of a training run."""
+    device: str | None = None
+    """cpu, cuda or mps; the best there is when not given."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +273,62 @@ def edit_words(options: WordsEdit) -> None:
     n = len(paths)
     desk.save(images[n:], paths, replace(desk.request, prompt=options.changed), edit)
     desk.save(images[:n], olds, desk.request, {**edit, "kind": "words, before"})
+
+
+def edit_style(options: StyleEdit) -> None:
+    """Raises ValueError for what can't be done, before anything is drawn."""
+    if not options.pictures:
+        raise ValueError("give at least one picture.")
+    if not options.lora:
+        raise RequestError("style_none", allowed=", ".join(loras.shipped(options.model)[:2]) or "a file")
+    if options.prompt is None and options.num_images != 1:
+        raise ValueError("without --prompt nothing is left to chance, so there is one result: leave --num-images out.")
+    asked = replace(options, prompt=options.prompt or "a picture")
+    request, settings, paths = checked(asked, len(options.pictures))
+    steps_made(request.steps, options.strength)
+    with notes_told():
+        pictures = [rgb(open_picture(path)) for path in options.pictures]
+        made_of = [{"kind": "style", **origin("picture", path)} for path in options.pictures]
+        if options.prompt is None:
+            decode_styled(options, pictures, paths, made_of)
+            return
+        desk, seeds = load(asked, settings), request.num_images
+        for k, picture in enumerate(pictures):
+            images = restyle(desk.pipeline, picture, desk.request, options.strength, progress=None)
+            edit = {**made_of[k], "strength": options.strength}
+            desk.save(images, paths[k * seeds : (k + 1) * seeds], desk.request, edit)
+
+
+def decode_styled(
+    options: StyleEdit, pictures: Sequence[Image.Image], paths: Sequence[Path], edits: Sequence[Mapping[str, Any]]
+) -> None:
+    """Pictures through the VAE with LoRAs of its decoder. Raises RequestError for a LoRA that needs a prompt."""
+    pipeline = load_pipeline(options.model, options.device, options.dtype, allow_pickle=options.allow_pickle)
+    mixed, strengths = loras.mixed(pipeline, options.lora)
+    if moving := [name for name in strengths if mixed.moves_latents(name)]:
+        raise RequestError("style_prompt", given=shown(moving[0]))
+    for picture, path, edit in zip(pictures, paths, edits, strict=True):
+        (image,) = restyle(pipeline, picture)
+        save_image(image, path, edit_info(pipeline.model, pipeline.model_hash, edit, strengths))
+        print(path)
+
+
+def edit_upscale(options: UpscaleEdit) -> None:
+    """Raises ValueError for what can't be done, before anything is drawn."""
+    if not options.pictures:
+        raise ValueError("give at least one picture.")
+    paths = image_paths(options.out, len(options.pictures))
+    check_out(options.out, paths)
+    with notes_told():
+        pictures = [rgb(open_picture(path)) for path in options.pictures]
+        for picture in pictures:
+            check_factor(picture.size, options.factor)
+        upscaler = load_upscaler(options.model, options.device)
+        sha256 = zoo.entry(*found_upscaler(options.model))["sha256"]
+        for source, picture, path in zip(options.pictures, pictures, paths, strict=True):
+            edit = {"kind": "upscale", "factor": options.factor, **origin("picture", source)}
+            save_image(upscale(upscaler, picture, options.factor, progress=None), path, edit_info(options.model, sha256, edit))
+            print(path)
 
 
 def weighed(text: str) -> tuple[str, float]:

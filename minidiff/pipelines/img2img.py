@@ -56,8 +56,7 @@ def from_latent(latent: Tensor, schedule: NoiseSchedule, made: int) -> Route:
 def stream(pipeline: TextToImage, picture: Image.Image, request: Request, strength: float = 0.6) -> Iterator[Preview]:
     """`img2img`, step by step."""
     made = steps_made(request.steps, strength)
-    if pipeline.inpaints:
-        raise RequestError("model_inpaints", model=pipeline.model)
+    pipeline.check_draws()
     picture = rgb(picture)
     window = whole(picture, pipeline.image_size)
     latent = to_latent(pipeline, window.cut(picture))
@@ -74,6 +73,7 @@ def img2img(
     picture: of any size and form, see `pictures.rgb`; it is fitted to the model, and the results have its size. strength:
     the share of the steps that is made, above 0 and up to 1. progress: as for `TextToImage.__call__`.
 
-    Raises RequestError (a ValueError) for a strength or a picture that won't do, and for a model that only inpaints.
+    Raises RequestError (a ValueError) for a strength or a picture that won't do, and for a model that only inpaints or
+    upscales.
     """
     return finish(stream(pipeline, picture, request, strength), progress)

@@ -84,13 +84,16 @@ def noised_again(x: Tensor, schedule: NoiseSchedule, s: Tensor, t: Tensor, noise
 
 
 class Beside:
-    """A prepared network that is shown more channels beside each latent: the mask and the masked picture."""
+    """A prepared network that is shown more channels beside each latent, (1, C, h, w): the mask and the masked picture, or a
+    small picture (latent_upscale.py), and then how noisy that is, too (label)."""
 
-    def __init__(self, inner: Any, channels: Tensor) -> None:
-        self.inner, self.channels = inner, channels
+    def __init__(self, inner: Any, channels: Tensor, label: int | None = None) -> None:
+        self.inner, self.channels, self.label = inner, channels, label
 
     def prepare_context(self, context: Tensor, mask: Tensor | None = None) -> Any:
-        return self.inner.prepare_context(context, mask)
+        if self.label is None:
+            return self.inner.prepare_context(context, mask)
+        return self.inner.prepare_context(context, mask, torch.full((len(context),), self.label, device=context.device))
 
     def __call__(self, x: Tensor, timestep: Tensor, context: Any) -> Tensor:
         return self.inner(torch.cat([x, self.channels.expand(len(x), -1, -1, -1)], dim=1), timestep, context)
@@ -127,6 +130,8 @@ def stream(
     """`inpaint`, step by step."""
     made = steps_made(request.steps, strength)
     check_edges(feather, resample)
+    if pipeline.upscales:
+        pipeline.check_draws()
     hole, picture = read_hole(mask, picture), rgb(picture)
     window = around(hole, pipeline.image_size) if zoom else whole(picture, pipeline.image_size)
     image, square = window.cut(picture), torch.from_numpy(window.square(hole))

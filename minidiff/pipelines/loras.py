@@ -114,7 +114,13 @@ def parsed(text: str) -> tuple[str, float]:
 
 def apply(pipeline: TextToImage, texts: Sequence[str]) -> dict[str, float]:
     """The LoRAs of `--lora NAME:STRENGTH ...`, in the pipeline from now on; returns their strengths by name. Raises ValueError
-    as `parsed`, `LoRAs.load` and `LoRAs.mix`, and for two of one name."""
+    as `mixed`."""
+    return mixed(pipeline, texts)[1]
+
+
+def mixed(pipeline: TextToImage, texts: Sequence[str]) -> tuple[LoRAs, dict[str, float]]:
+    """The same, with the LoRAs themselves. Raises ValueError as `parsed`, `LoRAs.load` and `LoRAs.mix`, and for two of one
+    name."""
     loras, strengths = LoRAs(pipeline), {}
     for source, strength in map(parsed, texts):
         name = source if source in shipped() else Path(source).stem
@@ -122,4 +128,4 @@ def apply(pipeline: TextToImage, texts: Sequence[str]) -> dict[str, float]:
             raise ValueError(f"There are two LoRAs called {name!r}: name each once.")
         strengths[loras.load(source)] = strength
     loras.mix(strengths)
-    return strengths
+    return loras, strengths

@@ -116,6 +116,22 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "A strength of {given} makes none of {steps} steps: take at least {least}, or more steps.",
         "vi": "Độ mạnh {given} không đủ cho bước nào trong {steps} bước: hãy dùng ít nhất {least}, hoặc thêm bước.",
     },
+    "factor": {
+        "en": "The factor must be 2 or 4, not {given}.",
+        "vi": "Hệ số phóng to phải là 2 hoặc 4, không phải {given}.",
+    },
+    "factor_size": {
+        "en": "The picture is {width} x {height} pixels, and {factor} times as large a side would have more than {most}.",
+        "vi": "Ảnh có kích thước {width} x {height} pixel, phóng to {factor} lần thì một cạnh sẽ vượt quá {most} pixel.",
+    },
+    "style_prompt": {
+        "en": "The LoRA {given} changes more than the decoder, so say with --prompt what the picture shows.",
+        "vi": "LoRA {given} thay đổi nhiều hơn bộ giải mã, nên hãy cho biết ảnh vẽ gì bằng --prompt.",
+    },
+    "style_none": {
+        "en": "Style transfer needs a LoRA: give --lora, such as {allowed}.",
+        "vi": "Chuyển phong cách cần một LoRA: hãy cho --lora, chẳng hạn {allowed}.",
+    },
     "mask_size": {
         "en": "The mask is {width} x {height} pixels and the picture {wide} x {high}: make them the same size.",
         "vi": "Mặt nạ có kích thước {width} x {height} pixel còn ảnh là {wide} x {high}: hãy để hai ảnh cùng kích thước.",
@@ -171,6 +187,18 @@ MESSAGES: dict[str, dict[str, str]] = {
     "model_wordless": {
         "en": "{model} doesn't look at single words, so none can be changed: take a model that reads prompts.",
         "vi": "{model} không nhìn vào từng từ nên không thể thay từ: hãy dùng một mô hình đọc được mô tả.",
+    },
+    "model_upscales": {
+        "en": "{model} was made for enlarging pictures and does nothing else: give it a small picture.",
+        "vi": "{model} chỉ dùng để phóng to ảnh: hãy đưa cho nó một ảnh nhỏ.",
+    },
+    "noise_level": {
+        "en": "The noise level must be a whole number from {least} to {most}, not {given}.",
+        "vi": "Mức nhiễu phải là số nguyên từ {least} đến {most}, không phải {given}.",
+    },
+    "model_no_upscaler": {
+        "en": "{model} was not made for enlarging pictures: take Stable Diffusion's upscaler.",
+        "vi": "{model} không dùng để phóng to ảnh: hãy dùng mô hình phóng to của Stable Diffusion.",
     },
     "model_inpaints": {
         "en": "{model} was made for inpainting and does nothing else: give it a picture and a mask.",

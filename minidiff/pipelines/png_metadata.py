@@ -58,8 +58,31 @@ def png_info(
         "expanded_prompt": expanded_prompt, **({"loras": dict(loras)} if loras else {}),
         **({"edit": dict(edit)} if edit else {}),
     }  # fmt: skip
+    return texts("\n".join(lines), chunk)
+
+
+def edit_info(
+    model: str, model_hash: str, edit: Mapping[str, Any], loras: Mapping[str, float] | None = None
+) -> PngImagePlugin.PngInfo:
+    """The two texts for a picture that was made of another one without a request. Arguments as for `png_info`."""
+    facts = {
+        "Edit": edit["kind"],
+        **({"LoRAs": " ".join(f"<lora:{name}:{strength:g}>" for name, strength in loras.items())} if loras else {}),
+        **({"Model hash": model_hash[:10]} if model_hash else {}),
+        "Model": model,
+        "Version": f"minidiff {__version__}",
+    }
+    chunk = {
+        "model": model, "model_hash": model_hash, "version": __version__, **({"loras": dict(loras)} if loras else {}),
+        "edit": dict(edit),
+    }  # fmt: skip
+    return texts(", ".join(f"{name}: {value}" for name, value in facts.items()), chunk)
+
+
+def texts(parameters: str, chunk: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
+    """Both texts as a PNG holds them."""
     info = PngImagePlugin.PngInfo()
-    info.add_itxt("parameters", "\n".join(lines), lang="", tkey="")  # iTXt is UTF-8, tEXt could not hold Vietnamese
+    info.add_itxt("parameters", parameters, lang="", tkey="")  # iTXt is UTF-8, tEXt could not hold Vietnamese
     info.add_itxt("minidiff", json.dumps(chunk, ensure_ascii=False), lang="", tkey="")
     return info
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from minidiff.diffusion import guidance, samplers
 from minidiff.diffusion.prediction import Denoiser, denoiser
-from minidiff.diffusion.schedules import get_schedule
+from minidiff.diffusion.schedules import NoiseSchedule, get_schedule
 from minidiff.diffusion.timesteps import uniform
 from minidiff.inference import prepare
 from minidiff.inference.fused_sampling import Network, run_fused
@@ -66,6 +66,7 @@ class TextToImage:
         vae: anything with the `encode` and `decode` of `models/vae.py`.
         schedule, prediction_type: how the network was trained; names of `SCHEDULES` and `PREDICTION_TYPES`.
         scheduler: how a published network is sampled, in place of these two.
+        picture_schedule: how noisy the small picture is that a published upscaler is shown; None: the network is none.
         latent_mean, latent_std: one number per latent channel; the network sees (latent - mean) / std.
         dtype: what the network's matrix products compute in on a CPU, where its weights are float32; None: float32.
             Elsewhere they compute in the type of its weights. Latents between steps are always float32.
@@ -88,6 +89,7 @@ class TextToImage:
         schedule: str = "cosine",
         prediction_type: str = "v",
         scheduler: SchedulerConfig | None = None,
+        picture_schedule: NoiseSchedule | None = None,
         latent_mean: Sequence[float] = (0.0,),
         latent_std: Sequence[float] = (1.0,),
         dtype: torch.dtype | None = None,
@@ -105,6 +107,8 @@ class TextToImage:
         self.words, self.network, self.vae = WordEncoder(tokenizer, text_encoder), network, vae
         self.fast_network = prepare(network, self.dtype)  # the same predictions, sooner
         self.scheduler = scheduler or SchedulerConfig(get_schedule(schedule), prediction_type, "dpmpp_2m", uniform)
+        self.picture_schedule = picture_schedule
+        self.latent_size: tuple[int, int] = (network.config.sample_size,) * 2  # height and width
         self.latent_mean = torch.tensor(latent_mean, device=self.device).view(1, -1, 1, 1)
         self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
         self.batch = batch or (1 if self.device.type == "cpu" else None)
@@ -123,14 +127,24 @@ class TextToImage:
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """(C, h, w) of one latent. A network that inpaints is given more channels than it predicts."""
-        config = self.network.config
-        return latent_channels(config), config.sample_size, config.sample_size
+        """(C, h, w) of one latent. A network that inpaints or upscales is given more channels than it predicts."""
+        return latent_channels(self.network.config), *self.latent_size
 
     @property
     def inpaints(self) -> bool:
         """Whether the network wants a mask and the masked picture beside the latent, and does nothing without them."""
-        return self.network.config.in_channels > self.latent_shape[0]
+        return self.network.config.in_channels > self.latent_shape[0] and not self.upscales
+
+    @property
+    def upscales(self) -> bool:
+        """Whether the network wants a small picture beside the latent, and does nothing without it."""
+        return self.picture_schedule is not None
+
+    def check_draws(self) -> None:
+        """Raises RequestError for a network that wants more beside the latent than a prompt."""
+        for what in ("inpaints", "upscales"):
+            if getattr(self, what):
+                raise RequestError(f"model_{what}", model=self.model)
 
     @cached_property
     def image_size(self) -> int:
@@ -203,8 +217,8 @@ class TextToImage:
 
         Yields (n, x, x0) after each of n steps: x and x0 are (B, C, h, w), normalised as the network sees them.
         """
-        if route is None and self.inpaints:
-            raise RequestError("model_inpaints", model=self.model)
+        if route is None:
+            self.check_draws()
         size = self.batch or len(prompts)
         groups = [slice(i, i + size) for i in range(0, len(prompts), size)]
         runs = []

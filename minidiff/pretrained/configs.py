@@ -18,6 +18,7 @@ from minidiff.models.clip import TextConfig, TextEncoder, TextTransformer
 from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.siglip import SigLIPText, SigLIPTextConfig
 from minidiff.models.unet import UNet, UNetConfig
+from minidiff.models.upscaler import Upscaler, UpscalerConfig
 from minidiff.models.vae import VAE, VAEConfig
 from minidiff.pretrained.assemble import assemble
 from minidiff.pretrained.weight_file import State
@@ -40,12 +41,13 @@ BOUNDS: dict[type, dict[str, Between]] = {
         "classes": WIDTH, "groups": WIDTH, "sample_size": SIDE, "eps": EPS,
     },
     VAEConfig: dict.fromkeys(["channels", "latent_channels", "layers", "groups"], WIDTH),
+    UpscalerConfig: dict.fromkeys(["width", "layers"], WIDTH),
     TextConfig: {**dict.fromkeys(_TEXT, WIDTH), "norm_eps": EPS, "eos_id": Between(0, 2**20)},
     SigLIPTextConfig: {**dict.fromkeys(_TEXT, WIDTH), "norm_eps": EPS, "eos_id": Between(0, 2**20)},
 }  # fmt: skip
 CONFIGS: dict[type[nn.Module], type] = {
     DiT: DiTConfig, UNet: UNetConfig, VAE: VAEConfig, TextEncoder: TextConfig, TextTransformer: TextConfig,
-    SigLIPText: SigLIPTextConfig,
+    SigLIPText: SigLIPTextConfig, Upscaler: UpscalerConfig,
 }  # fmt: skip
 
 
@@ -105,9 +107,10 @@ def check_design(config: Any, source: str) -> None:
 
 def latent_channels(config: Any) -> int:
     """Channels of the latents of a network. One that inpaints is also given the mask and the masked picture's latent: of
-    Stable Diffusion's 9 channels 4 are drawn (Rombach et al. 2022, appendix E.2.2)."""
+    Stable Diffusion's 9 channels 4 are drawn (Rombach et al. 2022, appendix E.2.2). One that upscales is given the small
+    picture: of 7 channels 4 are drawn."""
     drawn = config.out_channels or config.in_channels
-    return drawn if config.in_channels == 2 * drawn + 1 else config.in_channels
+    return drawn if config.in_channels in (2 * drawn + 1, drawn + 3) else config.in_channels
 
 
 def check_tokens(tokens: int, source: str) -> None:

@@ -29,10 +29,9 @@ Config = Mapping[str, Any]
 # Options that change what is computed, and the only values that our models compute with; absent means this value.
 UNET_ONLY: dict[str, Any] = {
     "center_input_sample": False, "flip_sin_to_cos": True, "freq_shift": 0, "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "only_cross_attention": False, "downsample_padding": 1, "mid_block_scale_factor": 1, "act_fn": "silu",
+    "downsample_padding": 1, "mid_block_scale_factor": 1, "act_fn": "silu",
     "transformer_layers_per_block": 1, "encoder_hid_dim": None, "encoder_hid_dim_type": None,
-    "dual_cross_attention": False, "use_linear_projection": False, "class_embed_type": None,
-    "addition_embed_type": None, "num_class_embeds": None, "resnet_time_scale_shift": "default",
+    "dual_cross_attention": False, "class_embed_type": None, "addition_embed_type": None, "resnet_time_scale_shift": "default",
     "resnet_skip_time_act": False, "resnet_out_scale_factor": 1.0, "time_embedding_type": "positional",
     "time_embedding_dim": None, "time_embedding_act_fn": None, "timestep_post_act": None, "time_cond_proj_dim": None,
     "conv_in_kernel": 3, "conv_out_kernel": 3, "attention_type": "default", "class_embeddings_concat": False,
@@ -63,8 +62,8 @@ def need(config: Config, key: str, source: str, kind: Any = int) -> Any:
 
 
 def unet_config(config: Config, source: str) -> dict[str, Any]:
-    """The settings of a `UNet2DConditionModel` of Stable Diffusion 1.x for our UNetConfig. Raises ValueError for other
-    designs."""
+    """The settings of a `UNet2DConditionModel` of Stable Diffusion 1.x, or of its upscaler, for our UNetConfig. Raises
+    ValueError for other designs."""
     check_only(config, UNET_ONLY, source)
     down = need(config, "down_block_types", source, list[str])
     up = need(config, "up_block_types", source, list[str])
@@ -74,11 +73,15 @@ def unet_config(config: Config, source: str) -> dict[str, Any]:
             f"{source}: its blocks are {shown(down)} and {shown(up)}, and only {' and '.join(ways)}, with the same on the way "
             "up, are supported."
         )
+    cross_only = config.get("only_cross_attention") or False
+    cross_only = cross_only if isinstance(cross_only, list) else [cross_only] * len(down)
     heads = "attention_head_dim" if config.get("num_attention_heads") is None else "num_attention_heads"
     return {
         **{key: need(config, key, source) for key in ("sample_size", "in_channels", "out_channels")},
         "channels": need(config, "block_out_channels", source, list[int]),
         "attention": [block == "CrossAttnDownBlock2D" for block in down],
+        "cross_only": cross_only if True in cross_only else [],
+        "classes": config.get("num_class_embeds"),
         "layers": need(config, "layers_per_block", source),
         "heads": need(config, heads, source),  # diffusers calls the number of heads their width, and keeps to it
         "context_dim": need(config, "cross_attention_dim", source), "groups": config.get("norm_num_groups", 32),
@@ -128,7 +131,7 @@ class Reader:
 
 
 MODELS: dict[str, Reader] = {
-    "UNet2DConditionModel": Reader(UNet, unet_config),
+    "UNet2DConditionModel": Reader(UNet, unet_config, state_dicts.from_linear_projection),
     "AutoencoderKL": Reader(VAE, vae_config, state_dicts.from_old_vae),
     "PixArtTransformer2DModel": Reader(DiT, dit_config),
     "Transformer2DModel": Reader(DiT, dit_config),  # what PixArt-alpha was published as, before it had a class of its own

@@ -187,6 +187,14 @@ def to_transformers_clip(state: Mapping[str, Tensor], tower: str = "text_model")
     return {f"{tower}.{name}": tensor for name, tensor in state.items()}
 
 
+def from_linear_projection(state: Mapping[str, Tensor]) -> State:
+    """Weights of a `UNet2DConditionModel` to `UNet`'s: since Stable Diffusion 2 the layers round a transformer block are
+    linear, where ours are 1 x 1 convolutions, which is the same."""
+    round_it = (".proj_in.weight", ".proj_out.weight")
+    return {name: tensor[:, :, None, None] if name.endswith(round_it) and tensor.ndim == 2 else tensor
+            for name, tensor in state.items()}  # fmt: skip
+
+
 def from_old_vae(state: Mapping[str, Tensor]) -> State:
     """Weights of an `AutoencoderKL` to `VAE`'s, whatever their age: old files say query, key, value, proj_attn, and some
     store them as 1 x 1 convolutions. New files stay as they are."""
