@@ -193,7 +193,7 @@ minidiff prepare inpainting photos data/holes --size 512 --masks brush --share 0
 
 
 def train_commands() -> dict[str, Command]:
-    from minidiff.recipes import world, world_parts, world_upscaler, world_vae
+    from minidiff.recipes import few_steps, world, world_parts, world_upscaler, world_vae
     from minidiff.train import clip, detector, pixels, reader, upscaler, vae
 
     return {
@@ -203,6 +203,9 @@ def train_commands() -> dict[str, Command]:
 minidiff train world-dit
 minidiff train world-dit --scale 0.01 --out runs/try
 minidiff train world-dit --budget 9m --shard 16M"""),
+        "world-dit-4": Command(few_steps.FewStepsRun, few_steps.teach, """\
+minidiff train world-dit-4
+minidiff train world-dit-4 --steps 20 --scenes 256 --out runs/try"""),
         "world-unet": Command(world.WorldUNetRun, world.train_unet, "minidiff train world-unet"),
         "world-pixels": Command(pixels.PixelsRun, world_parts.train_pixels, "minidiff train world-pixels"),
         "world-upscaler": Command(upscaler.UpscalerRun, world_upscaler.train_upscaler, "minidiff train world-upscaler"),
@@ -325,6 +328,7 @@ minidiff evaluate arena runs/a runs/b runs/c --votes friends.json --ranking"""),
 
 def export_commands() -> dict[str, Command]:
     from minidiff.pipelines import export, export_onnx
+    from minidiff.studio import export_web
 
     return {
         "diffusers": Command(
@@ -333,6 +337,9 @@ def export_commands() -> dict[str, Command]:
         "onnx": Command(export_onnx.OnnxExport, export_onnx.export_onnx, """\
 minidiff export onnx onnx-dit
 minidiff export onnx onnx-unet --model world-unet --tensorrt"""),
+        "web": Command(export_web.WebExport, export_web.export_web, """\
+minidiff export web page
+python -m http.server --directory page"""),
     }
 
 

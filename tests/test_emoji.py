@@ -19,9 +19,10 @@ from minidiff.data.emoji import packages
 from minidiff.data.emoji.captions import captions, prompt, spoken, varied, with_article
 from minidiff.data.emoji.concepts import Concept, base_of, code_of, read_concepts
 from minidiff.data.emoji.images import compose, read_styles
-from minidiff.data.emoji.packages import EmojiError, Package, fetch, members, sha512
+from minidiff.data.emoji.packages import EmojiError
 from minidiff.data.emoji.pairs import read_pairs
 from minidiff.data.emoji.prepare import PrepareEmoji, prepare, read_prepared
+from minidiff.data.npm import NpmError, Package, fetch, members, sha512
 from minidiff.data.world.backdrops import SETTINGS
 
 RED = '<rect x="8" y="8" width="16" height="16" fill="#ff0000"/>'
@@ -114,13 +115,13 @@ def test_every_package_is_pinned_to_a_version_and_a_hash() -> None:
 
 def test_another_file_than_the_pinned_one_is_refused(pinned: tuple[Path, tuple[Package, ...]]) -> None:
     folder, found = pinned
-    with pytest.raises(EmojiError, match="hash is wrong"):
+    with pytest.raises(NpmError, match="hash is wrong"):
         fetch(replace(found[0], sha512="x" * 88), folder)
 
 
 def test_without_npm_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(EmojiError, match=r"install Node\.js"):
+    with pytest.raises(NpmError, match=r"install Node\.js"):
         fetch(packages.NAMES, tmp_path)
 
 
@@ -137,7 +138,7 @@ def test_npm_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     npm.write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
     npm.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(npm))
-    with pytest.raises(EmojiError, match="no network"):
+    with pytest.raises(NpmError, match="no network"):
         fetch(packages.NAMES, tmp_path / "packages")
     assert not list((tmp_path / "packages").glob("*"))
 

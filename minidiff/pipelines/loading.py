@@ -95,7 +95,7 @@ def generate_image(
     prompt: str,
     negative_prompt: str = "",
     sampler: str | None = None,
-    steps: int = 20,
+    steps: int | None = None,
     guidance_scale: float | None = None,
     seed: int = 42,
     num_images: int = 1,
@@ -113,7 +113,8 @@ def generate_image(
     """Images of a sentence in English or Vietnamese. The same seed gives the same image, whatever the batch.
 
     The arguments are those of `Request`, `load_pipeline` and `TextToImage.__call__`; image i starts from seed + i. None
-    means the model's own sampler and guidance scale (DPM++ 2M and 3 for world-dit). The last model used stays in memory.
+    means the model's own sampler, steps and guidance scale (DPM++ 2M, 20 and 3 for world-dit). The last model used stays in
+    memory.
 
     Raises:
         ValueError: says what was given and what is allowed.

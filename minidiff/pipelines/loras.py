@@ -34,8 +34,9 @@ def part_of(network: nn.Module) -> str:
 def shipped(model: str | None = None) -> list[str]:
     """The zoo's names of LoRAs; with the name of a model, of those that were made for it or for its VAE."""
     rows = zoo.manifest()
-    parts = (model, rows[model]["config"].get("vae")) if model in rows else (model,)
     bases = {name: zoo.lora_base(row) for name, row in rows.items()}
+    network = bases.get(str(model)) or model  # a model of few steps is itself a LoRA of one
+    parts = (network, rows[network]["config"].get("vae")) if network in rows else (network,)
     return [name for name, base in bases.items() if base and (model is None or base in parts)]
 
 

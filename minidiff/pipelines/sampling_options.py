@@ -26,8 +26,8 @@ class SamplingOptions:
     """What to keep away from."""
     sampler: str | None = None
     """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde; the model's own (ours: dpmpp) when not given."""
-    steps: Number = 20
-    """Number of steps, 1 to 100."""
+    steps: Number | None = None
+    """Number of steps, 1 to 100; the model's own (world-dit: 20) when not given."""
     guidance_scale: Number | None = None
     """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (world-dit: 3) when not given."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)

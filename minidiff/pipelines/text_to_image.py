@@ -72,7 +72,7 @@ class TextToImage:
             Elsewhere they compute in the type of its weights. Latents between steps are always float32.
         batch: images per call of the network; None: 1 on a CPU, all at once elsewhere. With 1, an image is the same to
             the last bit whatever else is sampled with it: a matrix product may round otherwise when it has more rows.
-        guidance_scale: the best one for this model.
+        guidance_scale, steps: the best ones for this model.
         prompt_expander: (prompt, seed) -> a prompt that says more, see `data/world/prompt_expansion.py`.
         unknown_words: a prompt's words that mean nothing to the model; by default those that its tokenizer hasn't seen.
         max_characters: longer prompts are refused; None: only the tokenizer limits them.
@@ -95,6 +95,7 @@ class TextToImage:
         dtype: torch.dtype | None = None,
         batch: int | None = None,
         guidance_scale: float = 5.0,
+        steps: int = 20,
         prompt_expander: Callable[[str, int], str] | None = None,
         unknown_words: Callable[[str], list[str]] | None = None,
         max_characters: int | None = None,
@@ -112,7 +113,8 @@ class TextToImage:
         self.latent_mean = torch.tensor(latent_mean, device=self.device).view(1, -1, 1, 1)
         self.latent_std = torch.tensor(latent_std, device=self.device).view(1, -1, 1, 1)
         self.batch = batch or (1 if self.device.type == "cpu" else None)
-        self.guidance_scale, self.prompt_expander, self.max_characters = guidance_scale, prompt_expander, max_characters
+        self.guidance_scale, self.steps = guidance_scale, steps
+        self.prompt_expander, self.max_characters = prompt_expander, max_characters
         self.unknown_words = unknown_words or tokenizer.unknown_words
         self.model, self.model_hash = model, model_hash
 
@@ -155,8 +157,8 @@ class TextToImage:
     # ---------------------------------------------------------------------------------------------------- from a request
 
     def request(self, prompt: str, **settings: Any) -> Request:
-        """A request with this model's own sampler and guidance scale, unless `settings` name others."""
-        own = {"sampler": self.scheduler.sampler, "guidance_scale": self.guidance_scale}
+        """A request with this model's own sampler, steps and guidance scale, unless `settings` name others."""
+        own = {"sampler": self.scheduler.sampler, "steps": self.steps, "guidance_scale": self.guidance_scale}
         request = Request(prompt, **{**own, **settings})
         check_length(request, self.max_characters)
         return request

@@ -14,20 +14,28 @@ from typing import Any
 from torch import nn
 
 from minidiff.data.world.prompt_expansion import expand_prompt
+from minidiff.diffusion.samplers import get_sampler
+from minidiff.diffusion.schedules import get_schedule
+from minidiff.diffusion.timesteps import check_steps, uniform
 from minidiff.models.clip import TextEncoder
 from minidiff.models.dit import DiT
 from minidiff.models.unet import UNet
 from minidiff.models.vae import VAE
+from minidiff.nn.lora import LoRAMixer
 from minidiff.pipelines.class_to_image import LabelTokenizer, LabelUNet, OneHot, Pixels
+from minidiff.pipelines.loras import part_of
 from minidiff.pipelines.prompt_reader import load_reader
 from minidiff.pipelines.request import OUR_CHARACTERS
 from minidiff.pretrained import zoo
+from minidiff.pretrained.adapters import read_lora
 from minidiff.pretrained.configs import build_model, check_latents, check_statistics, check_training
+from minidiff.pretrained.scheduler_config import SchedulerConfig
 from minidiff.pretrained.weight_file import State
 from minidiff.text.encoders import our_tokenizer
 from minidiff.utils.validation import build, convert, shown
 
 NETWORKS: dict[str, type[nn.Module]] = {"dit": DiT, "unet": UNet}
+FEW_STEPS = "few_steps"  # in the row of a LoRA that is a model of its own
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,24 @@ class Labelled(Trained):
 
 
 @dataclass(frozen=True)
+class FewSteps:
+    """How a model that was distilled is sampled. steps: of the last student; guidance: what is left of it to the sampler, 1."""
+
+    steps: int
+    sampler: str = "ddim"
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
+        get_sampler(self.sampler)
+
+    def settings(self, schedule: str, prediction_type: str) -> dict[str, Any]:
+        """Its part of the arguments of `TextToImage`."""
+        scheduler = SchedulerConfig(get_schedule(schedule), prediction_type, self.sampler, uniform)
+        return {"scheduler": scheduler, "guidance_scale": self.guidance, "steps": self.steps}
+
+
+@dataclass(frozen=True)
 class Coder:
     """The configuration of a VAE and of its latents."""
 
@@ -92,13 +118,23 @@ class Coder:
 
 def sampling_models(root: Path | str | None = None) -> list[str]:
     """The zoo's names of networks that make images."""
-    return [name for name, row in zoo.manifest(root).items() if row["config"].keys() & NETWORKS.keys()]
+    return [name for name, row in zoo.manifest(root).items() if row["config"].keys() & {*NETWORKS, FEW_STEPS}]
 
 
 def read_row(name: str, root: Path | str | None = None) -> dict[str, Any]:
     """The arguments of `TextToImage` for a row of the zoo. Raises ValueError when the row holds no network that makes
     images, does not exist, or its configuration or files are damaged."""
     settings, state = zoo.load(name, root)
+    few = settings.pop(FEW_STEPS, None)
+    if few is not None:
+        how = build(FewSteps, few, f"{name}: {FEW_STEPS}")
+        parts = read_adapted(settings, name, root) if "lora" in settings else whole_row(settings, state, name, root)
+        return {**parts, **how.settings(parts.pop("schedule"), parts.pop("prediction_type"))}
+    return whole_row(settings, state, name, root)
+
+
+def whole_row(settings: dict[str, Any], state: State, name: str, root: Path | str | None) -> dict[str, Any]:
+    """The same for a row that holds its network. Raises ValueError as `read_row`."""
     if not settings.keys() & NETWORKS.keys():
         names = ", ".join(sampling_models(root))
         raise ValueError(f"{name!r} holds no network that makes images; those that do are {names}.")
@@ -112,6 +148,19 @@ def read_row(name: str, root: Path | str | None = None) -> dict[str, Any]:
         **parts, "schedule": config.schedule, "prediction_type": config.prediction_type, "guidance_scale": config.guidance,
         "max_characters": OUR_CHARACTERS, "model": name, "model_hash": zoo.entry(name, root)["sha256"],
     }  # fmt: skip
+
+
+def read_adapted(settings: dict[str, Any], name: str, root: Path | str | None) -> dict[str, Any]:
+    """The same for a LoRA: its base, changed."""
+    base = zoo.lora_base({"config": settings})
+    where = root if base in zoo.manifest(root) else None  # the folder of a run holds the LoRA alone
+    if base is None or settings["made_with"].get(base) != zoo.entry(base, where)["sha256"]:
+        raise zoo.ZooError(f"{name!r} was made for another {base!r} than the one in {zoo.zoo_root(where)}: make it anew.")
+    parts = read_row(base, where)
+    mixer = LoRAMixer(parts["network"])
+    mixer.add(name, read_lora(zoo.path(name, root), {part_of(mixer.model): mixer.model})[part_of(mixer.model)])
+    mixer.mix({name: 1.0})
+    return {**parts, "model": name, "model_hash": zoo.entry(name, root)["sha256"]}
 
 
 def read_network(config: Trained, state: State, name: str) -> Any:

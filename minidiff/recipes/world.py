@@ -234,14 +234,16 @@ def pipeline_of(data: WorldLatents, task: LatentDiffusionTask) -> TextToImage:
 class Sampler:
     """Texts to images (B, 3, H, W) in 0..1. Every image has noise of its own: seeds count up from call to call."""
 
-    def __init__(self, pipeline: TextToImage, guidance: float, steps: int = 20, seed: int = 0) -> None:
-        self.pipeline, self.guidance, self.steps, self.seed = pipeline, guidance, steps, seed
+    def __init__(
+        self, pipeline: TextToImage, guidance: float, steps: int = 20, seed: int = 0, sampler: str = "dpmpp_2m"
+    ) -> None:
+        self.pipeline, self.guidance, self.steps, self.seed, self.sampler = pipeline, guidance, steps, seed, sampler
 
     def __call__(self, texts: list[str]) -> Tensor:
         seeds = list(range(self.seed, self.seed + len(texts)))
         self.seed += len(texts)
         negative = [""] * len(texts)
-        *_, (_, latents, _) = self.pipeline.sample(texts, seeds, negative, steps=self.steps, guidance_scale=self.guidance)
+        *_, (_, latents, _) = self.pipeline.sample(texts, seeds, negative, self.sampler, self.steps, self.guidance)
         images = torch.cat([self.pipeline.pixels(part).float().cpu() for part in latents.split(16)])
         return (images / 2 + 0.5).clamp(0, 1)
 

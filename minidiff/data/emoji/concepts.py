@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minidiff.data.emoji.packages import DERIVED_NAMES, GROUPS, NAMES, members
+from minidiff.data.emoji.packages import DERIVED_NAMES, GROUPS, NAMES
+from minidiff.data.npm import members
 
 LANGS = ("en", "vi")
 COMPONENT = 2  # emojibase's group of skin tones and hair: no emoji by themselves

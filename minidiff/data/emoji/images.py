@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from minidiff.data.emoji.concepts import code_of
-from minidiff.data.emoji.packages import FLUENT_3D, FLUENT_FLAT, NOTO, TWEMOJI, EmojiError, members
+from minidiff.data.emoji.packages import FLUENT_3D, FLUENT_FLAT, NOTO, TWEMOJI, EmojiError
+from minidiff.data.npm import members
 from minidiff.data.world.backdrops import SETTINGS
 
 PLAIN = "plain"

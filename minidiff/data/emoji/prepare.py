@@ -26,7 +26,8 @@ from tqdm import tqdm
 from minidiff.data.emoji.captions import captions
 from minidiff.data.emoji.concepts import Concept, read_concepts
 from minidiff.data.emoji.images import DRAWN, PLAIN, Style, compose, read_styles
-from minidiff.data.emoji.packages import PACKAGES, EmojiError, Package, fetch, members
+from minidiff.data.emoji.packages import PACKAGES, EmojiError
+from minidiff.data.npm import Package, fetch, members
 from minidiff.utils.files import write_whole
 
 VERSION = 1  # of what is drawn; raise it when the same options would give other images
