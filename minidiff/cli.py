@@ -218,7 +218,7 @@ minidiff train world-dit-4 --steps 20 --scenes 256 --out runs/try"""),
 
 
 def finetune_commands() -> dict[str, Command]:
-    from minidiff.finetune import compare, dreambooth, emoji, fashion, full, lora, style
+    from minidiff.finetune import compare, dreambooth, emoji, fashion, full, lcm, lora, style
 
     return {
         "lora": Command(lora.LoRARun, lora.finetune_lora, """\
@@ -232,6 +232,7 @@ minidiff finetune dreambooth photos --class-prompts "a cat" --model ./stable-dif
         "fashion": Command(fashion.FashionRun, fashion.finetune_fashion, """\
 minidiff finetune fashion data/fashion
 minidiff finetune fashion data/fashion --model ./stable-diffusion-v1-5"""),
+        "lcm": Command(lcm.LCMRun, lcm.finetune_lcm, "minidiff finetune lcm photos --model ./stable-diffusion-v1-5"),
         "compare": Command(compare.CompareRun, compare.compare, "minidiff finetune compare --subject mochi"),
         "style": Command(style.StyleRun, style.finetune_style, """\
 minidiff finetune style neon

@@ -53,8 +53,9 @@ def finetune_folder(
     config: FineTuneRun,
     make_learner: Callable[[TextToImage], Learner],
     augment: Callable[[Sequence[Captioned]], Sequence[Captioned]] = tuple,
+    make_task: Callable[..., FineTuneTask] = FineTuneTask,
 ) -> None:
-    """Learn from a folder of captioned images. augment: changes their captions.
+    """Learn from a folder of captioned images. augment: changes their captions. make_task: what the loss is.
 
     Raises TrainingError for data that can't be learnt from and models that don't read captions, DataError and ValueError as
     what it calls."""
@@ -65,7 +66,7 @@ def finetune_folder(
         pipeline, augment(collection.pairs), config.held, config.caption_dropout, config.mirror, crops=config.crops,
         frozen_text=not config.text, cache=cache_of(config),
     )  # fmt: skip
-    task = FineTuneTask(config, pipeline, examples, make_learner(pipeline))
+    task = make_task(config, pipeline, examples, make_learner(pipeline))
     prompts = [collection.pairs[row].captions[0] for row in examples.held[:4]]
     finetune(config, pipeline, task, prompts, images=len(collection.pairs), held_out=len(examples.held),
              left_out=len(collection.left_out))  # fmt: skip

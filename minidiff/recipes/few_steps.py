@@ -37,16 +37,19 @@ from minidiff.utils.validation import Between
 
 CAPTIONS = CaptionMix(dropout=0.0, detail_dropout=0.5, ambiguous=2, places=0.5, free=0.3)
 NAME = "world-dit-4"
+HELD = 128  # scenes on which students are compared with their targets
 
 
 @dataclass(kw_only=True)
 class FewStepsRun(DistillOptions):
     """Teach a model to draw in 8, then in 4 steps, without guidance (about two hours on one CPU core)."""
 
-    afterwards: ClassVar[tuple[str, ...]] = ("judged", "students")
+    afterwards: ClassVar[tuple[str, ...]] = ("judged",)
 
     out: Path = Path("runs/world-dit-4")
     validate_every: Annotated[int, Between(1)] = 500
+    cache: Path = Path("runs/latents")
+    """Folder where the scenes' latents are kept."""
     judged: Annotated[int, Between(0, 1000)] = 0
     """Prompts per category and language, none of the published suite, that the judge grades at each validation; 0 for none."""
 
@@ -108,7 +111,8 @@ def teach(run: FewStepsRun) -> None:
     another run uses the folder."""
     with locked(run.out / ".lock", f"The run folder {run.out}", LOCK_WAIT):
         teacher = load_pipeline(run.model, "cpu", "float32")
-        data = WorldLatents(vae=zoo.entry(run.model)["config"]["vae"])
+        vae = zoo.entry(run.model)["config"]["vae"]
+        data = WorldLatents(vae, teacher.image_size, HELD, run.cache)
         captions = data.examples(Stage(run.steps, run.batch, run.lr, run.scenes, seed=run.seed, captions=CAPTIONS))
         empty = data.tokenizer().encode([""])[0]
         stages = [run.students] if run.how == "shortcut" else [(steps,) for steps in run.students]
@@ -151,9 +155,9 @@ def keep_student(run: FewStepsRun, task: DistillTask, minutes: float) -> None:
         told = publish(run.out) if run.publish else f"{NAME!r} is in {run.out}: minidiff sample ... --model {run.out}"
         print(told)
         return
-    config: dict[str, Any] = {key: value for key, value in row["config"].items() if key != "made_with"} | how
+    whole: dict[str, Any] = {key: value for key, value in row["config"].items() if key != "made_with"} | how
     state = zoo.load(base)[1]
-    prefix = next(part for part in ("dit", "unet") if part in config)
+    prefix = next(part for part in ("dit", "unet") if part in whole)
     state |= {f"{prefix}.{name}": value for name, value in task.student.plain().state_dict().items()}
-    others = [config[key] for key in ("vae", "tokenizer", "reader") if config.get(key) in zoo.manifest()]
-    keep(run.out, NAME, state, config, dependencies=others, to_zoo=run.publish, **meta)
+    others: list[str] = [whole[key] for key in ("vae", "tokenizer", "reader") if whole.get(key) in zoo.manifest()]
+    keep(run.out, NAME, state, whole, dependencies=others, to_zoo=run.publish, **meta)
