@@ -275,6 +275,7 @@ def evaluate_commands() -> dict[str, Command]:
         arena,
         captioned_pictures,
         emoji,
+        few_steps,
         inpainting,
         prompt_files,
         prompt_following,
@@ -321,6 +322,9 @@ minidiff evaluate prompt-file DrawBench.csv --model world-dit --max-samples 50""
         "all": Command(all_models.AllRun, all_models.evaluate, """\
 minidiff evaluate all --json all.json
 minidiff evaluate all --models world-dit runs/world-dit --suite 2 --per-category 55"""),
+        "few-steps": Command(few_steps.FewStepsQualityRun, few_steps.evaluate, """\
+minidiff evaluate few-steps --json few-steps.json
+minidiff evaluate few-steps --student runs/world-dit-4 --counts 4 20 --per-category 5"""),
         "arena": Command(arena.ArenaRun, arena.evaluate, """\
 minidiff evaluate arena runs/a runs/b
 minidiff evaluate arena runs/a runs/b runs/c --votes friends.json --ranking"""),

@@ -1,8 +1,9 @@
-"""`minidiff train world-dit-4` and `finetune lcm` on tiny models: what the teacher says, that a killed run goes on as an unbroken
-one, and that what is left draws as the student did."""
+"""`minidiff train world-dit-4` and `finetune lcm` on tiny models: what the teacher says, that a killed run goes on as an
+unbroken one, and that what is left draws as the student did."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from PIL import Image
 from published import stable_diffusion
 from torch import Tensor
 
 from minidiff import cli
 from minidiff.diffusion.prediction import to_x0_eps
 from minidiff.diffusion.samplers import step
+from minidiff.evaluate import few_steps as quality
 from minidiff.finetune.captioned_latents import CaptionedLatents
 from minidiff.finetune.lcm import LCMRun, LCMTask, finetune_lcm, updates
 from minidiff.finetune.learners import LoRALearner, file_in
+from minidiff.models.detector import Detector
 from minidiff.nn.lora import lora_layers
 from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.loras import LoRAs
@@ -261,3 +265,21 @@ def test_lcm_refuses(photos: Path) -> None:
         LCMRun(weakest=9.0, strongest=5.0)
     with pytest.raises(TrainingError, match="--text is of no use"):
         LCMRun(text=True)
+
+
+def test_evaluate_few_steps_has_a_row_for_each_model_and_number_of_steps(
+    root: Path, shipped: Detector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teach(run(publish=True, steps=1))
+    monkeypatch.setattr(quality, "load_judge", lambda: shipped)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["evaluate", "few-steps", "--counts", "1", "2", "--per-category", "2", "--json", "few.json"])
+    figures, out = json.loads(Path("few.json").read_text()), capsys.readouterr().out
+    rows = ["world-dit, 1 steps", "world-dit, 2 steps", "world-dit-4, 1 steps", "world-dit-4, 2 steps"]
+    assert list(figures["rows"]) == [*rows, "true renders"] and list(figures["models"]) == rows
+    assert all(0 < figures["models"][row]["seconds"] < 5 and row in out for row in rows)
+    assert figures["rows"]["true renders"]["en"]["value"] > 0.9 and Image.open("few.png").size[0] > 8 * 32
+    with pytest.raises(ValueError, match="no number of steps"):
+        quality.FewStepsQualityRun(counts=())
+    with pytest.raises(ValueError, match="not a .json file"):
+        quality.FewStepsQualityRun(json=Path("few.txt"))
