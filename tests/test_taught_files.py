@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "minidiff"
 TAUGHT = sorted(file for room in ("diffusion", "nn", "models") for file in (PACKAGE / room).glob("*.py"))
-LONGEST_FUNCTION, LONGEST_FILE, CORE = 40, 360, 2950
+LONGEST_FUNCTION, LONGEST_FILE, CORE = 40, 360, 3000
 
 
 def functions(source: str) -> dict[str, int]:

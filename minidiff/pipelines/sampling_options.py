@@ -15,7 +15,9 @@ import tyro
 
 from minidiff.utils.validation import shown
 
-Number = Annotated[int | float, tyro.conf.arg(metavar="NUMBER")]  # Request says which numbers are allowed, and why
+# Request says which numbers are allowed, and why.
+Number = Annotated[int | float, tyro.conf.arg(metavar="NUMBER")]
+OwnNumber = Annotated[int | float | None, tyro.conf.arg(metavar="NUMBER")]  # None: the model's own
 
 
 @dataclass(kw_only=True)
@@ -26,9 +28,9 @@ class SamplingOptions:
     """What to keep away from."""
     sampler: str | None = None
     """ddpm, ddim, euler, euler_a, heun, dpmpp (= dpmpp_2m) or dpmpp_2m_sde; the model's own (ours: dpmpp) when not given."""
-    steps: Number | None = None
+    steps: OwnNumber = None
     """Number of steps, 1 to 100; the model's own (world-dit: 20) when not given."""
-    guidance_scale: Number | None = None
+    guidance_scale: OwnNumber = None
     """How strongly to follow the prompt, 0 to 15; 1 turns guidance off; the model's own (world-dit: 3) when not given."""
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """The times between which to guide, from 0 (clean) to 1 (noise)."""
@@ -38,7 +40,7 @@ class SamplingOptions:
     """0 to 2147483647; the same seed gives the same image."""
     num_images: Number = 1
     """1 to 9; image i starts from seed + i."""
-    eta: Number | None = None
+    eta: OwnNumber = None
     """The share of fresh noise in each step, 0 (none) to 1; the sampler's own when not given."""
     lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A LoRA and its strength, -1 to 2, such as watercolour:0.8: a name that `minidiff zoo` lists, a file of diffusers or
