@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from minidiff import __version__
 from minidiff.data.npm import Package, fetch, members
+from minidiff.inference.latent_preview import LatentPreview
 from minidiff.nn.attention_maps import record_attention
 from minidiff.nn.lora import Factors
 from minidiff.pipelines.export_onnx import Axes, check_installed, networks, write_network
@@ -42,6 +43,7 @@ from minidiff.utils.files import check_replaceable, replaced_folder
 
 PAGE = Path(__file__).with_name("browser")
 MARK = "model/about.json"
+STAMP = "@STAMP@"
 LARGE = 1024  # tensors with fewer numbers stay in the graph
 RUNTIME = Package(
     "onnxruntime-web", "1.30.0",
@@ -64,6 +66,9 @@ class WebExport:
     """How large weights are stored: int8 with a scale for each row (half the download), or float16."""
     packages: Path = Path("data/packages")
     """Folder where the npm tarball of ONNX Runtime Web lies or is put."""
+    course: str = ""
+    """Where the course's notebooks are read, an address or a folder beside the page, as in COURSE/en/00_tour.ipynb; without
+    it the page links to no lesson."""
 
 
 class Watched(nn.Module):
@@ -111,8 +116,10 @@ def export_web(config: WebExport) -> None:
             kind = part_of(teacher.network)
             factors = read_lora(zoo.path(name, root), {kind: teacher.network})[kind]
             said["student"] = write_student(draft / "model" / "student.bin", factors, parts["network"]["tensors"])
-        told = page_settings(teacher, student, row) | said
+        told = page_settings(teacher, student, row) | said | {"course": config.course.rstrip("/")}
+        told |= {"runtime": checked(draft / "ort" / RUNTIME_FILES[-1]), "files": page_files(draft)}
         (draft / MARK).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+        stamp(draft, told)
     for path in sorted(path for path in config.folder.rglob("*") if path.is_file()):
         print(f"{path} ({path.stat().st_size / 1e6:.2f} MB)")
 
@@ -125,6 +132,30 @@ def watched(pipeline: TextToImage) -> dict[str, tuple[nn.Module, dict[str, Tenso
     return found
 
 
+def page_files(folder: Path) -> list[str]:
+    """What a browser must keep to show the page without a network; the models' parts are added when they were read."""
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in paths if path.endswith((".html", ".css", ".js", ".mjs")) and path != "sw.js")
+
+
+def stamp(folder: Path, told: dict[str, Any]) -> None:
+    """Writes into sw.js which export this is. A browser looks for a new one only in that file, and keeps the old page until
+    it finds another stamp."""
+    crc = 0
+    for name in (*told["files"], MARK):
+        crc = zlib.crc32((folder / name).read_bytes(), crc)
+    path = folder / "sw.js"
+    text = path.read_text(encoding="utf-8")
+    if STAMP not in text:
+        raise ValueError(f"{PAGE / 'sw.js'} has no {STAMP}, where an export is named.")
+    path.write_text(text.replace(STAMP, f"{told['version']}-{told['model_hash'][:10]}-{crc:08x}"), encoding="utf-8")
+
+
+def manner(pipeline: TextToImage) -> dict[str, Any]:
+    """How a pipeline draws where nothing else is asked for."""
+    return {"sampler": pipeline.scheduler.sampler, "steps": pipeline.steps, "guidance_scale": pipeline.guidance_scale}
+
+
 def page_settings(teacher: TextToImage, student: TextToImage, row: dict[str, Any]) -> dict[str, Any]:
     """What about.json says beside the parts' tables: the sampler's weights of `export_onnx.about`, of few steps; the tokenizer;
     words that the models have seen."""
@@ -132,12 +163,20 @@ def page_settings(teacher: TextToImage, student: TextToImage, row: dict[str, Any
     assert isinstance(tokenizer, Tokenizer)
     bpe = json.loads(tokenizer.published())["model"]
     told = samplers_about(teacher, bool(row["config"].get("tell_places")))
-    told["samplers"] = {name: {n: table[n] for n in (1, 2, 4, 8, 20)} for name, table in told["samplers"].items()}
+    kept = sorted({1, 2, 4, 8, 20, teacher.steps, student.steps})
+    told["samplers"] = {name: {n: table[n] for n in kept} for name, table in told["samplers"].items()}
     return told | {
         "format": "minidiff-web-1", "version": __version__, "teacher": teacher.model, "model": student.model,
         "guidance_scale": teacher.guidance_scale, "steps": student.steps, "image_size": teacher.image_size,
+        "how": {"student": manner(student), "teacher": manner(teacher)}, "rough": rough_colours(teacher),
         "tokenizer": {"vocab": bpe["vocab"], "merges": bpe["merges"]}, "words": sorted(tokenizer.words),
     }  # fmt: skip
+
+
+def rough_colours(pipeline: TextToImage) -> list[list[float]]:
+    """(C + 1, 3): what makes a latent's channels, and a constant 1, red, green and blue, for looks before the VAE's."""
+    preview = LatentPreview(pipeline.pixels, pipeline.latent_shape, pipeline.device, torch.float32)
+    return [[round(number, 4) for number in row] for row in preview.latent_rgb_factors.tolist()]
 
 
 def rows_as_int8(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -165,7 +204,9 @@ def write_part(folder: Path, part: str, module: nn.Module, inputs: Any, axes: An
         if values.dtype != np.float32 or values.size < LARGE:
             continue
         name = tensor.name if tensor.name in parameters else turned.get(values.tobytes(), "")
-        across = name != tensor.name and bool(name)
+        if not name:  # a table such as that of the positions: nothing that was learnt, and exact
+            continue
+        across = name != tensor.name
         row = {"name": tensor.name, "parameter": name, "transposed": across, "shape": list(values.shape), "offset": offset}
         kept = np.ascontiguousarray(values.T) if across else values  # a scale for each output
         if weights == "int8" and values.ndim >= 2 and values.size >= 16 * LARGE:
