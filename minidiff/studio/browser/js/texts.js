@@ -95,14 +95,14 @@ export const TEXTS = {
   figures: { en: "{seconds} s · {evaluations} evaluations", vi: "{seconds} giây · {evaluations} lần tính" },
   teacher_preparing: { en: "The teacher is made ready …", vi: "Đang chuẩn bị mô hình thầy …" },
   distilled: {
-    en: "The teacher asks its network twice in each of its {steps} steps, with your sentence and with an empty one, and "
-      + "goes {guidance} times as far as from the second answer to the first: that is guidance. The student is the same "
-      + "network with a small update, a LoRA, trained so that one step of its own, with a single answer, lands where two "
-      + "guided steps of its teacher lead.",
-    vi: "Trong mỗi bước của {steps} bước, mô hình thầy hỏi mạng hai lần, với câu của bạn và với câu rỗng, rồi đi xa gấp "
-      + "{guidance} lần quãng từ câu trả lời sau đến câu trả lời trước: đó là dẫn hướng. Mô hình trò là chính mạng ấy "
-      + "cộng một cập nhật nhỏ, gọi là LoRA, được huấn luyện để một bước của nó, chỉ với một câu trả lời, tới đúng nơi "
-      + "mà hai bước có dẫn hướng của thầy đi đến.",
+    en: "In each of its {steps} steps the teacher asks its network twice, with your sentence and with an empty one, and "
+      + "goes {guidance} times the way from the second answer to the first: that is guidance. The student is the same "
+      + "network with a small update, a LoRA. It learnt to make in one step, with a single answer, what takes two guided "
+      + "steps; then once more, to make two of those steps in one.",
+    vi: "Ở mỗi bước trong {steps} bước, mô hình thầy hỏi mạng hai lần, với câu của bạn và với câu rỗng, rồi đi gấp "
+      + "{guidance} lần quãng đường từ câu trả lời sau đến câu trả lời trước: đó là dẫn hướng. Mô hình trò là chính mạng ấy "
+      + "cộng một cập nhật nhỏ, gọi là LoRA. Nó học cách chỉ đi một bước, với một câu trả lời, thay cho hai bước có dẫn "
+      + "hướng; rồi học thêm lần nữa, gộp hai bước như thế thành một.",
   },
   lost: {
     en: "What was lost: without the second answer there is no negative prompt, and no guidance to turn up or down. And "
