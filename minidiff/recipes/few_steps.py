@@ -42,7 +42,7 @@ HELD = 128  # scenes on which students are compared with their targets
 
 @dataclass(kw_only=True)
 class FewStepsRun(DistillOptions):
-    """Teach a model to draw in 8, then in 4 steps, without guidance (about two hours on one CPU core)."""
+    """Teach a model to draw in 8, then in 4 steps, without guidance (about three hours on one CPU core)."""
 
     afterwards: ClassVar[tuple[str, ...]] = ("judged",)
 
