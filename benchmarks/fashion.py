@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image
 
 from minidiff.data.fashion.drawing import draw
-from minidiff.data.fashion.duplicates import difference, fingerprint, repeated
 from minidiff.data.fashion.faults import FAULTS, Entry
 from minidiff.data.fashion.filters import Limits, sharpness
 from minidiff.data.fashion.garments import random_garment
@@ -28,6 +27,7 @@ from minidiff.data.fashion.prepare import PrepareFashion, prepare_fashion
 from minidiff.data.fashion.raw_data import Plan, PrepareGarments, make, prepare_garments, truth_of
 from minidiff.data.fashion.report import REPORT
 from minidiff.data.fashion.scores import Score, score
+from minidiff.data.images.duplicates import difference, fingerprint, repeated
 
 CALIBRATION = 77  # the seed of the garments that thresholds were chosen on
 

@@ -167,9 +167,14 @@ def prepare_commands() -> dict[str, Command]:
     from minidiff.data.fashion import prepare as fashion
     from minidiff.data.fashion import raw_data
     from minidiff.data.world import prepare_subject, style_folder
-    from minidiff.evaluate import inpainting_data
+    from minidiff.evaluate import inpainting_data, prepare_images
 
     return {
+        "images": Command(prepare_images.PrepareImagesOptions, prepare_images.prepare, """\
+minidiff prepare images photos data/photos
+minidiff prepare images "laion/*.tar" data/laion --workers 8 --clip openai/clip-vit-base-patch32
+minidiff prepare images hf:owner/name data/mine --skip near sharpness --engine ray
+minidiff prepare images data/emoji/train data/emoji-shards --area 128x128 --min-size 128 --clip world-clip"""),
         "emoji": Command(emoji.PrepareEmoji, emoji.prepare, """\
 minidiff prepare emoji --out data/emoji
 minidiff prepare emoji --out data/emoji-64 --size 64 --packages data/emoji/packages

@@ -59,12 +59,17 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("matplotlib", "3.8", "plots"),
     ),
     "emoji": (Package("resvg-py", "0.2", "drawing emoji"),),
+    "prepare": (
+        Package("pyarrow", "15", "captions in parquet files"), Package("datasets", "2.19", "minidiff prepare images hf:NAME"),
+        Package("ray[data]", "2.31", "minidiff prepare images --engine ray"),
+        Package("nudenet", "3.4", "minidiff prepare images --nsfw"), Package("matplotlib", "3.8", "histograms"),
+    ),
     "onnx": (
         Package("onnx", "1.17", "minidiff export onnx"), Package("onnxscript", "0.5", "minidiff export onnx"),
         Package("onnxruntime", "1.20", "minidiff serve --onnx"),
     ),
 }  # fmt: skip
-Need = Literal["app", "course", "interop", "evaluate", "emoji", "onnx", "gpu", "npm", "browser", "fonts"]
+Need = Literal["app", "course", "interop", "evaluate", "emoji", "prepare", "onnx", "gpu", "npm", "browser", "fonts"]
 EXTRA_OF = {"evaluate": "eval"}  # where a need isn't called as its extra
 ALSO = {"emoji": "npm"}          # a need that brings another one with it
 
@@ -74,7 +79,7 @@ class DoctorOptions:
     """Say what is here and what is missing. Exits with 1 when something is missing that was asked for."""
 
     needs: tuple[Need, ...] = ()
-    """What you want to do: app, course, interop, evaluate, emoji, onnx, gpu, npm, browser, fonts. Always: core."""
+    """What you want to do: app, course, interop, evaluate, emoji, prepare, onnx, gpu, npm, browser, fonts. Always: core."""
     weights: Path | None = None
     """A folder in which to look for published files of metrics (Inception, LPIPS, aesthetic), by their names."""
     json: Path | None = None
@@ -151,7 +156,7 @@ def examine(options: DoctorOptions) -> Iterator[Finding]:
 def package_finding(package: Package, need: str, group: str) -> Finding:
     """Whether a package is installed, and new enough."""
     try:
-        version = importlib.metadata.version(package.name)
+        version = importlib.metadata.version(package.name.partition("[")[0])  # "ray[data]" is of ray
     except importlib.metadata.PackageNotFoundError:
         return Finding(group, package.name, "missing", f"{package.least} or newer", package.purpose, need)
     old = numbers(version) < numbers(package.least)

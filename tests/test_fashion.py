@@ -18,13 +18,13 @@ from minidiff.cli import main
 from minidiff.data.captioned import DataError, read_captioned
 from minidiff.data.fashion import prepare as preparation
 from minidiff.data.fashion.drawing import draw
-from minidiff.data.fashion.duplicates import difference, fingerprint, pairs_alike, repeated
 from minidiff.data.fashion.faults import COPIES, FAULTS, MENDED, Entry, encoded
 from minidiff.data.fashion.filters import CAPTION, GREY, NEAR, NOT_CHOSEN, Limits, inspect, load_rgb, sharpness
 from minidiff.data.fashion.garments import Garment
 from minidiff.data.fashion.prepare import COLUMNS, TABLE, PrepareFashion, prepare_fashion, read_fashion
 from minidiff.data.fashion.raw_data import PrepareGarments, plans, prepare_garments, truth_of
 from minidiff.data.fashion.scores import score
+from minidiff.data.images.duplicates import difference, fingerprint, pairs_alike, repeated
 from minidiff.utils.files import whole_folder
 from minidiff.utils.locks import LockedError, locked
 

@@ -4,6 +4,7 @@
     photos/metadata.jsonl                                   lines {"file_name": "cat.png", "text": "a cat"}
     photos/anything.csv                                     columns such as file_name and caption
     photos/anything.json                                    {"cat.png": "a cat"}, or a list of such objects
+    photos/anything.parquet                                 the columns of a .csv (needs pyarrow)
 
 An image may have several captions, also in several of these files. What it is not: a filter by size or sharpness.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from minidiff.utils import strict_json
 from minidiff.utils.validation import one_line, shown
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-TABLES = (".jsonl", ".csv", ".json")
+TABLES = (".jsonl", ".csv", ".json", ".parquet")
 FILE_KEYS = ("file_name", "filename", "file", "image", "image_path", "path")
 TEXT_KEYS = ("text", "caption", "captions", "prompt", "description", "caption_en", "caption_vi", "text_en", "text_vi")
 LARGEST_TABLE = 1 << 30  # bytes
@@ -81,19 +82,21 @@ def read_captioned(folder: Path | str) -> Collection:
     return Collection(tuple(pairs), tuple(sorted(left_out)))
 
 
-def gather(folder: Path | str) -> tuple[dict[Path, tuple[str, ...]], list[tuple[Path, str]]]:
+def gather(
+    folder: Path | str, suffixes: Sequence[str] = IMAGES
+) -> tuple[dict[Path, tuple[str, ...]], list[tuple[Path, str]]]:
     """Each image below `folder`, unopened, with its captions, which may be none; and whatever else lies there or is named but
     missing, with the reason why it isn't used. A table names an image by its path from the table, or by its bare file name if
-    there is one of that name in the folder.
+    there is one of that name in the folder. suffixes: of files that are images.
 
     Raises DataError when there is no such folder, and when it holds no image."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    images = [file for file in files if file.suffix.lower() in IMAGES]
+    images = [file for file in files if file.suffix.lower() in suffixes]
     if not images:
-        raise DataError(f"There is no image in {folder}: it may hold {', '.join(IMAGES)}.")
+        raise DataError(f"There is no image in {folder}: it may hold {', '.join(suffixes)}.")
     captions: dict[Path, list[str]] = {image: [] for image in images}
     named: dict[str, list[Path]] = {}
     for image in images:
@@ -167,6 +170,9 @@ def _text(file: Path) -> str:
 
 def rows(file: Path) -> Iterator[tuple[str, str]]:
     """(name of an image, caption) of a table. Raises DataError for a file that is no such table."""
+    if file.suffix.lower() == ".parquet":
+        yield from _of_records(_parquet(file), file)
+        return
     text = _text(file)
     if file.suffix.lower() == ".csv":
         table = csv.DictReader(io.StringIO(text))
@@ -186,15 +192,40 @@ def rows(file: Path) -> Iterator[tuple[str, str]]:
     yield from _of_records(content, file)
 
 
+def _parquet(file: Path) -> list[dict[str, Any]]:
+    """The rows of a parquet file, of the columns that can be used."""
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(f"{file.name} needs pyarrow, which is not here: pip install 'minidiff[prepare]'.") from None
+    try:
+        opened = parquet.ParquetFile(file)
+        used = [name for name in opened.schema_arrow.names if name.strip().lower() in (*FILE_KEYS, *TEXT_KEYS)]
+        return opened.read(columns=used).to_pylist()
+    except (OSError, ValueError) as error:  # pyarrow's errors are such
+        raise DataError(f"{file.name} is no parquet file that can be read ({one_line(error)}).") from None
+
+
 def _of_records(records: list[Any], file: Path) -> Iterator[tuple[str, str]]:
     for number, record in enumerate(records, start=1):
-        record = {str(key).strip().lower(): value for key, value in record.items()} if isinstance(record, dict) else {}
+        record = lowered(record)
         name = next((record[key] for key in FILE_KEYS if record.get(key)), None)
         if not isinstance(name, str) or not any(key in record for key in TEXT_KEYS):
             raise DataError(f"{file.name}: entry {number} must name an image ({', '.join(FILE_KEYS[:3])}, ...) and its caption "
                             f"({', '.join(TEXT_KEYS[:3])}, ...).")  # fmt: skip
-        for key in TEXT_KEYS:
-            value = record.get(key)
-            for text in value if isinstance(value, list) else [value]:
-                if isinstance(text, str):
-                    yield name, text
+        for text in texts(record):
+            yield name, text
+
+
+def lowered(record: Any) -> dict[str, Any]:
+    """A record with its keys in small letters; empty when it is none."""
+    return {str(key).strip().lower(): value for key, value in record.items()} if isinstance(record, dict) else {}
+
+
+def texts(record: dict[str, Any]) -> Iterator[str]:
+    """All captions in a record, whose keys are in small letters."""
+    for key in TEXT_KEYS:
+        value = record.get(key)
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                yield text

@@ -127,7 +127,7 @@ def told(rows: dict[str, Row], floor: Row, figures: dict[str, Any]) -> str:
     ]
     lines.append(["true renders", *(floor[key].text() if key in floor else "" for key in COLUMNS), ""])
     text = table(["", *COLUMNS.values(), "seconds a picture"], lines)
-    said = f"{figures['n']} prompts in each language; figures with their 95 % intervals; seconds on {figures['threads']} threads"
+    said = f"{figures['n']} prompts in each language; with 95 % intervals; seconds on {figures['threads']} threads"
     enough = 10 * figures["features"]
     few = figures["n"] < enough
     bias = f"\nThese are fewer than {enough} pictures: FD-mini is biased upwards, alike in all rows." if few else ""

@@ -295,11 +295,15 @@ def cosines(towers: published_clip.TwoTowers, device: str) -> Score:
 
     @torch.inference_mode()
     def score(pictures: Sequence[Image.Image], texts: Sequence[str]) -> Tensor:
-        ids, mask = towers.tokenizer.encode(list(texts))
-        words = towers.model.embed_text(ids.to(device), None if mask is None else mask.to(device))
-        return (embedded(towers, pictures, device) * words).sum(dim=-1).float().cpu()
+        return (embedded(towers, pictures, device) * embedded_texts(towers, texts, device)).sum(dim=-1).float().cpu()
 
     return score
+
+
+def embedded_texts(towers: published_clip.TwoTowers, texts: Sequence[str], device: str) -> Tensor:
+    """Texts to vectors of length 1, (B, P)."""
+    ids, mask = towers.tokenizer.encode(list(texts))
+    return towers.model.embed_text(ids.to(device), None if mask is None else mask.to(device))
 
 
 def embedded(towers: published_clip.TwoTowers, pictures: Sequence[Image.Image], device: str) -> Tensor:

@@ -1,7 +1,8 @@
 """Whether an image with its captions is fit to learn from, and if not, why: readable, in a known format, in colour, large
 enough, not too long, sharp, with a caption that says something.
 
-`inspect` looks at one file; the first reason counts. What it is not: the search for duplicates (duplicates.py).
+`inspect` looks at one file; the first reason counts. What it is not: the measurements (data/images/pixels.py), or the search
+for duplicates (data/images/duplicates.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from minidiff.data.fashion.duplicates import fingerprint
+from minidiff.data.images.duplicates import fingerprint
+from minidiff.data.images.pixels import SUFFIXES as SUFFIXES_OF
+from minidiff.data.images.pixels import is_grey, sharpness, to_rgb
+from minidiff.data.images.pixels import load_rgb as load_rgb  # lesson 15 takes it from here
 from minidiff.utils.validation import Between, one_line
 
 # Reasons, in the order in which they are looked for.
@@ -25,9 +29,7 @@ SMALL, ASPECT, GREY, BLURRED = "too small", "aspect", "grey", "blurred"
 DUPLICATE, NEAR, NOT_CHOSEN = "duplicate", "near duplicate", "not chosen"
 REASONS = (MISSING, CAPTION, UNREADABLE, FORMAT, SMALL, ASPECT, GREY, BLURRED, DUPLICATE, NEAR, NOT_CHOSEN)
 
-SHARPNESS_SIDE = 256  # sharpness is measured at this length of the shorter side, so that large images have no advantage
-GREY_SPREAD = 4  # of 255; what JPEG adds to grey images, and less than the faintest tint of a backdrop
-SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
+SUFFIXES = {name: SUFFIXES_OF[name] for name in ("JPEG", "PNG", "WEBP", "BMP")}
 
 
 @dataclass
@@ -103,56 +105,3 @@ def inspect(path: Path, captions: tuple[str, ...], limits: Limits) -> Seen:
     elif seen.sharpness < limits.min_sharpness:
         seen.reason, seen.detail = BLURRED, f"sharpness {seen.sharpness:.1f}"
     return seen
-
-
-def load_rgb(path: Path) -> Image.Image:
-    """An image as RGB, turned as its camera says, whatever its channels are. Raises what PIL raises."""
-    with Image.open(path) as opened:
-        return to_rgb(opened)[0]
-
-
-def to_rgb(image: Image.Image, suffix: str = "") -> tuple[Image.Image, tuple[str, ...]]:
-    """The image as RGB, and what had to be done for it: turned upright, put on white where it is transparent, its channels
-    converted, 16 bits scaled to 8. suffix: of the file's name, which may belong to another format."""
-    mended = []
-    if suffix and suffix not in SUFFIXES.get(image.format or "", (suffix,)):
-        mended.append("wrong extension")
-    deep = image.mode.startswith(("I", "F"))
-    if image.getexif().get(0x0112, 1) != 1:
-        mended.append("turned")
-    image = ImageOps.exif_transpose(image)
-    if deep:
-        mended.append("16 bits")
-        image = Image.fromarray((np.asarray(image, np.float32) / 65535 * 255).clip(0, 255).round().astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        mended.append("transparency")
-        layers = image.convert("RGBA")
-        image = Image.new("RGBA", image.size, "white")
-        image.alpha_composite(layers)
-    elif image.mode not in ("RGB", "L"):
-        mended.append(image.mode)
-    return image.convert("RGB"), tuple(mended)
-
-
-def is_grey(thumbnail: NDArray[np.uint8]) -> bool:
-    """Whether hardly any pixel of a thumbnail (N, N, 3) has a colour."""
-    return bool(np.percentile(np.ptp(thumbnail.astype(int), axis=2), 99) < GREY_SPREAD)
-
-
-def sharpness(image: Image.Image) -> float:
-    """The variance of the image's Laplacian over that of the same image, blurred by two pixels, at a size where its shorter
-    side is SHARPNESS_SIDE.
-
-    What is sharp loses by the blur, what is blurred already doesn't (Crete et al. 2007, "The blur effect"): so the ratio
-    depends less on what the image shows than the variance by itself, which is low for plain cloth, however sharp it is."""
-    scale = SHARPNESS_SIDE / min(image.size)
-    size = (max(3, round(image.width * scale)), max(3, round(image.height * scale)))
-    small = image.convert("L").resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
-    before, after = laplacian_variance(small), laplacian_variance(small.filter(ImageFilter.GaussianBlur(2)))
-    return before / (after + 1e-3)
-
-
-def laplacian_variance(grey: Image.Image) -> float:
-    """The variance of the Laplacian (4 neighbours) of a grey image."""
-    g = np.asarray(grey, np.float32)
-    return float((g[:-2, 1:-1] + g[2:, 1:-1] + g[1:-1, :-2] + g[1:-1, 2:] - 4 * g[1:-1, 1:-1]).var())

@@ -25,7 +25,6 @@ import tyro
 from PIL import Image, ImageEnhance, ImageOps
 
 from minidiff.data.captioned import TABLES, Captioned, DataError, gather
-from minidiff.data.fashion.duplicates import repeated
 from minidiff.data.fashion.filters import (
     DUPLICATE,
     FORMAT,
@@ -39,6 +38,7 @@ from minidiff.data.fashion.filters import (
     load_rgb,
 )
 from minidiff.data.fashion.report import table, write_report
+from minidiff.data.images.duplicates import repeated
 from minidiff.utils.files import whole_file, whole_folder, write_whole
 from minidiff.utils.threads import side_by_side
 from minidiff.utils.validation import Between, check

@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageOps
-
-from minidiff.data.fashion.filters import REASONS, Seen, load_rgb
+from minidiff.data.fashion.filters import REASONS, Seen
+from minidiff.data.images.report import tile
 from minidiff.utils.files import write_whole
 from minidiff.utils.images import contact_sheet
 
 REPORT, KEPT, REFUSED = "report.json", "kept.png", "refused.png"
-TILE, MOST_KEPT, EACH_REASON = 128, 48, 6  # pixels of a tile; images on the sheets
+MOST_KEPT, EACH_REASON = 48, 6  # images on the sheets
 
 
 def table(seen: Sequence[Seen]) -> str:
@@ -80,15 +79,3 @@ def write_report(
 def plain(value: object) -> Any:
     """A setting as JSON can hold it."""
     return value.as_posix() if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
-def tile(path: Path) -> Image.Image:
-    """An image in a square of white, or a grey square with a cross for what can't be read."""
-    try:
-        return ImageOps.pad(load_rgb(path), (TILE, TILE), color="white")
-    except Exception:  # PIL has many ways to fail on damaged files
-        square = Image.new("RGB", (TILE, TILE), (225, 225, 225))
-        draw = ImageDraw.Draw(square)
-        for ends in ((30, 30, TILE - 30, TILE - 30), (30, TILE - 30, TILE - 30, 30)):
-            draw.line(ends, fill=(170, 170, 170), width=5)
-        return square

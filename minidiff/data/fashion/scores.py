@@ -36,16 +36,21 @@ def score(truth: Mapping[str, Any], report: Mapping[str, Any]) -> Score:
 
     Of a good image and its copy one must be kept, whichever it is. What was only not chosen counts as kept."""
     refused = {row["file"]: row["reason"] for row in report["refused_files"] if row["reason"] != NOT_CHOSEN}
-    files: dict[str, Any] = truth["files"]
+    return compared(truth["files"], refused, {name: fault.expected for name, fault in FAULTS.items()})
+
+
+def compared(files: Mapping[str, Any], refused: Mapping[str, str], expected_of: Mapping[str, str]) -> Score:
+    """The score of any preparation. files: by name {"fault", "copy_of"}, both None for a good one; refused: by name the reason;
+    expected_of: for each fault the reason that is expected, or MENDED."""
     copies = {row["copy_of"]: name for name, row in files.items() if row["copy_of"]}
-    counts: dict[str, list[int]] = {name: [0, 0] for name in FAULTS}
+    counts: dict[str, list[int]] = {name: [0, 0] for name in expected_of}
     right = good = lost = 0
     for name, row in files.items():
         if row["fault"] is None:
             good += 1
             lost += name in refused and copies.get(name, name) in refused
             continue
-        expected = FAULTS[row["fault"]].expected
+        expected = expected_of[row["fault"]]
         reasons = [refused[one] for one in (name, row["copy_of"]) if one in refused]
         found = bool(reasons) != (expected == MENDED)
         counts[row["fault"]][0] += found
