@@ -188,7 +188,6 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "SD 3": (lambda f: change(f / INDEX, _class_name="StableDiffusion3Pipeline"), "StableDiffusion3Pipeline., which is not"),
     "other text encoder": (lambda f: change(f / INDEX, text_encoder=["transformers", "BertModel"]), "is .BertModel., and only"),
     "no text encoder": (lambda f: change(f / INDEX, text_encoder=[None, None]), "text_encoder is missing"),
-    "SD 2": (lambda f: change(f / "unet/config.json", use_linear_projection=True), "use_linear_projection is True"),
     "heads by level": (lambda f: change(f / "unet/config.json", attention_head_dim=[5, 10]), "attention_head_dim is .5, 10"),
     "other blocks": (lambda f: change(f / "unet/config.json", up_block_types=["UpBlock2D"] * 2), "its blocks are"),
     "other class": (lambda f: change(f / "unet/config.json", _class_name="UNetFlatModel"), "holds a .UNetFlatModel."),

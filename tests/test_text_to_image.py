@@ -140,16 +140,17 @@ def test_what_it_is_given_is_what_it_has() -> None:
 def test_settings_have_the_same_defaults_wherever_they_are_given(function: Any) -> None:
     defaults = {n: p.default for n, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
     shared = {name: value for name, value in defaults.items() if hasattr(Request, name) and value is not None}
-    assert {"steps"} < set(shared)
+    assert "guidance_interval" in shared
     assert {**shared, "sampler": samplers.ALIASES["dpmpp"]} == {
         **{name: getattr(Request, name) for name in shared}, "sampler": "dpmpp_2m"
     }  # fmt: skip
 
 
 def test_a_request_takes_the_models_own_sampler_and_scale_unless_others_are_named() -> None:
-    pipeline = made(scheduler=SchedulerConfig(get_schedule("flow"), "flow", "heun", karras), guidance_scale=2.0)
-    assert pipeline.request("a", seed=3) == Request("a", sampler="heun", guidance_scale=2.0, seed=3)
-    assert pipeline.request("a", sampler="ddim", guidance_scale=7.0) == Request("a", sampler="ddim", guidance_scale=7.0)
+    pipeline = made(scheduler=SchedulerConfig(get_schedule("flow"), "flow", "heun", karras), guidance_scale=2.0, steps=4)
+    assert pipeline.request("a", seed=3) == Request("a", sampler="heun", steps=4, guidance_scale=2.0, seed=3)
+    given = {"sampler": "ddim", "steps": 9, "guidance_scale": 7.0}
+    assert pipeline.request("a", **given) == Request("a", **given)
 
 
 def test_a_model_may_limit_the_length_of_its_prompts() -> None:

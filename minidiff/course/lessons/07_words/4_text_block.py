@@ -342,7 +342,7 @@ def text_block(block, x, context, mask):
     """The library's own forward, with the parts of `block`."""
     parts = SimpleNamespace(
         norm1=block.norm1, norm2=block.norm2, norm3=block.norm3, ff=block.ff, attn2=block.attn2,
-        attn1=lambda h: block.attn1(h, h),
+        attn1=lambda h: block.attn1(h, h), cross_only=False,
     )
     return TransformerBlock.forward(parts, x, context, mask)
 

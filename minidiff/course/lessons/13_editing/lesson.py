@@ -186,7 +186,15 @@ for strength in strengths:
     kept = masked_psnr(original, row[-1], outside)
     seen = look(judge, row[-1][None].copy())[0].words()
     print(f"strength {strength}: {kept:.1f} dB outside the mask; {seen}")
-show([original, *row], ["original", *map(str, strengths)])
+pictures = dict(zip([0.0, *strengths], [original, *row]))       # at 0 nothing is made
+
+
+def at_strength(strength: float, axis) -> None:
+    axis.imshow(pictures[strength])
+    axis.set_axis_off()
+
+
+slider(at_strength, "strength", [*pictures])
 
 # %% [markdown] lang="en"
 # No strength gives both. At small strength it is still a star. In between there is a tree, which may still have the star's
@@ -656,6 +664,19 @@ source(alignment)
 # `change_words` của thư viện làm như vậy trong mọi lớp chú ý chéo (cross-attention), ở phần đầu của các bước; `cross_share` là
 # tỉ lệ của phần ấy. `self_share` làm tương tự với tự chú ý (self-attention), nơi các chỗ trong tranh nhìn vào nhau. Ta thử các
 # tỉ lệ từ 0 (chỉ chung nhiễu) đến 1 (mọi bước).
+
+# %% [markdown] lang="en" role="think"
+# **Predict.** A tree becomes an umbrella. Where will the umbrella stand if the two pictures share only their noise? And what
+# could go wrong if the old maps are used in *all* steps?
+# ---
+# Noise alone doesn't fix the layout, so the umbrella may stand anywhere. With the old maps until the end it stands in the tree's
+# place, but it is looked at only where the tree was, so it can hardly get a shape of its own.
+# %% [markdown] lang="vi" of="92981395"
+# **Đoán xem.** Một cái cây biến thành chiếc ô. Chiếc ô sẽ nằm ở đâu nếu hai bức tranh chỉ chung nhiễu? Và điều gì có thể hỏng nếu
+# dùng các bản đồ cũ ở *mọi* bước?
+# ---
+# Riêng nhiễu không giữ được bố cục, nên chiếc ô có thể nằm ở bất cứ đâu. Nếu dùng bản đồ cũ đến cùng, nó nằm đúng chỗ của cái cây,
+# nhưng chỉ được nhìn ở nơi từng có cây, nên khó có hình dạng của riêng mình.
 
 # %% slide="sub"
 from minidiff.pipelines.prompt_to_prompt import WordChange, change_words

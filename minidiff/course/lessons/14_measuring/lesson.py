@@ -304,15 +304,27 @@ values = {name: fd(real[:N], sets[name]) for name in sorted(sets)}
 title = f"N = {N} against {N}"
 heatmap([list(values.values())], ["FD-mini"], [*values], title=title, digits=1)
 
+# %% slide="sub"
+def blurrier(sigma: float, axis) -> None:
+    some = gaussian_blur(true, 13, sigma=sigma)                 # (300, 3, 128, 128)
+    distance = fd(real[:N], scaled(look(some)[0]))
+    axis.imshow((some[alone[2]].permute(1, 2, 0) / 2 + 0.5).clamp(0, 1))
+    axis.set(xticks=[], yticks=[], xlabel=f"FD-mini {distance:.1f}")
+
+
+slider(blurrier, "sigma", [0.25, 0.5, 1.0, 2.0])
+
 # %% [markdown] lang="en"
 # A is the floor. Blur and collapse are many times as far away: they are **ceilings**, the values of sets that are surely bad.
-# Between floor and ceiling a number can be read; alone it says nothing.
+# Between floor and ceiling a number can be read; alone it says nothing. Turn the blur up: half a pixel, which the eye hardly
+# notices, already counts.
 #
 # D, where *no* thing has the right colour, is close to the floor. FD-mini never saw a prompt, and recoloured scenes are scenes
 # like any other.
-# %% [markdown] lang="vi" of="c5041b62"
+# %% [markdown] lang="vi" of="34e1f458"
 # A là mức sàn. Tranh mờ và tập bị sụp (collapsed, chỉ còn vài bức lặp lại) xa gấp nhiều lần: đó là các **mức trần** (ceiling),
-# tức giá trị của những tập chắc chắn xấu. Đặt giữa sàn và trần thì đọc được con số; đứng riêng, nó không nói lên điều gì.
+# tức giá trị của những tập chắc chắn xấu. Đặt giữa sàn và trần thì đọc được con số; đứng riêng, nó không nói lên điều gì. Hãy
+# kéo thanh trượt: chỉ mờ nửa điểm ảnh, mắt khó nhận ra, FD-mini đã tăng.
 #
 # D, nơi *không* vật nào đúng màu, lại ở sát mức sàn. FD-mini chưa từng thấy prompt, và các cảnh bị đổi màu cũng là những cảnh
 # như mọi cảnh khác.
