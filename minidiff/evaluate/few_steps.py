@@ -72,13 +72,14 @@ def evaluate(run: FewStepsQualityRun) -> dict[str, Any]:
     """Measure, print the table, write the JSON and the sheet; returns what the JSON holds. Raises ValueError when the judge or
     a model is missing or damaged."""
     judge, prompts = load_judge(), suite(run.per_category, seed=run.suite)
+    names = dict.fromkeys((run.teacher, run.student))
+    pipelines = {name: load_pipeline(name, run.device, run.dtype, batch=run.batch) for name in names}  # both are there
     real = seen(judge, real_images(prompts, judge, seed=1))
     rows: dict[str, Row] = {}
     about: dict[str, dict[str, Any]] = {}
     images: list[np.ndarray] = []
     titles: list[str] = []
-    for name in dict.fromkeys((run.teacher, run.student)):
-        pipeline = load_pipeline(name, run.device, run.dtype, batch=run.batch)
+    for name, pipeline in pipelines.items():
         alone = load_pipeline(name, run.device, run.dtype)
         for steps in run.counts:
             found = {}
