@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minidiff.data import npm
 from minidiff.data.emoji import packages
 from minidiff.data.emoji.captions import captions, prompt, spoken, varied, with_article
 from minidiff.data.emoji.concepts import Concept, base_of, code_of, read_concepts
@@ -121,6 +122,7 @@ def test_another_file_than_the_pinned_one_is_refused(pinned: tuple[Path, tuple[P
 
 def test_without_npm_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(npm, "REGISTRY", "http://127.0.0.1:9")
     with pytest.raises(NpmError, match=r"install Node\.js"):
         fetch(packages.NAMES, tmp_path)
 
@@ -134,10 +136,11 @@ def test_without_resvg_one_sentence_says_what_to_install(
 
 
 def test_npm_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
-    npm.chmod(0o755)
-    monkeypatch.setattr(shutil, "which", lambda name: str(npm))
+    program = tmp_path / "npm"
+    program.write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(npm, "REGISTRY", "http://127.0.0.1:9")
     with pytest.raises(NpmError, match="no network"):
         fetch(packages.NAMES, tmp_path / "packages")
     assert not list((tmp_path / "packages").glob("*"))

@@ -16,7 +16,6 @@ import tarfile
 import time
 import zlib
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -439,7 +438,6 @@ def test_latents_refuse_random_crops_and_those_leave_what_may_be_cut(tmp_path: P
     assert all(map(int.__ge__, size, told["bucket"])) and list(size) != told["bucket"]
 
 
-@pytest.mark.skipif(find_spec("nudenet") is None, reason="nudenet isn't installed")
 def test_nudenet_sees_nothing_bare_in_boxes(tmp_path: Path) -> None:
     (judge,) = networks_of(asked(tmp_path, nsfw=True)).judges
     assert judge.above and judge.make()([drawing(1), drawing(2)], [[], []]) == [0.0, 0.0]
@@ -530,7 +528,6 @@ def test_two_processes_and_other_pieces_give_the_same_bytes(raw: Path, whole: di
 
 @pytest.mark.full  # on a busy machine Ray takes minutes to start
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(find_spec("ray") is None, reason="ray isn't installed: pip install 'minidiff[prepare]'")
 def test_ray_gives_the_same_bytes(raw: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     """On a cluster of two workers; a network is loaded in an actor of it."""
     import ray

@@ -21,7 +21,6 @@ import torch
 from chromium import needs_chromium
 from PIL import Image
 
-from minidiff.data.npm import NpmError
 from minidiff.data.world.captions import LANGS, describe
 from minidiff.data.world.random_scenes import scene_at
 from minidiff.nn.lora import add_lora, factors_of, lora_layers
@@ -117,10 +116,7 @@ def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
         for weights in ("int8", "float16"):
             made[weights] = tmp_path_factory.mktemp("page") / weights
             how = WebExport(made[weights], weights=weights, packages=packages, course="course")  # type: ignore[arg-type]
-            try:
-                export_web.export_web(how)
-            except NpmError as error:
-                pytest.skip(f"ONNX Runtime Web is not here: {error}")
+            export_web.export_web(how)
     return made
 
 

@@ -8,12 +8,8 @@ which hold everything else themselves. What it is not: the notebooks (build.py).
 from __future__ import annotations
 
 import html
-import io
 import shutil
-import subprocess
-import tarfile
 import tempfile
-import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +18,20 @@ from minidiff.course.build import ANSWER, lesson_folders, outputs_of, read_lesso
 from minidiff.course.road import filled
 from minidiff.course.say import LANGS
 from minidiff.course.source import Cell, SourceError, parts
+from minidiff.data import npm
 from minidiff.utils.files import write_whole
 
-PACKAGES = {"reveal.js": "6.0.2", "katex": "0.19.1"}
-REGISTRY = "https://registry.npmjs.org"
+REVEAL_JS = npm.Package(
+    "reveal.js", "6.0.2",
+    "JYIg5D9aoxoaLeb84O+OvAwsKWdIavVgEDScxtYEXFCT6t6TQrhNtSgogcjdCpdLsWglhJn3zyE3fUOwiH5KEg==",
+    "MIT", "Hakim El Hattab, http://hakim.se, and reveal.js contributors",
+)  # fmt: skip
+KATEX = npm.Package(
+    "katex", "0.19.1",
+    "jG8uKntjSEcm2EpQOh0XturpPuuC9r3Sq5HLHdsFdWZT27E672SF19QEi+of0/YeOy15lDgRhKvr5614uRrEfA==",
+    "MIT", "Khan Academy and other contributors",
+)  # fmt: skip
+PACKAGES = (REVEAL_JS, KATEX)
 KEPT = ("dist/reveal.js", "dist/reveal.css", "dist/theme/white.css", "dist/plugin/notes.js", "dist/katex.min.js",
         "dist/katex.min.css", "dist/contrib/auto-render.min.js", "dist/fonts/", "LICENSE")  # fmt: skip
 
@@ -56,40 +62,27 @@ class Slide:
 
 def fetch(assets: Path) -> None:
     """Both packages into `assets`, unless they are there in these versions. Raises SourceError without a network."""
-    for name, version in PACKAGES.items():
-        home = assets / f"{name.removesuffix('.js')}-{version}"
+    for package in PACKAGES:
+        home = assets / folder_of(package)
         if home.is_dir():
             continue
         with tempfile.TemporaryDirectory() as folder:
-            with tarfile.open(fileobj=io.BytesIO(_package(name, version, Path(folder)))) as archive:
-                for member in archive:
-                    path = member.name.removeprefix("package/")
-                    if member.isfile() and path.startswith(KEPT) and ".." not in path:
-                        part = Path(folder, "unpacked", path)
-                        part.parent.mkdir(parents=True, exist_ok=True)
-                        content = archive.extractfile(member)
-                        part.write_bytes(content.read() if content else b"")
+            try:
+                files = npm.members(npm.fetch(package, Path(folder)), *KEPT)
+            except npm.NpmError as error:
+                raise SourceError(f"{error} Slides need the npm registry once.") from None
+            for name, content in files.items():
+                if ".." not in name:
+                    part = Path(folder, "unpacked", name)
+                    part.parent.mkdir(parents=True, exist_ok=True)
+                    part.write_bytes(content)
             assets.mkdir(parents=True, exist_ok=True)
             shutil.move(Path(folder, "unpacked"), home)
 
 
-def _package(name: str, version: str, folder: Path) -> bytes:
-    """The package as npm packs it: by npm where it is installed, which knows the user's registry, else from the registry."""
-    problem = "npm is not installed"
-    if npm := shutil.which("npm"):
-        done = subprocess.run([npm, "pack", "--silent", f"{name}@{version}"], cwd=folder, capture_output=True, text=True)
-        packed = list(folder.glob("*.tgz"))
-        if packed:
-            return packed[0].read_bytes()
-        problem = f"npm pack said {' '.join(done.stderr.split())[:120]!r}"
-    try:
-        with urllib.request.urlopen(f"{REGISTRY}/{name}/-/{name}-{version}.tgz", timeout=60) as answer:
-            return answer.read()
-    except OSError as error:
-        raise SourceError(
-            f"{name} {version} cannot be fetched ({error}; {problem}): slides need the npm registry once; go online and "
-            "give the command again."
-        ) from None
+def folder_of(package: npm.Package) -> str:
+    """Where a package's files lie among the assets."""
+    return f"{package.name.removesuffix('.js')}-{package.version}"
 
 
 # --- cells to slides ----------------------------------------------------------------------------------------------------
@@ -177,7 +170,7 @@ Reveal.initialize({{width: 1280, height: 720, margin: 0.05, center: false, hash:
 
 def reveal_page(slides: list[Slide], lang: str, title: str, assets: str) -> str:
     """The slides as a page for reveal.js; assets: where its files are, seen from the page."""
-    reveal, katex = (f"{assets}/{name.removesuffix('.js')}-{version}/dist" for name, version in PACKAGES.items())
+    reveal, katex = (f"{assets}/{folder_of(package)}/dist" for package in PACKAGES)
     sheets = "".join(f'<link rel="stylesheet" href="{reveal}/{sheet}.css">' for sheet in ("reveal", "theme/white"))
     body = "\n".join(_stack(slide) for slide in slides)
     return (
@@ -200,7 +193,7 @@ def _section(slide: Slide) -> str:
 
 def handout_page(slides: list[Slide], lang: str, title: str, assets: str) -> str:
     """Everything one under the other, notes included, to be printed."""
-    katex = f"{assets}/katex-{PACKAGES['katex']}/dist"
+    katex = f"{assets}/{folder_of(KATEX)}/dist"
     body = "\n".join(_section(part) for slide in slides for part in [slide, *slide.below])
     head = HEAD.format(lang=lang, title=html.escape(title))
     return f"{head}<style>{PRINT}</style></head><body>\n{body}\n{MATH.format(katex=katex)}</body></html>\n"

@@ -1,7 +1,7 @@
-"""Files of npm packages: `fetch` asks npm for a tarball at one version and checks its hash, `members` reads it.
+"""Files of npm packages: `fetch` gets a tarball at one version and checks its hash, `members` reads it.
 
 Nothing is installed and no script of a package runs. What it is not: the packages' names and hashes, which stand where their
-files are used (data/emoji/packages.py, studio/export_web.py).
+files are used (data/emoji/packages.py, studio/export_web.py, course/slides.py).
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from minidiff.utils.files import whole_file
+from minidiff.utils.validation import one_line
+
+REGISTRY = "https://registry.npmjs.org"
 
 
 class NpmError(ValueError):
@@ -44,32 +48,39 @@ def sha512(path: Path) -> str:
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """The package's tarball in `folder`, fetched by npm unless it lies there already; its hash was found right.
+    """The package's tarball in `folder`, fetched unless it lies there already; its hash was found right.
 
-    Raises NpmError: npm is missing or fails, or the file isn't the one that is pinned here."""
+    Raises NpmError: it can't be fetched, or the file isn't the one that is pinned here."""
     path = folder / package.tarball
     if not path.exists():
-        _pack(package, path)
+        content = _fetched(package)
+        with whole_file(path) as file:
+            file.write(content)
     if sha512(path) != package.sha512:
         raise NpmError(f"{path} is not {package.name} {package.version}: its hash is wrong; delete the file and try again.")
     return path
 
 
-def _pack(package: Package, path: Path) -> None:
-    """Ask npm for a tarball and put it where it belongs, whole or not at all."""
-    npm = shutil.which("npm")
-    if npm is None:
-        advice = f"install Node.js, or put {package.tarball} into --packages"
-        raise NpmError(f"Fetching {package.name} needs npm, which is not here: {advice}.")
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [npm, "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--silent"]
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-        made = Path(scratch) / package.tarball
-        if done.returncode or not made.exists():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise NpmError(f"npm could not fetch {package.name}@{package.version} ({last}): check the network and try again.")
-        with whole_file(path) as file:
-            file.write(made.read_bytes())
+def _fetched(package: Package) -> bytes:
+    """The tarball as npm packs it: by npm where it is installed, which knows the user's registry, else from npm's own."""
+    problem = "npm is not installed"
+    if npm := shutil.which("npm"):
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [npm, "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--silent"]
+            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+            made = Path(scratch) / package.tarball
+            if not done.returncode and made.exists():
+                return made.read_bytes()
+        problem = f"npm said {(done.stderr.strip().splitlines() or ['nothing'])[-1]!r}"
+    try:
+        last = package.name.rpartition("/")[2]
+        with urllib.request.urlopen(f"{REGISTRY}/{package.name}/-/{last}-{package.version}.tgz", timeout=60) as answer:
+            return bytes(answer.read())
+    except OSError as error:
+        raise NpmError(
+            f"{package.name} {package.version} cannot be fetched ({one_line(error)}; {problem}): go online, install Node.js, "
+            f"or put {package.tarball} where it is looked for."
+        ) from None
 
 
 def members(path: Path, *wanted: str) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from minidiff.course.build import BuildRun, build, lesson_folders
 from minidiff.course.say import LANGS
 from minidiff.course.slides import PACKAGES, SlidesRun, command, slides_of
 from minidiff.course.source import SourceError, accept, read
+from minidiff.data import npm
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,16 +102,16 @@ class TestToy:
 
     def test_without_a_network_the_sentence_says_what_is_needed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(slides_module.shutil, "which", lambda name: None)
-        monkeypatch.setattr(slides_module, "REGISTRY", "http://127.0.0.1:9")
+        monkeypatch.setattr(npm, "REGISTRY", "http://127.0.0.1:9")
         with pytest.raises(SourceError, match="cannot be fetched .*need the npm registry once"):
             slides_module.fetch(tmp_path / "assets")
         assert not (tmp_path / "assets").exists()
 
 
 def test_packages_are_fetched_once_and_hold_their_licence(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = [assets / f"{name.removesuffix('.js')}-{version}" for name, version in PACKAGES.items()]
+    folders = [assets / f"{package.name.removesuffix('.js')}-{package.version}" for package in PACKAGES]
     assert all((folder / "LICENSE").is_file() for folder in folders)
-    monkeypatch.setattr(slides_module, "_package", lambda *_: pytest.fail("fetched again"))
+    monkeypatch.setattr(npm, "fetch", lambda *_: pytest.fail("fetched again"))
     slides_module.fetch(assets)
 
 
