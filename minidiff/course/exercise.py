@@ -29,7 +29,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from minidiff.course.extract import Definitions, definitions, run_statements
+from minidiff.course.extract import Definitions, definitions, run_statements, tree_of
 from minidiff.course.probing import Outcome, Probe, outcome, outcomes, probes_of
 from minidiff.course.say import LANGS, Say
 from minidiff.course.source import EXERCISE_ROLES, Cell, SourceError, parts, read
@@ -140,7 +140,7 @@ def source_of(found: Definitions, name: str) -> str:
 
 def definition_in(code: str, name: str) -> ast.FunctionDef | ast.ClassDef:
     """The definition of a function or class. Raises ValueError when there is none."""
-    for node in ast.parse(code).body:
+    for node in tree_of(code).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
             return node
     raise ValueError(f"there is no function {name}")
@@ -287,7 +287,7 @@ def _mistakes(by_role: dict[str, list[Cell]], solution: str, path: Path) -> tupl
 def patched(code: str, solution: str, where: str) -> str:
     """What a cell role="wrong" stands for: the solution with its patches, or the function itself. Raises SourceError for a
     patch whose old text is not there exactly once."""
-    calls = [node.value for node in ast.parse(code).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls = [node.value for node in tree_of(code).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     if not calls:
         return code
     for call in calls:

@@ -15,6 +15,7 @@ import difflib
 import json
 import re
 import symtable
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from typing import Any
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")  # the rest of such a cell is Python; of others it is not
 DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign,
             ast.If, ast.Try, ast.With, ast.For)  # fmt: skip
+
+ONE_AT_A_TIME = threading.RLock()  # the grader has several threads, and one parser
 
 
 class NotebookError(ValueError):
@@ -95,14 +98,21 @@ def _plain_line(line: str) -> str:
     return line
 
 
+def tree_of(source: str) -> ast.Module:
+    """ast.parse, by one thread at a time: the parser counts the depth of its recursion once for all threads, and raises
+    SystemError where another one has moved the count (https://github.com/python/cpython/issues/106905)."""
+    with ONE_AT_A_TIME:
+        return ast.parse(source)
+
+
 def parsed(cell: str) -> ast.Module:
     """A cell as Python: as it stands if it can be, else without the lines of IPython. Raises as ast.parse."""
     if not cell.lstrip().startswith("%%"):
         try:
-            return ast.parse(cell)
+            return tree_of(cell)
         except SyntaxError:
             pass
-    return ast.parse(without_magics(cell))
+    return tree_of(without_magics(cell))
 
 
 def definitions(cells: list[str]) -> Definitions:
@@ -189,7 +199,7 @@ def run_statements(source: str, name: str) -> dict[str, Any]:
     """The names that `source` binds, each statement run by itself. One that fails is passed over, such as a constant of a
     model that was never loaded; code that needs its name fails later. Raises the error when it is `name` itself."""
     space: dict[str, Any] = {"__name__": "__notebook__"}
-    for statement in ast.parse(source).body:
+    for statement in tree_of(source).body:
         try:
             exec(compile(ast.Module([statement], []), "<notebook>", "exec"), space)
         except Exception:

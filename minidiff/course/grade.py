@@ -26,12 +26,17 @@ from minidiff.course.probing import Outcome, readable
 from minidiff.course.sandbox import UNREADABLE, IsolationError, Limits, read_notebook, run_answer
 from minidiff.course.say import LANGS, Say
 from minidiff.utils.files import write_whole
+from minidiff.utils.validation import one_line
 
 NOTEBOOK_LIMIT = 100 * 2**20  # bytes
 
 
 class NotebookError(ValueError):
     """A notebook that cannot be graded; the text says why."""
+
+
+class GraderError(ValueError):
+    """The grader itself failed; the text says at what."""
 
 
 @dataclass
@@ -90,7 +95,8 @@ class Graded:
 
 
 def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = None) -> Graded:
-    """Scores of all exercises of the notebook's lesson. Raises NotebookError when it cannot be read or belongs to none."""
+    """Scores of all exercises of the notebook's lesson. Raises NotebookError when it cannot be read or belongs to none, and
+    GraderError when an exercise could not be graded for a reason that is none of its answer's."""
     chosen = limits or Limits()
     extra = hidden_checks(hidden) if hidden else {}
     found = read_notebook(_content(notebook), notebook.name, names(), chosen)
@@ -107,11 +113,15 @@ def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = No
     def score(exercise: Exercise) -> Score:
         try:
             outcomes, stood = _outcomes(exercise, answers.get(exercise.number, {}), chosen)
-            walls.extend([stood] if stood else [])
-            return Score(exercise, tuple(findings(exercise, outcomes)))
         except IsolationError:
             raise
-        except Exception:  # whatever an answer may have done: the others are graded
+        except Exception as error:  # a full disk, say: no answer must pay for it
+            raise GraderError(f"Exercise {exercise.number} could not be graded, and its answer is not to blame "
+                              f"({one_line(error)}): grade the notebook once more.") from error  # fmt: skip
+        walls.extend([stood] if stood else [])
+        try:
+            return Score(exercise, tuple(findings(exercise, outcomes)))
+        except Exception:  # whatever an answer may have returned: the others are graded
             return Score(exercise, tuple(findings(exercise, [UNREADABLE] * len(exercise.probes))))
 
     scores: dict[str, Score] = {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -186,3 +188,33 @@ def test_the_setup_cell_is_no_use_of_the_course() -> None:
         ]
     )
     assert not uses_the_course(found.needed_by("f"))
+
+
+class Yields:
+    """Part of a cycle: when it is collected, in the middle of whatever a thread does then, another thread may go on."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+    def __del__(self) -> None:
+        time.sleep(0)
+
+
+def test_threads_read_python_at_the_same_time() -> None:
+    """The parser of Python 3.11 itself fails here with a SystemError in some of the threads."""
+    cell, before = "\n".join(["x = [[[1, 2], [3]], f(a + b * (c - d))]"] * 200), sys.getswitchinterval()
+
+    def read() -> int:
+        found = 0
+        for _ in range(4):
+            for _ in range(50):
+                Yields()
+            found += len(definitions([cell]).statements) + len(run_statements("y = 1\n" * 200, "y"))
+        return found
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert {done.result() for done in [pool.submit(read) for _ in range(8)]} == {4 * (200 + 3)}
+    finally:
+        sys.setswitchinterval(before)

@@ -38,7 +38,7 @@ class Runner:
     def __init__(self) -> None:
         self.limits: list[Limits] = []
         self.company: list[set[str]] = []
-        self.results: Say | None = None  # given back instead, when set
+        self.results: Any = None  # given back instead, when set
 
     def __call__(
         self, name: str, source: str, company: dict[str, str], probes: tuple[str, ...], count: int, limits: Limits
@@ -130,6 +130,21 @@ def test_an_answer_that_could_not_be_run_fails_each_probe_for_the_same_reason(tm
 )
 def test_an_answer_that_is_not_there_is_told_what_may_have_happened(tmp_path: Path, cells: list[str], says: str) -> None:
     assert says in by_number(grade(notebook(tmp_path, *cells)))["02.2"].hint("en")
+
+
+def test_a_failure_of_the_grader_is_no_failure_of_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "run_answer", full)
+    with pytest.raises(module.GraderError, match=r"^Exercise 02\.1 could not be graded, and its answer is not .*No space left"):
+        grade(notebook(tmp_path, RIGHT))
+
+
+def test_outcomes_that_cannot_be_judged_cost_their_own_exercise_alone(tmp_path: Path, runner: Runner) -> None:
+    runner.results = object()
+    found = by_number(grade(notebook(tmp_path, RIGHT)))
+    assert found["02.1"].points == 0 and "cannot be read" in found["02.1"].hint("en") and len(found) == len(exercises("02"))
 
 
 def test_a_notebook_of_no_lesson_is_refused(tmp_path: Path) -> None:
