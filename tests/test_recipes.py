@@ -116,6 +116,28 @@ def test_a_stage_begins_with_the_weights_of_the_one_before_and_ends_between_the_
     assert not average_with_start(task, recipe, recipe.stages[0], start)
 
 
+def test_a_later_stage_may_move_to_the_latents_of_another_autoencoder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, state = zoo.load("world-vae")
+    other = [mean + 1 for mean in config["latent_mean"]]
+    state["decoder.conv_out.bias"] += 1  # other weights, the same encoder
+    zoo.add("world-vae-2", state, {**config, "latent_mean": other}, dtype=torch.float32)
+    recipe = tiny(root, stages=(FIRST, replace(SECOND, vae="world-vae-2")))
+    moved = torch.tensor(config["latent_std"]).reciprocal().view(1, 4, 1, 1)
+    latents = recipe.data.latents(4), recipe.data_of(recipe.stages[1]).latents(4)
+    assert_close(torch.from_numpy(latents[0] - latents[1]).float(), moved.expand(4, 4, 4, 4), atol=0.02, rtol=0)
+    run_recipe(recipe, run_of(root / "run", stages=(1,)))
+    assert zoo.entry("tiny", root / "run")["config"]["vae"] == "world-vae", "of the last stage that was run"
+    asked, load_vae = [], world.load_vae
+    monkeypatch.setattr(world, "load_vae", lambda name: asked.append(name) or load_vae(name))
+    run_recipe(recipe, run_of(root / "run"))
+    assert set(asked) == {"world-vae-2"}, "samples are decoded by the autoencoder whose latents they are"
+    row = zoo.entry("tiny", root / "run")
+    assert row["config"]["vae"] == "world-vae-2" and row["config"]["made_with"].keys() == {"world-vae-2", "tokenizer"}
+    first, second = ((root / "run" / f"stage-{k}" / "stage.json").read_text() for k in (1, 2))
+    assert '"world-vae":' in first and '"world-vae-2":' in second
+    assert load_pipeline("tiny", "cpu", "float32", root=root / "run").latent_mean.flatten().tolist() == pytest.approx(other)
+
+
 def test_stages_run_alone_or_together_give_the_same_weights(root: Path) -> None:
     run_recipe(tiny(root), run_of(root / "whole"))
     run_recipe(tiny(root), run_of(root / "parts", stages=(1,)))

@@ -71,7 +71,9 @@ class Stage:
     twice. text_trainable: which of the text encoder's weights learn. aux: weights of auxiliary losses
     (`world_losses.AUX_LOSSES`). average_with_start: share of the stage's first weights in its result (Wortsman et al. 2022,
     "Robust fine-tuning of zero-shot models"): what a short training unlearnt comes back, what it learnt stays.
-    restore_from_start: words in the names of modules that go back to their first weights wholly.
+    restore_from_start: words in the names of modules that go back to their first weights wholly. vae: zoo name of the
+    autoencoder whose latents are learnt, the data's own when empty: a model that can already draw takes few steps to move to
+    the latents of a better one (Chen et al. 2024, "PixArt-Sigma", weak-to-strong training).
     """
 
     steps: Count
@@ -89,6 +91,7 @@ class Stage:
     aux: tuple[tuple[str, Weight], ...] = ()
     average_with_start: Share = 0.0
     restore_from_start: tuple[str, ...] = ()
+    vae: str = ""
 
     def __post_init__(self) -> None:
         """Raises TrainingError for a setting out of its range."""
@@ -138,6 +141,10 @@ class Recipe:
     def part(self) -> str:
         """The network's name in the zoo's rows: dit or unet."""
         return NETWORKS[type(self.model)][0]
+
+    def data_of(self, stage: Stage) -> Any:
+        """The data as the stage sees them, in latents of its autoencoder."""
+        return replace(self.data, vae=stage.vae) if stage.vae else self.data
 
 
 @dataclass
@@ -325,7 +332,7 @@ def build_task(recipe: Recipe, stage: Stage, start: Weights | None) -> LatentDif
     aux = {name: (weight, AUX_LOSSES[name](text.config.hidden_size, width)) for name, weight in stage.aux}
     if start is not None:
         load_weights(recipe, network, start)
-    return LatentDiffusionTask(network, text, recipe.data.examples(stage), stage.objective, layer, aux)
+    return LatentDiffusionTask(network, text, recipe.data_of(stage).examples(stage), stage.objective, layer, aux)
 
 
 def load_weights(recipe: Recipe, network: Any, start: Weights) -> None:
@@ -390,7 +397,7 @@ def run_recipe(recipe: Recipe, run: RecipeRun) -> None:
             if left == 0 and number != numbers[-1]:
                 return
         if main and start is not None:
-            keep_result(recipe, run, start)
+            keep_result(recipe, run, recipe.stages[numbers[-1] - 1], start)
         processes.wait()
 
 
@@ -440,7 +447,7 @@ def run_stage(
         print(f"{recipe.name}: stage {number} of {len(recipe.stages)}, {stage.steps} steps")
     task = build_task(recipe, stage, start)
     config = loop_config(stage, run, folder, steps)
-    validators = recipe.data.validators(task, recipe.guidance, run.judged)
+    validators = recipe.data_of(stage).validators(task, recipe.guidance, run.judged)
     training = fit(task, config, validators)
     if training.step < stage.steps:
         return None
@@ -467,7 +474,7 @@ def loop_config(stage: Stage, run: RecipeRun, folder: Path, steps: int | None) -
 
 def description(recipe: Recipe, stage: Stage, start: Weights | None) -> dict[str, Any]:
     """All that a stage's weights depend on."""
-    rows = {name: zoo.entry(name)["sha256"] for name in recipe.data.dependencies}
+    rows = {name: zoo.entry(name)["sha256"] for name in recipe.data_of(stage).dependencies}
     first = zoo.entry(recipe.text)["sha256"] if start is None else start.sha256
     whole = {"stage": asdict(stage), "model": asdict(recipe.model), "token_layer": recipe.token_layer, "start": first, **rows}
     return json.loads(json.dumps(whole))
@@ -518,10 +525,10 @@ def keep_stage(
     (config.out / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def keep_result(recipe: Recipe, run: RecipeRun, last: Weights) -> None:
-    """The last stage's weights, in half precision, in the run's folder, and in the zoo if the run says so."""
+def keep_result(recipe: Recipe, run: RecipeRun, stage: Stage, last: Weights) -> None:
+    """The weights of `stage`, the last one, in half precision, in the run's folder, and in the zoo if the run says so."""
     config, state = zoo.load(last.name, last.root)
-    row, objective = last.row, recipe.stages[-1].objective
+    row, objective, data = last.row, stage.objective, recipe.data_of(stage)
     command = recipe_text(run.command, run)  # type: ignore[arg-type]
     if run.start and (before := zoo.entry(run.start).get("recipe")):
         command = f"{before} && {command}"
@@ -530,14 +537,14 @@ def keep_result(recipe: Recipe, run: RecipeRun, last: Weights) -> None:
         recipe.name,
         state,
         {
-            **config, "schedule": objective.schedule, "prediction_type": objective.prediction_type, **recipe.data.settings,
+            **config, "schedule": objective.schedule, "prediction_type": objective.prediction_type, **data.settings,
             "guidance": recipe.guidance, "tell_places": any(stage.captions.places > 0 for stage in recipe.stages),
         },
-        dependencies=recipe.data.dependencies,
+        dependencies=data.dependencies,
         to_zoo=run.publish,
         recipe=command,
         images_seen=row["images_seen"],
-        world_version=recipe.data.version(),
+        world_version=data.version(),
         figures=row["figures"],
     )  # fmt: skip
     if run.shard:
