@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Union
 
@@ -68,6 +68,9 @@ class ZooAdd:
     """Another zoo directory; the shipped one when not given."""
 
 
+PUBLIC_SECONDS = 30.0  # that one drawing may take on a page which strangers share
+
+
 @dataclass
 class AppOptions:
     """Start the studio, a web page."""
@@ -82,6 +85,12 @@ class AppOptions:
     """Read weights from a pickle where a folder has no safetensors."""
     lang: Literal["en", "vi"] = "en"
     """Language of the page when it opens."""
+    allowed_host: tuple[str, ...] = ()
+    """Host names, besides localhost and numbers, under which the page may be reached, such as draw.example.org; * for any."""
+    behind_proxy: str = ""
+    """Address or network of a proxy in front of the page, such as 127.0.0.1 or 10.0.0.0/8: it says who the clients are."""
+    public: bool = False
+    """For a page that anybody may reach: on all addresses, under any host name, and a drawing ends after 30 seconds."""
 
 
 def sample(options: SampleOptions) -> None:
@@ -125,12 +134,19 @@ def zoo_add(options: ZooAdd) -> None:
 
 
 def app(options: AppOptions) -> None:
+    if options.public:
+        here = options.host == AppOptions.host
+        options = replace(options, host="0.0.0.0" if here else options.host, allowed_host=("*", *options.allowed_host))
     check_address(options.host, options.port)
     try:
         from minidiff.studio.app import serve
     except ImportError as error:
         raise UsageError(f"the studio needs gradio ({error}); install it with: pip install 'minidiff[app]'") from None
-    serve(options.host, options.port, options.model, options.lang, options.allow_pickle)
+    serve(
+        options.host, options.port, options.model, options.lang, options.allow_pickle,
+        hosts=None if "*" in options.allowed_host else options.allowed_host,
+        proxy=options.behind_proxy, seconds=PUBLIC_SECONDS if options.public else None,
+    )  # fmt: skip
 
 
 def serve_model(options: Any) -> None:
@@ -388,7 +404,11 @@ def serve_command() -> Command:
 
 
 def app_command() -> Command:
-    return Command(AppOptions, app, "minidiff app\nminidiff app --port 8000 --lang vi")
+    return Command(AppOptions, app, """\
+minidiff app
+minidiff app --port 8000 --lang vi
+minidiff app --host 0.0.0.0 --allowed-host draw.example.org --behind-proxy 10.0.0.1
+minidiff app --public""")
 
 
 def doctor_command() -> Command:

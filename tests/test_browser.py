@@ -26,7 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
 expect = sync_api.expect
 
-from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF  # noqa: E402 (after the check that gradio is here)
+from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, label  # noqa: E402 (after the check that gradio is here)
 
 PATIENCE = 60_000  # ms; the machine may have other work
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -237,6 +237,20 @@ def test_switching_the_language_relabels_everything(page: Any, address: str) -> 
 
 
 @pytest.mark.parametrize("page", [DESKTOP], ids=["desktop"], indirect=True)
+def test_a_line_that_is_full_is_said_in_the_page_s_language(page: Any, address: str) -> None:
+    page.goto(f"{address}?lang=vi")
+    page.wait_for_timeout(1500)
+    full = {"status": 503, "content_type": "application/json", "body": '{"detail": "Queue is full. Max size is 16."}'}
+    page.route("**/queue/join*", lambda route: route.fulfill(**full))
+    page.locator("#draw").click()
+    expect(page.locator("#notice .bad [lang=vi]")).to_have_text(label("queue_full", "vi"), timeout=PATIENCE)
+    expect(page.locator(".stage .queued")).to_be_hidden(timeout=PATIENCE)
+    expect(page.get_by_text("Queue is full")).to_be_hidden(timeout=PATIENCE)
+    page.unroute("**/queue/join*")
+    page.locator("#draw").click()
+    finished(page)
+
+
 def test_a_link_can_ask_for_a_language(page: Any, address: str) -> None:
     open_studio(page, address, "?lang=vi")
     expect(page.locator("#draw")).to_have_text("Vẽ", timeout=PATIENCE)

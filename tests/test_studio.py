@@ -291,28 +291,29 @@ def test_link_and_image_bring_the_model_back(models: Models, tmp_path: Path) -> 
     assert "choose one of world-dit" in notice and "<b>" not in notice
     for name, expected in (("world-unet", "world-unet"), ("elsewhere", None)):
         [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", Request("x"), name)
-        assert restore.image_model(str(path), models) == expected
-    (tmp_path / "b.png").write_bytes(b"not a picture")
-    assert restore.image_model(str(tmp_path / "b.png"), models) is None is restore.image_model(None, models)
+        request, model, notice = restore.from_image(str(path), models)
+        assert (request, model) == (Request("x"), expected)
+        assert ("its model, elsewhere, isn&#x27;t here" in notice) == (expected is None) == ("are back." not in notice)
 
 
 def test_a_program_may_not_keep_the_model_for_ever(pipeline: TextToImage) -> None:
     asked = Request("nhà", steps=6, num_images=2)
-    assert [i.tobytes() for i in callbacks.finish(pipeline, asked)] == [i.tobytes() for i in pipeline(asked)]
+    *steps, images = callbacks.finish(pipeline, asked)
+    assert steps == [[]] * 5 and [i.tobytes() for i in images] == [i.tobytes() for i in pipeline(asked)]
     ticks = iter([0.0, 1.0, callbacks.MAX_SECONDS + 1])
     with pytest.raises(TimeoutError, match="Stopped after"):
-        callbacks.finish(pipeline, asked, clock=lambda: next(ticks))
+        list(callbacks.finish(pipeline, asked, clock=lambda: next(ticks)))
     assert next(ticks, None) is None  # two steps of six
 
 
 # Settings from an image or a link
 
 
-def test_load_from_image_brings_everything_back(tmp_path: Path) -> None:
+def test_load_from_image_brings_everything_back(models: Models, tmp_path: Path) -> None:
     request = Request("một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, False, (0.1, 0.9), 0.7)
-    [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", request)
-    restored, notice = restore.from_image(str(path))
-    assert restored == request
+    [path] = save_images([Image.new("RGB", (8, 8))], tmp_path / "a.png", request, "world-dit")
+    restored, model, notice = restore.from_image(str(path), models)
+    assert (restored, model) == (request, "world-dit")
     assert "are back" in notice
     shown = create.control_values(restored)
     assert shown == ["một ngôi sao", "nhà", "ddim", 7, 3.5, 99, 1, 0.4, False, 0.1, 0.9, 0.7]
@@ -321,7 +322,7 @@ def test_load_from_image_brings_everything_back(tmp_path: Path) -> None:
     assert len(create.control_values(None)) == len(shown) == len(VALUES)
 
 
-def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
+def test_load_from_a_strange_image_changes_nothing(models: Models, tmp_path: Path) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     paths = [tmp_path / f"{i}.png" for i in range(4)]
@@ -332,11 +333,11 @@ def test_load_from_a_strange_image_changes_nothing(tmp_path: Path) -> None:
         info.add_itxt("minidiff", text)
         Image.new("RGB", (8, 8)).save(path, pnginfo=info)
     for path in paths:
-        request, notice = restore.from_image(str(path))
-        assert request is None
+        request, model, notice = restore.from_image(str(path), models)
+        assert request is None is model
         assert "does not say how it was made" in notice
         assert str(path) not in notice
-    assert restore.from_image(None)[0] is None
+    assert restore.from_image(None, models)[0] is None
 
 
 def test_links() -> None:
@@ -375,8 +376,10 @@ def test_token_bucket() -> None:
     assert len(bucket._buckets) == 2
 
 
-def scope(method: str = "POST", path: str = "/gradio_api/queue/join", length: str | None = "10") -> dict[str, Any]:
-    headers = [] if length is None else [(b"content-length", length.encode())]
+def scope(
+    method: str = "POST", path: str = "/gradio_api/queue/join", length: str | None = "10", host: str = "localhost:7860"
+) -> dict[str, Any]:
+    headers = [(b"host", host.encode()), *([] if length is None else [(b"content-length", length.encode())])]
     return {"type": "http", "method": method, "path": path, "headers": headers, "client": ("1.2.3.4", 5)}
 
 
@@ -395,10 +398,29 @@ def scope(method: str = "POST", path: str = "/gradio_api/queue/join", length: st
         (scope("GET", "/monitoring"), 404),
         (scope("GET", "/gradio_api/proxy=http://elsewhere"), 404),
         (scope("POST", "/gradio_api/component_server"), 404),
+        (scope("POST", "/gradio_api/call/generate"), 0),
+        (scope("GET", "/gradio_api/call/generate/0123456789"), 0),
+        (scope("POST", "/gradio_api/run/predict"), 0),
+        (scope("POST", "/gradio_api/call/run"), 404),  # a function of the page, by its name
+        (scope("POST", "/gradio_api/call/v2/run"), 404),
+        (scope("POST", "/gradio_api/api/open_page/"), 404),
+        (scope("POST", "/gradio_api/call/predict"), 404),
+        (scope(host="127.0.0.1"), 0),
+        (scope(host="192.168.1.7:80"), 0),
+        (scope(host="[::1]:7860"), 0),
+        (scope(host="[::1]"), 0),
+        (scope(host="Draw.Example.org."), 0),
+        (scope(host="evil.example:7860"), 421),
+        (scope(host="draw.example.org.evil.example"), 421),
+        (scope(host=""), 421),
     ],
 )
 def test_guard(request_scope: dict[str, Any], status: int) -> None:
-    assert security.Guard(None).judge(request_scope)[0] == status  # type: ignore[arg-type]
+    assert security.Guard(None, hosts=["draw.example.org"]).judge(request_scope)[0] == status  # type: ignore[arg-type]
+
+
+def test_the_guard_of_a_public_page_takes_any_host_name() -> None:
+    assert security.Guard(None, hosts=None).judge(scope(host="evil.example"))[0] == 0  # type: ignore[arg-type]
 
 
 def test_guard_limits_the_rate() -> None:
@@ -412,6 +434,57 @@ def test_uploads_have_a_limit_of_their_own() -> None:
     upload = scope("POST", "/gradio_api/upload")
     assert [guard.judge(upload)[0] for _ in range(7)] == 6 * [0] + [429]
     assert guard.judge(scope())[0] == 0
+
+
+def test_large_requests_are_paid_back() -> None:
+    now = [0.0]
+    bucket = security.TokenBucket(burst=12, rate=0.5, clock=lambda: now[0])
+    assert bucket.wait("a", 45) == 0 and bucket.wait("b") == 0
+    assert bucket.wait("a") == 68, "33 tokens owed and one wanted"
+    now[0] = 67.9
+    assert 0 < bucket.wait("a") < 0.3
+    now[0] = 68.1
+    assert bucket.wait("a") == 0
+
+
+def test_a_request_costs_what_the_network_does_for_it() -> None:
+    assert callbacks.cost(Request("x", steps=20, guidance_scale=3)) == 1
+    assert callbacks.cost(Request("x", steps=1)) == 1
+    assert callbacks.cost(Request("x", steps=100, num_images=9, guidance_scale=1)) == 22.5
+    assert callbacks.cost(Request("x", steps=100, num_images=9, guidance_scale=5, sampler="heun")) == 90
+
+
+def test_whoever_has_requests_waiting_gets_no_more() -> None:
+    waiting = {"1.2.3.4": 3}
+    guard = security.Guard(None, waiting=lambda client: waiting.get(client, 0))  # type: ignore[arg-type]
+    assert guard.judge(scope())[0] == 429 and guard.judge(scope(path="/gradio_api/call/generate"))[0] == 429
+    assert guard.judge(scope(path="/gradio_api/run/predict"))[0] == 0 == guard.judge(scope("GET"))[0]
+    waiting["1.2.3.4"] = 2
+    assert guard.judge(scope())[0] == 0
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_breaks_is_said_and_carries_the_headers(begun: bool) -> None:
+    import asyncio
+
+    sent: list[Any] = []
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise KeyError("a secret")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    run = security.Guard(broken)(scope(), None, send)  # type: ignore[arg-type]
+    if begun:  # too late for another answer
+        with pytest.raises(KeyError):
+            asyncio.run(run)  # type: ignore[arg-type]
+        return
+    asyncio.run(run)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 500 and {name.decode() for name, _ in sent[0]["headers"]} >= set(security.HEADERS)
+    assert sent[1]["body"].decode() == security.UNANSWERED
 
 
 # The server
@@ -506,7 +579,7 @@ def test_a_program_may_choose_among_the_models_of_the_list_only(address: str, pi
 
 def test_a_taken_port_is_said(address: str, pipeline: TextToImage) -> None:
     port = int(address.rstrip("/").rsplit(":", 1)[1])
-    with pytest.raises(OSError, match=str(port)):
+    with pytest.raises(OSError, match=rf"^nothing can be served at 127\.0\.0\.1:{port} .* another --host or --port\.$"):
         app.launch(app.build(pipeline), "127.0.0.1", port, "en", block=False)
 
 

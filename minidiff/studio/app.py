@@ -6,7 +6,11 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported, or it would report to its makers
 
-from collections.abc import Callable, Sequence
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +24,7 @@ from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pipelines.zoo_rows import sampling_models
 from minidiff.studio import callbacks, html, restore, security
 from minidiff.studio.labels import label
+from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
 from minidiff.studio.tabs import create
 from minidiff.studio.theme import css, head, theme
@@ -47,10 +52,11 @@ def build(
             )
         with gr.Tab(label("create", lang), id="create", visible=True) as tab:
             controls = create.build(models, lang)
-        create.wire(controls, models, bucket)
+        line = Line(blocks)
+        create.wire(controls, models, bucket, line)
         _wire_language(language, controls, tab)
         _wire_load(blocks, controls, language, models, lang)
-        _public_function(models, bucket)
+        _public_function(models, bucket, line)
     blocks.queue(max_size=16, default_concurrency_limit=4)
     return blocks
 
@@ -88,7 +94,7 @@ def _wire_load(
     blocks.load(open_page, controls.prompt, outputs, queue=False, **create.QUIET)
 
 
-def _public_function(models: Models, bucket: security.TokenBucket) -> None:
+def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -> None:
     """`/generate`, the one thing a program may call: images as data URIs of PNG files."""
 
     def generate(
@@ -105,7 +111,7 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
         guidance_interval: list[float] | None = None,
         guidance_rescale: float = 0.0,
         request: gr.Request | None = None,
-    ) -> list[str]:
+    ) -> Iterator[list[str]]:
         client = request.client.host if request is not None and request.client else ""
         try:
             models.check(model)
@@ -115,23 +121,45 @@ def _public_function(models: Models, bucket: security.TokenBucket) -> None:
                 prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, expand_prompt, interval,
                 guidance_rescale,
             )  # fmt: skip
-            seconds = bucket.wait(client)
+            seconds = bucket.wait(client, callbacks.cost(settings))
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
             pipeline = models.get(model)
             if guidance_scale is None:
                 settings = replace(settings, guidance_scale=pipeline.guidance_scale)
-            images = callbacks.finish(pipeline, settings)
-            return [html.data_uri(png) for png in callbacks.pngs(pipeline, settings, images)]
+            for images in line.watched(callbacks.finish(pipeline, settings), request.session_hash if request else None):
+                yield [html.data_uri(png) for png in callbacks.pngs(pipeline, settings, images)] if images else []
         except (RequestError, TimeoutError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    gr.api(generate, api_name="generate", concurrency_limit=1, concurrency_id="model")
+    gr.api(generate, api_name="generate", concurrency_limit=1, concurrency_id=MODEL)
 
 
-def launch(blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = True) -> str:
-    """Starts the server with all that it doesn't need turned off; returns the address. block False returns at once."""
+def launch(
+    blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = True, hosts: Sequence[str] | None = (), proxy: str = "",
+) -> str:  # fmt: skip
+    """Starts the server with all that it doesn't need turned off; returns the address. block False returns at once.
+
+    hosts: names besides localhost and `host` under which the page may be reached; None allows any. proxy: address or network of
+    a proxy in front, the only one whose word on who the client is (X-Forwarded-For) is taken. Raises OSError for a port that
+    is taken."""
     security.harden_pillow()
+    security.say_that_it_failed()
+    os.environ["FORWARDED_ALLOW_IPS"] = proxy  # uvicorn would believe every program on this machine
+    names = None if hosts is None else (host, *hosts)
+    guard = Middleware(security.Guard, hosts=names, waiting=Line(blocks).of)
+    try:
+        address = _launched(blocks, host, port, lang, guard)
+    except OSError as error:
+        why = "is the port taken?"  # gradio tells of a range of ports and of its own variables
+        raise OSError(f"nothing can be served at {host}:{port} ({why}); choose another --host or --port.") from error
+    if block:
+        print(f"minidiff studio: {address} (Ctrl-C stops it)", flush=True)
+        stay(blocks)
+    return address
+
+
+def _launched(blocks: gr.Blocks, host: str, port: int, lang: str, guard: Middleware) -> str:
     _, address, _ = blocks.launch(
         server_name=host,
         server_port=port,
@@ -149,22 +177,38 @@ def launch(blocks: gr.Blocks, host: str, port: int, lang: str, block: bool = Tru
         theme=theme(),
         css=css(),
         head=head(lang),
-        app_kwargs={"middleware": [Middleware(security.Guard)], "docs_url": None, "redoc_url": None},  # type: ignore
+        app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},  # type: ignore
         quiet=True,
         prevent_thread_lock=True,
     )
-    if block:
-        print(f"minidiff studio: {address} (Ctrl-C stops it)", flush=True)
-        blocks.block_thread()
     return address
 
 
+def stay(blocks: gr.Blocks) -> None:
+    """Serves until Ctrl-C or SIGTERM; what is drawn then stops at its next step, and the server closes."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(0.5):  # a wait without end would keep signals out on Windows
+        pass
+    callbacks.STOPPING.set()
+    line, deadline = Line(blocks), time.monotonic() + 5
+    while line.drawn() and time.monotonic() < deadline:  # a thread inside PyTorch must not outlive the interpreter
+        time.sleep(0.05)
+    blocks.close(verbose=False)
+
+
 def serve(
-    host: str = "127.0.0.1", port: int = 7860, model: str = "world-dit", lang: str = "en", allow_pickle: bool = False
-) -> None:
-    """Loads the model, starts the page with it and the zoo's others to choose from, and stays until Ctrl-C.
+    host: str = "127.0.0.1", port: int = 7860, model: str = "world-dit", lang: str = "en", allow_pickle: bool = False,
+    hosts: Sequence[str] | None = (), proxy: str = "", seconds: float | None = None,
+) -> None:  # fmt: skip
+    """Loads the model, starts the page with it and the zoo's others to choose from, and stays until Ctrl-C or SIGTERM, which
+    also removes visitors' files. hosts, proxy: as for `launch`. seconds: the most that one drawing may take.
 
     Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
     """
+    callbacks.MAX_SECONDS = seconds or callbacks.MAX_SECONDS
     pipeline = warm(load_pipeline(model, allow_pickle=allow_pickle))
-    launch(build(pipeline, lang, sampling_models()), host, port, lang)
+    with tempfile.TemporaryDirectory(prefix="minidiff-studio-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # before the page is built, which notes it
+        launch(build(pipeline, lang, sampling_models()), host, port, lang, hosts=hosts, proxy=proxy)

@@ -9,6 +9,7 @@ import io
 import logging
 import math
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from minidiff.studio.security import TokenBucket
 from minidiff.utils.images import contact_sheet
 
 MAX_SECONDS = 120.0  # for one request
+EVALUATIONS = 40  # of the network, which cost a visitor one token: an image in 20 guided steps
+STOPPING = threading.Event()  # set when the server ends: what is drawn then stops at its next step
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,12 @@ def make_request(
     )  # fmt: skip
 
 
+def cost(request: Request) -> float:
+    """Tokens of a request, by how long the network works for it; at least 1."""
+    each_step = (1 + (request.guidance_scale != 1)) * (2 if request.sampler == "heun" else 1)
+    return max(1.0, request.num_images * request.steps * each_step / EVALUATIONS)
+
+
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -117,7 +126,7 @@ def generate(
     except RequestError as error:
         yield View(notice=html.notice(html.refusal(error), "bad"))
         return
-    seconds = bucket.wait(client) if bucket else 0.0
+    seconds = bucket.wait(client, cost(request)) if bucket else 0.0
     if seconds:
         words = html.both("too_often", seconds=math.ceil(seconds))
         yield View(notice=html.notice(words, "bad"), stage=html.stage())
@@ -143,8 +152,8 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
             return
         if preview.images is not None:
             break
-        if clock() - start > MAX_SECONDS:
-            words = html.both("too_long", seconds=round(MAX_SECONDS))
+        if STOPPING.is_set() or clock() - start > MAX_SECONDS:
+            words = html.both("ending") if STOPPING.is_set() else html.both("too_long", seconds=round(MAX_SECONDS))
             yield View(notice=html.notice(words, "bad"), stage=render(pipeline, preview))
             return
         yield View(stage=render(pipeline, preview), running=None)
@@ -157,12 +166,19 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
     )
 
 
-def finish(pipeline: TextToImage, request: Request, clock: Callable[[], float] = time.perf_counter) -> list[Image.Image]:
-    """The images of a request, for a program. Raises TimeoutError after MAX_SECONDS: others wait for the model."""
+def finish(
+    pipeline: TextToImage, request: Request, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[list[Image.Image]]:
+    """An empty list after each step, so that the drawing can be stopped there, and then the images of a request, for a program.
+    Raises TimeoutError after MAX_SECONDS, since others wait for the model, and when the server ends."""
     start = clock()
     for preview in pipeline.stream(request):
         if preview.images is not None:
-            return preview.images
+            yield preview.images
+            return
+        yield []
+        if STOPPING.is_set():
+            raise TimeoutError(label("ending", "en"))
         if clock() - start > MAX_SECONDS:
             break
     raise TimeoutError(label("too_long", "en", seconds=round(MAX_SECONDS)))

@@ -76,6 +76,11 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "Stopped after {seconds} seconds, the most one drawing may take: ask for fewer steps or images.",
         "vi": "Đã dừng sau {seconds} giây, lâu nhất cho một lần vẽ: hãy giảm số bước hoặc số ảnh.",
     },
+    "ending": {"en": "Stopped: the server is being shut down.", "vi": "Đã dừng: máy chủ đang tắt."},
+    "queue_full": {
+        "en": "Too many pictures are waiting at the moment, yours or others': please try again in a little while.",
+        "vi": "Hiện có quá nhiều tranh đang chờ, của bạn hoặc của người khác: hãy thử lại sau ít phút.",
+    },
     "too_often": {
         "en": "That was a lot in a short time: please wait {seconds} seconds.",
         "vi": "Bạn yêu cầu quá nhiều trong thời gian ngắn: hãy chờ {seconds} giây.",
@@ -101,6 +106,10 @@ LABELS: dict[str, dict[str, str]] = {
     "unseen": {"en": "Never seen in training:", "vi": "Chưa gặp khi huấn luyện:"},
     "link_copied": {"en": "The link is on the clipboard.", "vi": "Đã chép liên kết."},
     "restored": {"en": "The settings of that picture are back.", "vi": "Đã lấy lại thiết lập của bức tranh."},
+    "restored_without_model": {
+        "en": "The settings of that picture are back, but its model, {model}, isn't here: this one will draw another.",
+        "vi": "Đã lấy lại thiết lập của bức tranh, nhưng ở đây không có mô hình {model}: mô hình này sẽ vẽ ra tranh khác.",
+    },
     "not_ours": {
         "en": "This file does not say how it was made: choose a PNG that was saved here.",
         "vi": "Tệp này không ghi lại cách vẽ: hãy chọn một ảnh PNG đã lưu từ đây.",

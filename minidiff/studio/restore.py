@@ -15,25 +15,20 @@ from minidiff.studio.labels import label
 from minidiff.studio.models import Models
 
 
-def from_image(path: str | None) -> tuple[Request | None, str]:
-    """(the request that made a PNG, a notice); None when the file does not hold a valid one."""
+def from_image(path: str | None, models: Models) -> tuple[Request | None, str | None, str]:
+    """(the request that made a PNG, the model if it is one of these, a notice); None when the file does not hold a valid
+    one."""
     if not path:
-        return None, html.notice()
+        return None, None, html.notice()
     try:
         values = read_png(path)
         request = Request(**{f.name: values[f.name] for f in fields(Request) if f.name in values})
     except (TypeError, ValueError):  # RequestError is a ValueError
-        return None, html.notice(html.both("not_ours"), "bad")
-    return request, html.notice(html.both("restored"), "good")
-
-
-def image_model(path: str | None, models: Models) -> str | None:
-    """The model that made a PNG, if it is one of these."""
-    try:
-        name = read_png(path).get("model") if path else None
-    except ValueError:
-        return None
-    return name if name in models.names else None
+        return None, None, html.notice(html.both("not_ours"), "bad")
+    model = values.get("model")
+    if model not in models.names:
+        return request, None, html.notice(html.both("restored_without_model", model=str(model)[:60]), "bad")
+    return request, model, html.notice(html.both("restored"), "good")
 
 
 def _yes(word: str) -> bool:

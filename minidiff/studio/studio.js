@@ -1,4 +1,4 @@
-/* The page's language, the link that brings all settings back, and nothing else. */
+/* The page's language, what is said while a drawing waits or is refused, and the link that brings all settings back. */
 (() => {
   const studio = window.minidiff;
   const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "expand", "start", "end",
@@ -24,10 +24,24 @@
 
   /* Somebody else's drawing may come first: say so at once, until the server has put another stage there or is done. */
   studio.waiting = (...values) => {
+    delete root.dataset.refused;
     document.querySelector(".stage")?.setAttribute("data-waiting", "");
     return values;
   };
   studio.answered = () => document.querySelector(".stage")?.removeAttribute("data-waiting");
+
+  /* A line that is full is gradio's to tell: in English, in a corner, and the stage would wait for good. */
+  const ask = window.fetch;
+  window.fetch = async (...request) => {
+    const answer = await ask(...request);
+    if ([429, 503].includes(answer.status) && String(request[0]?.url ?? request[0]).includes("/queue/join")) {
+      root.dataset.refused = "";
+      studio.answered();
+      const notice = document.querySelector("#notice .notice");
+      if (notice) notice.outerHTML = studio.refusal;
+    }
+    return answer;
+  };
 
   studio.copyLink = async (...values) => {
     const query = new URLSearchParams({ lang: studio.lang });

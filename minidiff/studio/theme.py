@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
+from minidiff.studio import html
 from minidiff.studio.labels import LABELS
 
 HERE = Path(__file__).parent
@@ -80,6 +81,6 @@ def css() -> str:
 def head(lang: str) -> str:
     """Runs before gradio does: the page's language, which the style sheet reads, from the link or the default."""
     script = (HERE / "studio.js").read_text(encoding="utf-8")
-    values = {"lang": lang, "titles": LABELS["title"]}
+    values = {"lang": lang, "titles": LABELS["title"], "refusal": html.notice(html.both("queue_full"), "bad")}
     safe = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")  # no value can end the script
     return f"<script>window.minidiff = {safe};\n{script}</script>"

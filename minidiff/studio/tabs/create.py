@@ -17,6 +17,7 @@ from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio import callbacks, html, restore
 from minidiff.studio.callbacks import View
 from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, SAMPLER_LABELS, examples, label
+from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 
@@ -171,9 +172,9 @@ def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     return parts
 
 
-def wire(controls: Controls, models: Models, bucket: TokenBucket) -> None:
+def wire(controls: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     """Connects what can be pressed with what it does."""
-    _wire_generation(controls, models, bucket)
+    _wire_generation(controls, models, bucket, line)
     _wire_model(controls, models)
     c = controls
     c.sampler.input(own_eta, c.sampler, c.eta, queue=False, **QUIET)
@@ -212,24 +213,25 @@ def _wire_model(c: Controls, models: Models) -> None:
         return html.note(0, []) if pipeline is None else callbacks.describe(pipeline, prompt)
 
     changed = [c.prompt, c.negative, c.guidance, c.notice]
-    chosen = c.model.input(choose, [c.model, c.prompt], changed, concurrency_limit=1, concurrency_id="model", **QUIET)
+    chosen = c.model.input(choose, [c.model, c.prompt], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET)
     c.model.change(examples, c.model, c.examples, queue=False, **QUIET)
     chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
     c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
 
 
-def _wire_generation(c: Controls, models: Models, bucket: TokenBucket) -> None:
+def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
         *asked, model, randomise = values
-        for view in callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket):
+        views = callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket)
+        for view in line.watched(views, request.session_hash):
             yield updates(view)
 
     outputs = [c.stage, c.results, c.notice, c.seed, c.used_seed, c.stop]
     triggers = [c.draw.click, c.prompt.submit]
     running = [
         gr.on(
-            triggers, run, [*c.values, c.model, c.randomise], outputs, concurrency_limit=1, concurrency_id="model",
+            triggers, run, [*c.values, c.model, c.randomise], outputs, concurrency_limit=1, concurrency_id=MODEL,
             trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
@@ -265,8 +267,7 @@ def control_values(request: Request | None) -> list[Any]:
 
 
 def _load_image(path: str | None, models: Models) -> list[Any]:
-    request, notice = restore.from_image(path)
-    model = None if request is None else restore.image_model(path, models)
+    request, model, notice = restore.from_image(path, models)
     return [*control_values(request), model or gr.skip(), gr.skip() if request is None else False, notice]
 
 
