@@ -115,7 +115,8 @@ def export_web(config: WebExport) -> None:
         if base != name:
             kind = part_of(teacher.network)
             factors = read_lora(zoo.path(name, root), {kind: teacher.network})[kind]
-            said["student"] = write_student(draft / "model" / "student.bin", factors, parts["network"]["tensors"])
+            tensors = parts["network"]["tensors"]
+            said["student"] = write_student(draft / "model" / "student.bin", factors, tensors, config.weights)
         told = page_settings(teacher, student, row) | said | {"course": config.course.rstrip("/")}
         told |= {"runtime": checked(draft / "ort" / RUNTIME_FILES[-1]), "files": page_files(draft)}
         (draft / MARK).write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
@@ -166,7 +167,7 @@ def page_settings(teacher: TextToImage, student: TextToImage, row: dict[str, Any
     kept = sorted({1, 2, 4, 8, 20, teacher.steps, student.steps})
     told["samplers"] = {name: {n: table[n] for n in kept} for name, table in told["samplers"].items()}
     return told | {
-        "format": "minidiff-web-1", "version": __version__, "teacher": teacher.model, "model": student.model,
+        "format": "minidiff-web-2", "version": __version__, "teacher": teacher.model, "model": student.model,
         "guidance_scale": teacher.guidance_scale, "steps": student.steps, "image_size": teacher.image_size,
         "how": {"student": manner(student), "teacher": manner(teacher)}, "rough": rough_colours(teacher),
         "tokenizer": {"vocab": bpe["vocab"], "merges": bpe["merges"]}, "words": sorted(tokenizer.words),
@@ -209,15 +210,8 @@ def write_part(folder: Path, part: str, module: nn.Module, inputs: Any, axes: An
         across = name != tensor.name
         row = {"name": tensor.name, "parameter": name, "transposed": across, "shape": list(values.shape), "offset": offset}
         kept = np.ascontiguousarray(values.T) if across else values  # a scale for each output
-        if weights == "int8" and values.ndim >= 2 and values.size >= 16 * LARGE:
-            whole, scales = rows_as_int8(kept)
-            row |= {"kind": "int8", "at": len(data), "rows": len(scales)}
-            data += scales.tobytes() + whole.tobytes()
-        else:
-            row |= {"kind": "float16", "at": len(data)}
-            data += kept.astype(np.float16).tobytes()
-        data += bytes(-len(data) % 4)  # so that float32 numbers begin where a browser can read them
-        tensors.append(row)
+        large = values.ndim >= 2 and values.size >= 16 * LARGE
+        tensors.append(row | append(data, kept, weights if large else "float16"))
         onnx.external_data_helper.set_external_data(tensor, f"{part}.bin", 4 * offset, 4 * values.size)
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -230,23 +224,35 @@ def write_part(folder: Path, part: str, module: nn.Module, inputs: Any, axes: An
     }  # fmt: skip
 
 
+def append(data: bytearray, values: NDArray[np.float32], weights: Weights) -> dict[str, Any]:
+    """Numbers behind those of a file; returns where they are and how they are to be read."""
+    row: dict[str, Any] = {"kind": weights, "at": len(data)}
+    if weights == "int8":
+        whole, scales = rows_as_int8(values)
+        row["rows"] = len(scales)
+        data += scales.tobytes() + whole.tobytes()
+    else:
+        data += values.astype(np.float16).tobytes()
+    data += bytes(-len(data) % 4)  # so that float32 numbers begin where a browser can read them
+    return row
+
+
 def checked(path: Path) -> dict[str, Any]:
     """A file's name, and what a browser checks it by."""
     data = path.read_bytes()
     return {"file": path.name, "bytes": len(data), "crc32": zlib.crc32(data)}
 
 
-def write_student(path: Path, factors: dict[str, Factors], tensors: list[dict[str, Any]]) -> dict[str, Any]:
-    """The LoRA as one file of float16 numbers: for each layer down (r, in), then up (out, r) times alpha / r; returns its
-    table."""
+def write_student(
+    path: Path, factors: dict[str, Factors], tensors: list[dict[str, Any]], weights: Weights
+) -> dict[str, Any]:
+    """The LoRA as one file: for each layer down (r, in), then up (out, r) times alpha / r; returns its table."""
     names = {row["parameter"].removeprefix("network.").removesuffix(".weight"): row["name"] for row in tensors}
     data, layers = bytearray(), []
     for layer, one in factors.items():
         if layer not in names:
             raise ValueError(f"the LoRA changes {layer}, which is no large weight of the exported network.")
-        layers.append({"tensor": names[layer], "rank": one.rank, "at": len(data)})
-        for part in (one.down, one.scale * one.up):
-            data += part.flatten(1).numpy().astype(np.float16).tobytes()
-        data += bytes(-len(data) % 4)
+        down, up = (append(data, part.flatten(1).float().numpy(), weights) for part in (one.down, one.scale * one.up))
+        layers.append({"tensor": names[layer], "rank": one.rank, "down": down, "up": up})
     path.write_bytes(data)
     return {"weights": checked(path), "layers": layers}

@@ -2,8 +2,9 @@
  * From the files' small numbers to the float32 numbers that ONNX Runtime wants, and the update that makes the teacher's
  * network the student's. about.json says where each tensor lies (studio/export_web.py, write_part).
  *
- * @typedef {{name: string, transposed: boolean, shape: number[], offset: number, kind: string, at: number}} Row
- *   offset: where it begins among the float32 numbers; at: where in the file, in bytes
+ * @typedef {{kind: string, at: number}} Stored how numbers are stored, and where in the file, in bytes
+ * @typedef {Stored & {name: string, transposed: boolean, shape: number[], offset: number}} Row
+ *   offset: where it begins among the float32 numbers
  * @typedef {{floats: number, tensors: Row[]}} Part
  */
 
@@ -15,8 +16,6 @@ const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
 });
-
-const halves = (file, at, count) => Float32Array.from(new Uint16Array(file, at, count), (bits) => HALVES[bits]);
 
 /** A tensor's rows as the file holds them: a row for each output. @returns {(row: number, line: Float32Array) => void} */
 function reader({ kind, at }, file, rows, columns) {
@@ -31,10 +30,19 @@ function reader({ kind, at }, file, rows, columns) {
   };
 }
 
+/** @returns {Float32Array} (rows * columns,) */
+function matrix(stored, file, rows, columns) {
+  const numbers = new Float32Array(rows * columns);
+  const read = reader(stored, file, rows, columns);
+  for (let row = 0; row < rows; row++) read(row, numbers.subarray(row * columns, (row + 1) * columns));
+  return numbers;
+}
+
 /** Adds row after row of up @ down. @returns {(row: number, line: Float32Array) => void} */
-function updater({ rank, at }, file, rows, columns) {
-  const down = halves(file, at, rank * columns); // (rank, columns)
-  const up = halves(file, at + 2 * rank * columns, rows * rank); // (rows, rank)
+function updater(layer, file, rows, columns) {
+  const { rank } = layer;
+  const down = matrix(layer.down, file, rank, columns);
+  const up = matrix(layer.up, file, rows, rank);
   return (row, line) => {
     for (let r = 0; r < rank; r += 4) { // four at once, which takes half the time; those beyond the rank count for nothing
       const [a, b, c, d] = [0, 1, 2, 3].map((i) => (r + i < rank ? up[row * rank + r + i] : 0));
@@ -48,8 +56,8 @@ function updater({ rank, at }, file, rows, columns) {
  * Every large tensor of a network in its graph's shape, one after another.
  * @param {Part} part
  * @param {ArrayBuffer} file its weights
- * @param {{tensor: string, rank: number, at: number}[]} [layers] that a LoRA changes: W (out, in) += up @ down
- * @param {ArrayBuffer} [update] the LoRA, float16: of each layer down (rank, in), then up (out, rank)
+ * @param {{tensor: string, rank: number, down: Stored, up: Stored}[]} [layers] that a LoRA changes: W (out, in) += up @ down
+ * @param {ArrayBuffer} [update] the LoRA's file: of each layer down (rank, in) and up (out, rank)
  * @returns {Float32Array} (part.floats,)
  */
 export function widen(part, file, layers = [], update = null) {
