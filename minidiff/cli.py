@@ -214,7 +214,7 @@ minidiff prepare inpainting photos data/holes --size 512 --masks brush --share 0
 
 
 def train_commands() -> dict[str, Command]:
-    from minidiff.recipes import few_steps, world, world_parts, world_upscaler, world_vae
+    from minidiff.recipes import dit_b, few_steps, world, world_parts, world_upscaler, world_vae
     from minidiff.train import clip, detector, pixels, reader, upscaler, vae
 
     return {
@@ -235,6 +235,14 @@ minidiff train world-dit-4 --steps 20 --scenes 256 --out runs/try"""),
         "world-style-judge": Command(
             detector.StyleJudgeRun, world_parts.train_style_judge, "minidiff train world-style-judge"
         ),
+        "dit_b_256": Command(dit_b.DiTB256Run, dit_b.train, """\
+accelerate launch --num_processes 8 -m minidiff train dit_b_256 --data data/shards --compile
+torchrun --nproc-per-node 8 -m minidiff train dit_b_256 --data data/shards --tensorboard
+minidiff train dit_b_256 --plan --gpus 64 --batch 4096 --price 2.5 --pictures 100000000
+minidiff train dit_b_256 --data data/emoji-shards --size 128 --width 192 --depth 4 --batch 64 --micro 32 --steps 200"""),
+        "dit_b_512": Command(dit_b.DiTB512Run, dit_b.train, """\
+accelerate launch --num_processes 8 -m minidiff train dit_b_512 --data data/shards-512 --start runs/dit_b_256 --text-norm 0.01
+minidiff train dit_b_512 --plan --gpus 64 --checkpointing"""),
     }
 
 

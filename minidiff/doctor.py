@@ -64,12 +64,16 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("ray[data]", "2.31", "minidiff prepare images --engine ray"),
         Package("nudenet", "3.4", "minidiff prepare images --nsfw"), Package("matplotlib", "3.8", "histograms"),
     ),
+    "scale": (
+        Package("tensorboard", "2.14", "minidiff train dit_b_256 --tensorboard"),
+        Package("wandb", "0.16", "minidiff train dit_b_256 --wandb"),
+    ),
     "onnx": (
         Package("onnx", "1.17", "minidiff export onnx"), Package("onnxscript", "0.5", "minidiff export onnx"),
         Package("onnxruntime", "1.20", "minidiff serve --onnx"),
     ),
 }  # fmt: skip
-Need = Literal["app", "course", "interop", "evaluate", "emoji", "prepare", "onnx", "gpu", "npm", "browser", "fonts"]
+Need = Literal["app", "course", "interop", "evaluate", "emoji", "prepare", "scale", "onnx", "gpu", "npm", "browser", "fonts"]
 EXTRA_OF = {"evaluate": "eval"}  # where a need isn't called as its extra
 ALSO = {"emoji": "npm"}          # a need that brings another one with it
 
@@ -79,7 +83,8 @@ class DoctorOptions:
     """Say what is here and what is missing. Exits with 1 when something is missing that was asked for."""
 
     needs: tuple[Need, ...] = ()
-    """What you want to do: app, course, interop, evaluate, emoji, prepare, onnx, gpu, npm, browser, fonts. Always: core."""
+    """What you want to do: app, course, interop, evaluate, emoji, prepare, scale, onnx, gpu, npm, browser, fonts. core is
+    always asked for."""
     weights: Path | None = None
     """A folder in which to look for published files of metrics (Inception, LPIPS, aesthetic), by their names."""
     json: Path | None = None

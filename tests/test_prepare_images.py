@@ -29,6 +29,7 @@ from minidiff.data.fashion.faults import png_16_bits
 from minidiff.data.images import engines, pixels
 from minidiff.data.images.buckets import bucket_sizes, covers, fitted, nearest
 from minidiff.data.images.deciding import refuse_repeated
+from minidiff.data.images.latents import EMPTY
 from minidiff.data.images.looking import Caption, Limits, Seen
 from minidiff.data.images.pixels import UnfitError, decoded
 from minidiff.data.images.prepare import Networks, PrepareImages, prepare_images
@@ -426,6 +427,27 @@ def test_latents_and_text_vectors_are_laid_beside_the_shards(tmp_path: Path) -> 
         context, mask = pipeline.encode([told["captions"][1]["text"]])
     mine = tokens[captions[2, 1] : captions[3, 1]]
     assert np.abs(mine - context[0][mask[0].bool()].numpy()).max() < 0.02
+    assert captions[3, 2] == zlib.crc32(mine.tobytes())
+    checks = np.load(out / "64x64/shard-000000.checks.npy")
+    assert checks.tolist() == [[zlib.crc32(view.tobytes()) for view in views] for views in latents]
+    with torch.inference_mode():
+        context, mask = pipeline.encode([""])
+    assert np.abs(np.load(out / EMPTY) - context[0][mask[0].bool()].numpy()).max() < 0.02
+
+
+def test_another_text_encoder_than_the_models_can_be_asked_for(tmp_path: Path) -> None:
+    from minidiff.text.encoders import load_encoder
+
+    networks = networks_of(asked(tmp_path, latents="world-dit", text="ours:world-clip"))
+    assert networks.encoders is not None and networks.encoders_by == "world-dit with ours:world-clip"
+    (vectors,) = networks.encoders().words(["a red box"])
+    context, mask = load_encoder("ours", "world-clip").encode(["a red box"])
+    assert np.abs(vectors - context[0][mask[0]].numpy()).max() < 0.02
+    for text, told in (("world-clip", "KIND:PLACE"), ("ours:", "KIND:PLACE"), ("bert:x", "one of the kinds ours, clip")):
+        with pytest.raises(ValueError, match=told):
+            networks_of(asked(tmp_path, latents="world-dit", text=text))
+    with pytest.raises(ValueError, match="--text needs --latents"):
+        networks_of(asked(tmp_path, text="ours:world-clip"))
 
 
 def test_latents_refuse_random_crops_and_those_leave_what_may_be_cut(tmp_path: Path) -> None:

@@ -55,6 +55,24 @@ class Place(NamedTuple):
     json_crc: int
 
 
+class Row(NamedTuple):
+    """A line of index.json: a shard's path in the folder, the size of its pictures ("512x512"), their number, and its bytes."""
+
+    name: str
+    bucket: str
+    samples: int
+    bytes: int
+
+
+def read_index(folder: Path) -> list[Row]:
+    """The shards of a folder. Raises ShardError when it holds none."""
+    told = _read(folder / INDEX, "run `minidiff prepare images` first")
+    try:
+        return [Row(str(row["name"]), str(row["bucket"]), int(row["count"]), int(row["bytes"])) for row in told["shards"]]
+    except (KeyError, TypeError, ValueError):
+        raise ShardError(f"{folder / INDEX} is no index of shards.") from None
+
+
 def index_path(shard: Path) -> Path:
     """The index of offsets of a shard."""
     return shard.with_suffix(".idx.json")
@@ -116,23 +134,21 @@ class ShardIndex:
 
     def __init__(self, folder: Path | str, bucket: str | None = None) -> None:
         self.folder = Path(folder)
-        told = _read(self.folder / INDEX, "run `minidiff prepare images` first")
-        try:
-            rows = [row for row in told["shards"] if bucket in (None, row["bucket"])]
-            self.shards = [str(row["name"]) for row in rows]
-            self.ends = list(itertools.accumulate(int(row["count"]) for row in rows))
-            sizes = [int(row["bytes"]) for row in rows]
-            self.buckets: dict[str, int] = dict(told["buckets"])
-        except (KeyError, TypeError, ValueError):
-            raise ShardError(f"{self.folder / INDEX} is no index of shards.") from None
+        everything = read_index(self.folder)
+        rows = [row for row in everything if bucket in (None, row.bucket)]
+        self.shards = [row.name for row in rows]
+        self.ends = list(itertools.accumulate(row.samples for row in rows))
+        self.buckets: dict[str, int] = {}
+        for row in everything:
+            self.buckets[row.bucket] = self.buckets.get(row.bucket, 0) + row.samples
         if bucket is not None and not rows:
             raise ShardError(f"There is no bucket {bucket} in {self.folder}: choose one of {', '.join(self.buckets)}.")
-        for name, size in zip(self.shards, sizes, strict=True):
-            path = self.folder / name
+        for row in rows:
+            path = self.folder / row.name
             if not path.is_file():
                 raise ShardError(f"The shard {path} is missing.")
-            if path.stat().st_size != size:
-                raise ShardError(f"The shard {path} is damaged: it has {path.stat().st_size:,} bytes and should have {size:,}.")
+            if (size := path.stat().st_size) != row.bytes:
+                raise ShardError(f"The shard {path} is damaged: it has {size:,} bytes and should have {row.bytes:,}.")
         self._places: dict[int, list[Place]] = {}
         self._files: dict[int, IO[bytes]] = {}
 

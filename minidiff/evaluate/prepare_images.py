@@ -55,6 +55,9 @@ class PrepareImagesOptions(PrepareImages):
     latents: str | None = None
     """A model of the zoo or a folder, whose encoders' latents (of each picture and its mirror image) and text vectors are laid
     beside the shards. Not with --random-crop."""
+    text: str | None = None
+    """With --latents: the text encoder whose vectors are laid there in place of that model's own, as KIND:PLACE, such as
+    siglip:FOLDER, clip:FOLDER, open_clip:FOLDER, t5:FOLDER or ours:world-clip."""
     device: str = "cpu"
     """Where networks run: cpu, cuda or mps."""
 
@@ -70,6 +73,8 @@ def networks_of(options: PrepareImagesOptions) -> Networks:
     if options.latents and options.random_crop:
         raise ValueError("--latents and --random-crop exclude each other: latents are those of one crop, made once, and a "
                          "picture that training cuts at random needs others each time. Leave one of them out.")  # fmt: skip
+    if options.text and not options.latents:
+        raise ValueError("--text needs --latents, the model that makes the pictures' latents.")
     translate = encode = None
     if options.translate:
         require("transformers", "--translate")
@@ -77,8 +82,21 @@ def networks_of(options: PrepareImagesOptions) -> Networks:
             raise ValueError(f"There is no config.json in {options.translate}: --translate takes a folder of a translator.")
         translate = partial(seq2seq, options.translate, options.device)
     if options.latents:
-        encode = partial(encoders, options.latents, options.device)
-    return Networks(judges_of(options), translate, str(options.translate or ""), encode, options.latents or "")
+        check_text(options.text)
+        encode = partial(encoders, options.latents, options.device, options.text)
+    by = " with ".join(name for name in (options.latents, options.text) if name)
+    return Networks(judges_of(options), translate, str(options.translate or ""), encode, by)
+
+
+def check_text(text: str | None) -> None:
+    """Raises ValueError unless `text` names a kind of text encoder, whose package is there, and a place."""
+    from minidiff.text.encoders import ENCODERS, PACKAGES
+
+    kind, colon, place = (text or "ours:").partition(":")
+    if text is not None and (not colon or kind not in ENCODERS or not place):
+        raise ValueError(f"--text is {text!r}, but it must be KIND:PLACE with one of the kinds {', '.join(ENCODERS)}.")
+    if kind in PACKAGES:
+        require(PACKAGES[kind], "--text")
 
 
 def judges_of(options: PrepareImagesOptions) -> tuple[Judge, ...]:
@@ -188,15 +206,20 @@ def nudenet() -> Score:
 # --- latents ------------------------------------------------------------------------------------------------------------
 
 
-def encoders(model: str, device: str) -> Encoders:
-    """The encoders of a model that makes pictures. Raises ValueError when it isn't there."""
+def encoders(model: str, device: str, text: str | None = None) -> Encoders:
+    """The encoders of a model that makes pictures; text: another text encoder than its own, "siglip:FOLDER". Raises ValueError
+    when one isn't there."""
     from minidiff.pipelines.loading import load_pipeline
+    from minidiff.text.encoders import load_encoder
     from minidiff.utils.images import to_tensor
 
     pipeline = load_pipeline(model, device, "float32")
+    kind, _, place = (text or "").partition(":")
+    reader = load_encoder(kind, place) if text else pipeline.words
+    reader.tower.to(device)
 
     def words(texts: list[str]) -> list[NDArray[np.float16]]:
-        context, mask = pipeline.encode(texts)  # (B, L, D), (B, L)
+        context, mask = reader.encode(texts)  # (B, L, D), (B, L)
         return [vectors[there].half().cpu().numpy() for vectors, there in zip(context.detach(), mask.bool(), strict=True)]
 
     return Encoders(lambda pixels: pipeline.latents(to_tensor(pixels)).half().cpu().numpy(), words)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 FIRST = {"loss": "training loss", "val_loss": "held-out loss", "grad_norm": "norm of the gradient", "lr": "learning rate"}
-HIDDEN = ("step", "images_per_second", "minutes")
+HIDDEN = ("step", "images_per_second", "minutes", "data_seconds", "memory_gb", "gpus", "mfu")
 
 
 def read_columns(log: Path) -> dict[str, list[tuple[int, float]]]:

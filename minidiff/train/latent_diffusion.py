@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from minidiff.diffusion.losses import diffusion_loss, example_losses, sample_times
 from minidiff.diffusion.schedules import get_schedule
 from minidiff.diffusion.timesteps import shifted
-from minidiff.models.clip import TextEncoder
+from minidiff.models.clip import TextEncoder, TowerOutput
 from minidiff.train.loop import Batch, Step, Task
 from minidiff.utils.devices import autocast
 from minidiff.utils.validation import Between
@@ -71,7 +71,8 @@ def set_text_trainable(text: TextEncoder, how: TextTrainable) -> None:
 
 
 class LatentDiffusionTask(Task):
-    """A network that takes captions and predicts latents, and its text encoder as far as that is trained.
+    """A network that takes captions and predicts latents, and its text encoder as far as that is trained. A subclass may `read`
+    captions from elsewhere.
 
     Args:
         network: forward(x, timestep, context, mask) -> (B, C, h, w).
@@ -83,7 +84,7 @@ class LatentDiffusionTask(Task):
     def __init__(
         self,
         network: Any,
-        text: TextEncoder,
+        text: Any,
         examples: Examples,
         objective: Objective,
         inner_layer: nn.Module | None = None,
@@ -106,11 +107,15 @@ class LatentDiffusionTask(Task):
     def make_batch(self, index: int, size: int, seed: int) -> Batch:
         return self.examples.make_batch(index, size, seed)
 
+    def read(self, batch: Batch) -> TowerOutput:
+        """What the text encoder makes of a batch's captions."""
+        return self.text(batch["ids"], batch["mask"])
+
     def forward(self, batch: Batch, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         x0, mask = batch["latents"], batch["mask"]
         t = self.objective.sample_times(len(x0), step.generator).to(x0.device)                  # (B,)
         eps = torch.randn(x0.shape, generator=step.generator).to(x0.device)
-        text = self.text(batch["ids"], mask)
+        text = self.read(batch)
         prediction = self.network(self.schedule.mix(x0, eps, t), self.schedule.timestep(t), text.sequence, mask)
         total = loss = diffusion_loss(prediction, x0, eps, t, self.schedule, self.objective.prediction_type)
         figures = {"diffusion": loss}
@@ -128,11 +133,12 @@ class LatentDiffusionTask(Task):
         device, losses, kind = next(self.parameters()).device, [], self.objective.prediction_type
         for number, batch in enumerate(self.examples.held_out()):
             generator = torch.Generator().manual_seed(128 * number)
-            x0, ids, mask = (batch[name].to(device) for name in ("latents", "ids", "mask"))
+            batch = {name: value.to(device) for name, value in batch.items()}
+            x0, mask = batch["latents"], batch["mask"]
             t = sample_times(len(x0), "stratified", generator).to(device)
             eps = torch.randn(x0.shape, generator=generator).to(device)
             with autocast(device):
-                text = self.text(ids, mask).sequence
+                text = self.read(batch).sequence
                 prediction = self.network(self.schedule.mix(x0, eps, t), self.schedule.timestep(t), text, mask)
             losses.append(example_losses(prediction, x0, eps, t, self.schedule, kind))
         return float(torch.cat(losses).mean())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 from pathlib import Path
 from typing import IO, Any
 
 from tqdm import tqdm
 
+from minidiff.train.options import TrainingError
 from minidiff.utils.files import write_whole
 
 
@@ -84,3 +86,50 @@ class Progress:
         self.bar.close()
         if self.log is not None:
             self.log.close()
+
+
+class TensorBoard:
+    """Figures as TensorBoard shows them, in the folder `tensorboard` of a run. first: the step of the first row; what an
+    earlier call wrote of it and later ones is hidden. Raises TrainingError where TensorBoard isn't installed."""
+
+    def __init__(self, folder: Path, first: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise TrainingError("--tensorboard needs TensorBoard, which is not here: pip install tensorboard.") from None
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first)  # type: ignore[no-untyped-call]
+
+    def add(self, row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if name != "step":
+                self.writer.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self.writer.close()  # type: ignore[no-untyped-call]
+
+
+class WeightsAndBiases:
+    """Figures as Weights & Biases shows them. A run that is resumed goes on under the id that is kept in its folder; without a
+    network, `WANDB_MODE=offline` keeps them there. Raises TrainingError where wandb isn't installed."""
+
+    def __init__(self, folder: Path, project: str, settings: dict[str, Any]) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise TrainingError("--wandb needs the package wandb, which is not here: pip install wandb.") from None
+        note = folder / "wandb-id.txt"
+        known = note.read_text(encoding="utf-8").strip() if note.exists() else None
+        self.run = wandb.init(project=project, dir=str(folder), name=folder.name, id=known, resume="allow", config=settings)
+        write_whole(note, str(self.run.id))
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.run.log({name: value for name, value in row.items() if name != "step"}, step=row["step"])
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+def check_installed(package: str, option: str) -> None:
+    """Raises TrainingError, before a run begins, when a package that an option needs isn't there."""
+    if importlib.util.find_spec(package) is None:
+        raise TrainingError(f"{option} needs the package {package}, which is not here: pip install {package}.")

@@ -31,6 +31,7 @@ from minidiff.train.log import Progress
 from minidiff.train.optim import build_optimizers, warmup_cosine
 from minidiff.train.options import LoopConfig, TrainingError
 from minidiff.train.processes import Processes, join, on_cpu
+from minidiff.train.watch import Watch
 from minidiff.utils.devices import best_device, fastest_dtype, forced_dtype, keep_memory
 from minidiff.utils.locks import locked
 
@@ -77,8 +78,12 @@ class Batches(Dataset):
     def __init__(self, task: Task, size: int, seed: int) -> None:
         self.make, self.size, self.seed = task.make_batch, size, seed
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.make(index, self.size, self.seed)
+    def __getitem__(self, index: int) -> Batch | Exception:
+        """An error comes as it is: the DataLoader would wrap what a worker raises into a traceback of many lines."""
+        try:
+            return self.make(index, self.size, self.seed)
+        except (ValueError, OSError) as error:
+            return error
 
 
 def mix_seed(*parts: int) -> int:
@@ -104,6 +109,8 @@ def micro_batches(task: Task, config: LoopConfig, start: int, accelerator: Accel
         multiprocessing_context="fork" if config.workers and accelerator.device.type == "cpu" else None,
     )
     for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
         yield {k: v.to(accelerator.device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
@@ -127,10 +134,13 @@ def make_accelerator(precision: str, accumulate: int) -> Accelerator:
     return Accelerator(cpu=on_cpu(), mixed_precision=precision, gradient_accumulation_steps=accumulate)
 
 
-def fit(task: Task, config: LoopConfig, validators: Sequence[Validator] = ()) -> Training:
+def fit(
+    task: Task, config: LoopConfig, validators: Sequence[Validator] = (), watch: Watch | None = None
+) -> Training:
     """Train `task` until config.steps; resumes from config.out/checkpoint.pt when it is there.
 
-    validators: measure and draw in addition to the task's own `validate`; several processes share them.
+    validators: measure and draw in addition to the task's own `validate`; several processes share them. watch: what else is
+    measured in each step, and who is told.
 
     Raises TrainingError when the loss is no longer a number, when the checkpoint is damaged or another run's, and LockedError
     when another run uses the folder.
@@ -139,12 +149,12 @@ def fit(task: Task, config: LoopConfig, validators: Sequence[Validator] = ()) ->
     lock = locked(config.out / ".lock", f"The run folder {config.out}", LOCK_WAIT) if main else nullcontext()
     try:
         with lock:
-            return _fit(task, config, validators)
+            return _fit(task, config, validators, watch or Watch())
     finally:
         AcceleratorState._reset_state()  # whoever trains next in this process may want another precision
 
 
-def _fit(task: Task, config: LoopConfig, validators: Sequence[Validator]) -> Training:
+def _fit(task: Task, config: LoopConfig, validators: Sequence[Validator], watch: Watch) -> Training:
     checkpoint = config.out / "checkpoint.pt"
     saved = load_checkpoint(checkpoint) if checkpoint.exists() and not config.fresh else None
     accelerator = make_accelerator(choose_precision(config, saved), config.accumulate)
@@ -155,7 +165,7 @@ def _fit(task: Task, config: LoopConfig, validators: Sequence[Validator]) -> Tra
         training.restore(saved, checkpoint, config)
     del saved
     runner = accelerator.prepare(torch.compile(task) if config.compile else task)
-    batches = micro_batches(task, config, training.step, accelerator)
+    batches = watch.over(micro_batches(task, config, training.step, accelerator))
     end = config.steps if config.stop_after is None else min(config.steps, training.step + config.stop_after)
     progress = Progress(config.out, config.steps, training.step, training.main)
     try:
@@ -165,14 +175,17 @@ def _fit(task: Task, config: LoopConfig, validators: Sequence[Validator]) -> Tra
             training.seconds += time.perf_counter() - began
             rate = config.batch * training.processes / (time.perf_counter() - began)
             row = {"step": training.step, **figures, "images_per_second": rate, "minutes": training.seconds / 60}
+            row.update(watch.figures(accelerator, row, config.batch * training.processes))
             if training.step % config.validate_every == 0 or training.step == config.steps:
                 training.figures = validated(training, [task.validate, *validators], config.out, processes)
                 row.update({f"val_{k}": v for k, v in training.figures.items()})
             progress.add(row)
+            watch.tell(row, training.main)
             if training.main and (training.step % config.save_every == 0 or training.step == end):
                 save_checkpoint(training.state(config), checkpoint)
     finally:
         progress.close()
+        watch.close()
     processes.wait()
     return training
 
