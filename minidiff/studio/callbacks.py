@@ -69,12 +69,13 @@ def make_request(
     """The controls' values as a Request. Browsers send 20.0 for 20, so whole floats become integers. Raises RequestError."""
     used_eta = eta if takes_eta(sampler) else None  # the slider keeps its value while another sampler is chosen
     return Request(
-        prompt, negative or "", sampler, _whole(steps), guidance, _whole(seed), _whole(images), used_eta, expand,
+        prompt, negative or "", sampler, whole(steps), guidance, whole(seed), whole(images), used_eta, expand,
         (start, end), rescale,
     )  # fmt: skip
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """A whole float as an integer, anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -54,7 +54,7 @@ CLOSED = ("vibe", "dev/", "monitoring", "component_server", "process_recording",
 
 
 class TokenBucket:
-    """At most `burst` calls at once and `rate` a second in the long run, for each client.
+    """At most `burst` calls (or pictures) at once and `rate` a second in the long run, for each client.
 
     It remembers the last `clients` clients; one that is forgotten starts with a full bucket.
     """
@@ -66,17 +66,19 @@ class TokenBucket:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wait(self, client: str) -> float:
-        """Takes a token and returns 0, or returns the seconds after which there will be one."""
+    def wait(self, client: str, cost: float = 1.0) -> float:
+        """Takes `cost` tokens and returns 0, or returns the seconds after which there will be enough. What costs more than a
+        full bucket needs a full one, and leaves a debt."""
         now = self.clock()
         with self._lock:
             tokens, then = self._buckets.pop(client, (self.burst, now))
             tokens = min(self.burst, tokens + (now - then) * self.rate)
-            allowed = tokens >= 1
-            self._buckets[client] = (tokens - allowed, now)
+            needed = min(cost, self.burst)
+            allowed = tokens >= needed
+            self._buckets[client] = (tokens - cost * allowed, now)
             while len(self._buckets) > self.clients:
                 self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - tokens) / self.rate
+        return 0.0 if allowed else (needed - tokens) / self.rate
 
 
 class Guard:

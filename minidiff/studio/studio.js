@@ -1,4 +1,4 @@
-/* The page's language, the link that brings all settings back, and nothing else. */
+/* The page's language, and the link that brings all settings back. What single tabs need is in files of their own. */
 (() => {
   const studio = window.minidiff;
   const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "expand", "start", "end",
@@ -8,8 +8,15 @@
     studio.lang = lang;
     document.documentElement.lang = lang;
     document.title = studio.titles[lang];
+    document.dispatchEvent(new Event("minidiff-language"));
     return lang;
   };
+
+  /* A text of `labels.py` in the page's language, its {blanks} filled; a number as that language writes it. */
+  studio.say = (key, values = {}) => studio.words[key][studio.lang].replace(/\{(\w+)\}/g, (blank, name) => values[name] ?? blank);
+  studio.number = (value, digits) => value.toLocaleString(studio.lang, {
+    minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false,
+  });
 
   const asked = new URLSearchParams(location.search).get("lang");
   studio.speak(asked in studio.titles ? asked : studio.lang);
@@ -27,7 +34,11 @@
     document.querySelector(".stage")?.setAttribute("data-waiting", "");
     return values;
   };
-  studio.answered = () => document.querySelector(".stage")?.removeAttribute("data-waiting");
+  studio.waitFor = (id, values) => {
+    document.querySelector(`#${id} .line`)?.setAttribute("data-waiting", "");
+    return values;
+  };
+  studio.answered = () => document.querySelectorAll("[data-waiting]").forEach((one) => one.removeAttribute("data-waiting"));
 
   studio.copyLink = async (...values) => {
     const query = new URLSearchParams({ lang: studio.lang });
