@@ -447,11 +447,9 @@ def test_large_requests_are_paid_back() -> None:
     assert bucket.wait("a") == 0
 
 
-def test_a_request_costs_what_the_network_does_for_it() -> None:
-    assert callbacks.cost(Request("x", steps=20, guidance_scale=3)) == 1
-    assert callbacks.cost(Request("x", steps=1)) == 1
-    assert callbacks.cost(Request("x", steps=100, num_images=9, guidance_scale=1)) == 22.5
-    assert callbacks.cost(Request("x", steps=100, num_images=9, guidance_scale=5, sampler="heun")) == 90
+def test_a_drawing_costs_what_the_network_does_for_it() -> None:
+    assert callbacks.cost(1, 20, "dpmpp_2m") == callbacks.cost(1, 1, "ddim") == 1
+    assert callbacks.cost(9, 100, "ddim") == 45 and callbacks.cost(9, 100, "heun") == 90
 
 
 def test_whoever_has_requests_waiting_gets_no_more() -> None:

@@ -23,12 +23,13 @@ from minidiff.pipelines.request import Request, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pipelines.zoo_rows import sampling_models
 from minidiff.studio import callbacks, html, restore, security
-from minidiff.studio.labels import label
+from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
-from minidiff.studio.tabs import create
+from minidiff.studio.tabs import compare, create, inspect
 from minidiff.studio.theme import css, head, theme
 
+TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare}  # each has build, wire and relabel
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
 
 
@@ -50,29 +51,38 @@ def build(
                 [(name, code) for code, name in NAMES.items()], value=lang, label=label("language", lang),
                 show_label=False, container=False, elem_id="language", scale=0, min_width=200,
             )
-        with gr.Tab(label("create", lang), id="create", visible=True) as tab:
-            controls = create.build(models, lang)
-        line = Line(blocks)
-        create.wire(controls, models, bucket, line)
-        _wire_language(language, controls, tab)
-        _wire_load(blocks, controls, language, models, lang)
+        line, built = Line(blocks), []
+        for name, module in TABS.items():
+            with gr.Tab(label(name, lang), id=name, elem_id=f"tab-{name}") as tab:
+                controls = module.build(models, lang)
+            module.wire(controls, models, bucket, line)
+            built.append((name, tab, controls))
+        _wire_language(language, built)
+        _wire_load(blocks, built[0][2], language, models, lang)
         _public_function(models, bucket, line)
     blocks.queue(max_size=16, default_concurrency_limit=4)
     return blocks
 
 
-def _wire_language(language: gr.Radio, controls: create.Controls, tab: gr.Tab) -> None:
-    names = list(create.relabel("en"))
+def _wire_language(language: gr.Radio, built: list[tuple[str, gr.Tab, Any]]) -> None:
+    """built: name, tab and controls of each of TABS."""
+    outputs: list[Any] = []
+    for name, tab, controls in built:
+        outputs += [tab, *(getattr(controls, part) for part in TABS[name].relabel("en"))]
 
-    def switch(lang: str) -> list[Any]:
+    def switch(lang: str, *prompts: str) -> list[Any]:
         lang = lang if lang in LANGS else "en"
-        relabelled = create.relabel(lang)
-        return [*(relabelled[name] for name in names), gr.update(label=label("create", lang))]
+        updates: list[Any] = []
+        for (name, _, _), prompt in zip(built, (None, *prompts), strict=True):
+            relabelled = TABS[name].relabel(lang)
+            if (other := example_in(prompt, lang)) != prompt:
+                relabelled["prompt"] = relabelled["prompt"] | {"value": other}
+            updates += [gr.update(label=label(name, lang)), *relabelled.values()]
+        return updates
 
-    language.change(
-        switch, language, [*(getattr(controls, name) for name in names), tab], queue=False,
-        js="(lang) => window.minidiff.speak(lang)", **create.QUIET,
-    )
+    prompts = [controls.prompt for _, _, controls in built[1:]]  # that of Create is set when the page opens
+    speak = "(lang, ...prompts) => [window.minidiff.speak(lang), ...prompts]"
+    language.change(switch, [language, *prompts], outputs, queue=False, js=speak, **create.QUIET)
 
 
 def _wire_load(
@@ -121,7 +131,7 @@ def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -
                 prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, expand_prompt, interval,
                 guidance_rescale,
             )  # fmt: skip
-            seconds = bucket.wait(client, callbacks.cost(settings))
+            seconds = bucket.wait(client, callbacks.cost(num_images, steps, settings.sampler))
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
             pipeline = models.get(model)

@@ -72,18 +72,19 @@ def make_request(
     """The controls' values as a Request. Browsers send 20.0 for 20, so whole floats become integers. Raises RequestError."""
     used_eta = eta if takes_eta(sampler) else None  # the slider keeps its value while another sampler is chosen
     return Request(
-        prompt, negative or "", sampler, _whole(steps), guidance, _whole(seed), _whole(images), used_eta, expand,
+        prompt, negative or "", sampler, whole(steps), guidance, whole(seed), whole(images), used_eta, expand,
         (start, end), rescale,
     )  # fmt: skip
 
 
-def cost(request: Request) -> float:
-    """Tokens of a request, by how long the network works for it; at least 1."""
-    each_step = (1 + (request.guidance_scale != 1)) * (2 if request.sampler == "heun" else 1)
-    return max(1.0, request.num_images * request.steps * each_step / EVALUATIONS)
+def cost(images: int, steps: int, sampler: str) -> float:
+    """Tokens of a drawing, by how long the network works for it with guidance; at least 1."""
+    each_step = 2 * (2 if sampler == "heun" else 1)
+    return max(1.0, images * steps * each_step / EVALUATIONS)
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """A whole float as an integer, anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -126,7 +127,7 @@ def generate(
     except RequestError as error:
         yield View(notice=html.notice(html.refusal(error), "bad"))
         return
-    seconds = bucket.wait(client, cost(request)) if bucket else 0.0
+    seconds = bucket.wait(client, cost(request.num_images, request.steps, request.sampler)) if bucket else 0.0
     if seconds:
         words = html.both("too_often", seconds=math.ceil(seconds))
         yield View(notice=html.notice(words, "bad"), stage=html.stage())
@@ -152,9 +153,8 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
             return
         if preview.images is not None:
             break
-        if STOPPING.is_set() or clock() - start > MAX_SECONDS:
-            words = html.both("ending") if STOPPING.is_set() else html.both("too_long", seconds=round(MAX_SECONDS))
-            yield View(notice=html.notice(words, "bad"), stage=render(pipeline, preview))
+        if said := out_of_time(clock() - start):
+            yield View(notice=html.notice(said, "bad"), stage=render(pipeline, preview))
             return
         yield View(stage=render(pipeline, preview), running=None)
     prompts = pipeline.expanded_prompts(request)
@@ -164,6 +164,13 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
         notice=html.notice(html.both("done", seconds=f"{spent:.2f}", seed=request.seed), "good"),
         seed=request.seed,
     )
+
+
+def out_of_time(seconds: float) -> str:
+    """Why a drawing that has taken so long must end here, in both languages; empty where it may go on."""
+    if STOPPING.is_set():
+        return html.both("ending")
+    return html.both("too_long", seconds=round(MAX_SECONDS)) if seconds > MAX_SECONDS else ""
 
 
 def finish(

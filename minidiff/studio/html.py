@@ -42,6 +42,12 @@ def notice(content: str = "", kind: str = "info") -> str:
     return f'<p class="notice {kind}" role="{role}">{content}</p>'
 
 
+def line(notice: str) -> str:
+    """A notice of a tab that has no stage: it also says that it waits for the model, from the press of a button until the
+    server answers (`waitFor` in studio.js)."""
+    return f'<div class="line">{notice}<p class="queued notice">{both("waiting")}</p></div>'
+
+
 def header() -> str:
     return f'<div class="masthead"><h1>{both("title")}</h1><p>{both("tagline")}</p></div>'
 

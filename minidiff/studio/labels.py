@@ -118,7 +118,234 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "The link asks for something that is not allowed, so it was not used. {reason}",
         "vi": "Liên kết yêu cầu điều không được phép nên không được dùng. {reason}",
     },
+    # Links to the course
+    "lesson": {"en": "Lesson {number} explains it.", "vi": "Xem bài {number}."},
+    # Look inside
+    "inspect": {"en": "Look inside", "vi": "Nhìn vào trong"},
+    "open_up": {"en": "Open it up", "vi": "Mở ra xem"},
+    "inspect_steps_info": {
+        "en": "How many times it looks and moves on; up to ten of these moments are shown.",
+        "vi": "Số lần mạng nhìn rồi đi tiếp; trang cho xem tối đa mười thời điểm.",
+    },
+    "inspect_guidance_info": {
+        "en": "How far beyond its own answer it goes in the direction of the words; 1 is off.",
+        "vi": "Đi quá câu trả lời của chính nó bao xa theo hướng của lời; 1 là tắt.",
+    },
+    "inspect_seed_info": {
+        "en": "The noise it begins with. The same seed, the same picture as in Create.",
+        "vi": "Lớp nhiễu ban đầu. Cùng seed thì ra cùng tranh như ở thẻ Vẽ tranh.",
+    },
+    "inside_idle": {
+        "en": "Write a sentence and press Open it up. One drawing is then laid open, and you can walk through it.",
+        "vi": "Viết một câu rồi bấm Mở ra xem. Một lần vẽ sẽ được mở ra để bạn đi qua từng thời điểm.",
+    },
+    "inside_working": {"en": "Opening it up: {index} of {n}", "vi": "Đang mở ra: {index} trên {n}"},
+    "inside_done": {"en": "Opened in {seconds} s. Now move the slider.", "vi": "Xong sau {seconds} giây. Hãy kéo thanh trượt."},
+    "inside_now": {"en": "Step {step} of {n} · {noise} % noise", "vi": "Bước {step} trên {n} · {noise} % là nhiễu"},
+    "inside_play": {"en": "Play or pause", "vi": "Phát hoặc dừng"},
+    "inside_steps": {"en": "From noise to picture", "vi": "Từ nhiễu đến tranh"},
+    "inside_steps_short": {"en": "what it sees at each step, and what it expects.", "vi": "ở mỗi bước nó thấy gì và đoán gì."},
+    "inside_steps_info": {
+        "en": "At every step the network looks at a noisy picture and says what it expects behind the noise. The sampler goes "
+        "a part of the way there, and the network looks again.",
+        "vi": "Ở mỗi bước, mạng nhìn một ảnh nhiễu và đoán bức tranh ẩn sau lớp nhiễu. Bộ lấy mẫu đi một phần đường tới đó, "
+        "rồi mạng nhìn lại.",
+    },
+    "inside_words": {"en": "Where each word is heard", "vi": "Mỗi từ được nghe ở đâu"},
+    "inside_words_short": {
+        "en": "which places of the picture ask for which word.",
+        "vi": "chỗ nào trong tranh tìm đến từ nào.",
+    },
+    "inside_words_info": {
+        "en": "Each place of the picture asks the words what belongs there: that is attention. Choose a word and see where it "
+        "is listened to, at the step above.",
+        "vi": "Mỗi chỗ trong tranh hỏi các từ xem ở đó nên có gì: đó là chú ý. Hãy chọn một từ để thấy nơi nào lắng nghe nó, "
+        "ở bước phía trên.",
+    },
+    "inside_no_words": {
+        "en": "This model doesn't look at single words, so there is nothing to show here.",
+        "vi": "Mô hình này không nhìn vào từng từ nên không có gì để xem ở đây.",
+    },
+    "inside_tokens": {"en": "The sentence as the model reads it", "vi": "Câu như mô hình đọc"},
+    "inside_layer": {"en": "Layer", "vi": "Lớp"},
+    "inside_head": {"en": "Head", "vi": "Đầu"},
+    "inside_mean": {"en": "mean", "vi": "trung bình"},
+    "inside_least": {"en": "of the attention where it is dark,", "vi": "sự chú ý ở chỗ tối,"},
+    "inside_most": {"en": "where it is bright:", "vi": "ở chỗ sáng:"},
+    "inside_all_words": {"en": "All words at once", "vi": "Tất cả các từ"},
+    "inside_begin": {"en": "start", "vi": "đầu câu"},
+    "inside_end": {"en": "end", "vi": "cuối câu"},
+    "inside_chosen": {"en": "Bright where “{word}” is listened to most", "vi": "Sáng ở nơi lắng nghe “{word}” nhiều nhất"},
+    "inside_guidance": {"en": "What guidance adds", "vi": "Dẫn hướng thêm vào điều gì"},
+    "inside_guidance_short": {
+        "en": "its answer with your words, without them, and beyond.",
+        "vi": "câu trả lời khi có lời, khi không có lời, và xa hơn nữa.",
+    },
+    "inside_guidance_info": {
+        "en": "The network is asked twice, with your words and without. Guidance goes {scale} times the way from the second "
+        "answer to the first.",
+        "vi": "Mạng được hỏi hai lần, có lời và không có lời. Dẫn hướng đi gấp {scale} lần quãng đường từ câu trả lời sau đến "
+        "câu trả lời trước.",
+    },
+    "inside_without": {"en": "Without words", "vi": "Không có lời"},
+    "inside_with": {"en": "With your words", "vi": "Có lời của bạn"},
+    "inside_guided": {"en": "Guided", "vi": "Có dẫn hướng"},
+    "inside_difference": {
+        "en": "What the words change, times {gain}; grey is nothing",
+        "vi": "Điều mà lời làm thay đổi, nhân {gain}; màu xám là không đổi",
+    },
+    "inside_latents": {"en": "What it really works on", "vi": "Thứ nó thật sự xử lý"},
+    "inside_latents_short": {"en": "the numbers behind the picture.", "vi": "những con số đằng sau bức tranh."},
+    "inside_latents_info": {
+        "en": "The network never sees colours. It works on {channels} small pictures of numbers, its channels, and a decoder "
+        "makes the picture out of them at the end.",
+        "vi": "Mạng không hề thấy màu. Nó xử lý {channels} ảnh nhỏ gồm các con số, gọi là các kênh, và cuối cùng một bộ giải "
+        "mã biến chúng thành bức tranh.",
+    },
+    "inside_channels_info": {
+        "en": "This model works on the colours themselves: its {channels} channels are red, green and blue.",
+        "vi": "Mô hình này xử lý thẳng màu sắc: {channels} kênh của nó là đỏ, xanh lá và xanh dương.",
+    },
+    "inside_channel": {"en": "Channel {index}", "vi": "Kênh {index}"},
+    "inside_settling": {"en": "When what is decided", "vi": "Điều gì được quyết khi nào"},
+    "inside_settling_short": {"en": "layout, colour and detail on their way.", "vi": "bố cục, màu sắc và chi tiết hình thành."},
+    "inside_settling_info": {
+        "en": "Each curve says how near the expected picture is to the finished one, from as far as it ever was (bottom) to "
+        "equal (top). A dot marks where it has come {share} % of the way for good.",
+        "vi": "Mỗi đường cho biết tranh dự đoán gần tranh hoàn thành đến đâu, từ xa nhất (dưới) đến bằng nhau (trên). Dấu chấm "
+        "là nơi từ đó nó không bao giờ xuống dưới {share} % quãng đường.",
+    },
+    "inside_layout": {"en": "Layout", "vi": "Bố cục"},
+    "inside_colour": {"en": "Colour", "vi": "Màu sắc"},
+    "inside_detail": {"en": "Detail", "vi": "Chi tiết"},
+    "inside_axis": {"en": "Noise left in the picture →", "vi": "Nhiễu còn lại trong ảnh →"},
+    "inside_finding": {
+        "en": "In this drawing {name0} is settled at {noise0} % noise, {name1} at {noise1} %, {name2} at {noise2} %.",
+        "vi": "Trong lần vẽ này, {name0} đã định hình khi còn {noise0} % nhiễu, {name1} khi còn {noise1} %, {name2} khi còn "
+        "{noise2} %.",
+    },
+    # Compare
+    "compare": {"en": "Compare", "vi": "So sánh"},
+    "compare_draw": {"en": "Draw the grid", "vi": "Vẽ bảng"},
+    "compare_load": {"en": "Load a grid", "vi": "Nạp một bảng"},
+    "kind": {"en": "What to compare", "vi": "So sánh điều gì"},
+    "kind_info": {
+        "en": "One thing changes, all else stays. Each row keeps its seed.",
+        "vi": "Chỉ một điều thay đổi, còn lại giữ nguyên. Mỗi hàng giữ một seed.",
+    },
+    "kind_samplers": {"en": "Samplers and steps", "vi": "Bộ lấy mẫu và số bước"},
+    "kind_guidance": {"en": "Guidance", "vi": "Mức dẫn hướng"},
+    "kind_prompts": {"en": "One word", "vi": "Một từ"},
+    "kind_models": {"en": "Models", "vi": "Mô hình"},
+    "kind_seeds": {"en": "Seeds", "vi": "Seed"},
+    "compare_samplers_info": {
+        "en": "A sampler is the way from noise to picture; here each makes a row. Can fewer steps do?",
+        "vi": "Bộ lấy mẫu là cách đi từ nhiễu đến tranh; mỗi cách là một hàng. Liệu ít bước hơn có đủ?",
+    },
+    "compare_guidance_info": {
+        "en": "From not listening to the words to shouting them. Where does the picture follow, and where does it glare?",
+        "vi": "Từ chỗ ít nghe lời đến chỗ bám lời quá mức. Ở đâu tranh theo lời, ở đâu màu bị gắt?",
+    },
+    "compare_prompts_info": {
+        "en": "The same noise under sentences that differ in a word: what differs between the pictures comes from the word.",
+        "vi": "Cùng một lớp nhiễu với những câu khác nhau một từ: chỗ khác nhau giữa các tranh là do từ đó.",
+    },
+    "compare_models_info": {
+        "en": "The same sentence and seed, each model drawing in its own manner.",
+        "vi": "Cùng một câu và một seed, mỗi mô hình vẽ theo cách riêng của nó.",
+    },
+    "compare_seeds_info": {
+        "en": "One sentence, many beginnings. The seed decides all that the words left open.",
+        "vi": "Một câu, nhiều điểm bắt đầu. Seed quyết định mọi điều mà lời chưa nói.",
+    },
+    "samplers": {"en": "Samplers", "vi": "Các bộ lấy mẫu"},
+    "samplers_info": {"en": "One row each.", "vi": "Mỗi bộ một hàng."},
+    "step_counts": {"en": "Numbers of steps", "vi": "Các số bước"},
+    "scales": {"en": "Guidance scales", "vi": "Các mức dẫn hướng"},
+    "numbers_info": {"en": "With commas between them; one column each.", "vi": "Cách nhau bằng dấu phẩy; mỗi số một cột."},
+    "models": {"en": "Models", "vi": "Các mô hình"},
+    "models_info": {"en": "One column each.", "vi": "Mỗi mô hình một cột."},
+    "rows": {"en": "Number of seeds", "vi": "Số lượng seed"},
+    "rows_info": {"en": "The seed given here and those after it.", "vi": "Seed đã chọn và các seed tiếp theo."},
+    "compare_sampler_info": {"en": "The way from noise to picture.", "vi": "Cách đi từ nhiễu đến tranh."},
+    "compare_prompt_hint": {
+        "en": "For One word, give the alternatives in braces: a {{red|blue|green}} star",
+        "vi": "Với Một từ, ghi các lựa chọn trong ngoặc nhọn: một ngôi sao {{đỏ|vàng|tím}}",
+    },
+    "compare_idle": {
+        "en": "Choose what to compare and press Draw the grid. The pictures appear here as they are finished; under each "
+        "stands what it took, and whether a separate network, the judge, finds in it what the sentence says.",
+        "vi": "Hãy chọn điều muốn so sánh rồi bấm Vẽ bảng. Các tranh hiện ra ở đây ngay khi vẽ xong; dưới mỗi tranh ghi nó tốn "
+        "bao nhiêu, và một mạng riêng, giám khảo, có thấy trong tranh đúng điều câu nói hay không.",
+    },
+    "compare_working": {
+        "en": "Picture {cell} of {cells}, step {index} of {n}", "vi": "Tranh {cell} trên {cells}, bước {index} trên {n}"
+    },
+    "compare_done": {"en": "{count} pictures in {seconds} s.", "vi": "{count} tranh trong {seconds} giây."},
+    "compare_stopped": {"en": "Stopped after {count} pictures.", "vi": "Đã dừng sau {count} tranh."},
+    "compare_too_long": {
+        "en": "Stopped after {seconds} seconds, the most that a grid may take: ask for fewer pictures or steps.",
+        "vi": "Đã dừng sau {seconds} giây, lâu nhất cho một bảng: hãy giảm số tranh hoặc số bước.",
+    },
+    "grid_text": {"en": "{value}", "vi": "{value}"},
+    "grid_steps": {"en": "{value} steps", "vi": "{value} bước"},
+    "grid_scale": {"en": "Guidance {value}", "vi": "Dẫn hướng {value}"},
+    "grid_seed": {"en": "Seed {value}", "vi": "Seed {value}"},
+    "grid_one_sentence": {"en": "One sentence, {value} seeds", "vi": "Một câu, {value} seed"},
+    "cell_cost": {"en": "{evaluations} evaluations · {ms} ms", "vi": "{evaluations} lần tính · {ms} ms"},
+    "right": {"en": "right", "vi": "đúng"},
+    "wrong": {"en": "wrong", "vi": "sai"},
+    "judge_saw": {"en": "The judge sees: {saw}.", "vi": "Giám khảo thấy: {saw}."},
+    "saw_nothing": {"en": "nothing", "vi": "không có gì"},
+    "judge_note": {
+        "en": "✓ and ✗ are the verdicts of a judge, a network that errs at times itself; point at one to read what it saw. "
+        "With guidance each step is two evaluations of the network.",
+        "vi": "✓ và ✗ là ý kiến của giám khảo, một mạng đôi khi cũng nhầm; trỏ vào để đọc nó thấy gì. Khi có dẫn hướng, mỗi "
+        "bước là hai lần tính mạng.",
+    },
+    "grid_png": {"en": "Save the grid as PNG", "vi": "Lưu bảng thành PNG"},
+    "grid_json": {"en": "Save as JSON", "vi": "Lưu thành JSON"},
+    "grid_loaded": {
+        "en": "The grid's settings are back: press Draw the grid, and the same pictures come.",
+        "vi": "Đã lấy lại thiết lập của bảng: bấm Vẽ bảng để có lại đúng các tranh ấy.",
+    },
+    "grid_not_ours": {
+        "en": "This file holds no grid that can be drawn here: choose a PNG or JSON that was saved from this tab.",
+        "vi": "Tệp này không chứa bảng nào vẽ được ở đây: hãy chọn tệp PNG hoặc JSON đã lưu từ thẻ này.",
+    },
+    "grid_kind": {
+        "en": "There is no such thing to compare: choose one of {allowed}.",
+        "vi": "Không có kiểu so sánh đó: hãy chọn một trong {allowed}.",
+    },
+    "grid_rows": {
+        "en": "The number of seeds must be a whole number from 1 to {most}.",
+        "vi": "Số lượng seed phải là số nguyên từ 1 đến {most}.",
+    },
+    "grid_large": {
+        "en": "That would be {given} pictures, and a grid has at most {most}: leave some out.",
+        "vi": "Như vậy là {given} tranh, mà một bảng chỉ có tối đa {most}: hãy bớt đi.",
+    },
+    "grid_none": {
+        "en": "There is nothing to compare yet: choose at least one of each.",
+        "vi": "Chưa có gì để so sánh: hãy chọn mỗi loại ít nhất một.",
+    },
+    "grid_numbers": {
+        "en": "{given} is no list of numbers: write them with commas between, such as {such}.",
+        "vi": "{given} không phải danh sách số: hãy viết các số cách nhau bằng dấu phẩy, như {such}.",
+    },
+    "grid_names": {
+        "en": "The list of names can't be read: choose them anew.",
+        "vi": "Không đọc được danh sách tên: hãy chọn lại.",
+    },
+    "grid_braces": {
+        "en": "Put the alternatives of one word in braces, with bars between them: a {{red|blue|green}} star.",
+        "vi": "Hãy đặt các lựa chọn của một từ trong ngoặc nhọn, cách nhau bằng dấu gạch đứng: một ngôi sao {{đỏ|vàng|tím}}.",
+    },
 }
+
+IN_SCRIPTS = (  # labels that the page's scripts fill themselves
+    "inside_now", "inside_begin", "inside_end", "inside_chosen", "inside_difference", "inside_channel", "inside_mean",
+)  # fmt: skip
 
 SAMPLER_LABELS = {
     "dpmpp_2m": "DPM++ 2M",
@@ -149,10 +376,22 @@ EXAMPLES_OF = {  # of models that know something else than the drawn world; as m
     ]
 }
 
+VARIANTS = {  # a prompt whose one word changes, for Compare
+    "en": "a big {red|green|purple} star left of a small blue house",
+    "vi": "một {ngôi sao|trái tim|con cá} đỏ phía trên một ngôi nhà xanh dương",
+}
+
 
 def examples(model: str) -> list[str]:
     """Prompts to try with a model."""
     return EXAMPLES_OF.get(model, EXAMPLES)
+
+
+def example_in(prompt: str | None, lang: str) -> str | None:
+    """The prompt; in place of an example, the one beside it in `lang`."""
+    pairs = [texts[k : k + 2] for texts in (EXAMPLES, *EXAMPLES_OF.values()) for k in range(0, len(texts), 2)]
+    found = next((pair for pair in (*pairs, list(VARIANTS.values())) if prompt in pair), None)
+    return found[lang == "vi"] if found else prompt
 
 
 def label(key: str, lang: str, **values: object) -> str:

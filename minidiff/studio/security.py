@@ -65,8 +65,7 @@ CLOSED = ("vibe", "dev/", "monitoring", "component_server", "process_recording",
 class TokenBucket:
     """At most `burst` tokens at once and `rate` a second in the long run, for each client.
 
-    Whoever has one token left may take more than that, and waits until they are paid back: a large request is possible, two in
-    a row are not. It remembers the last `clients` clients; one that is forgotten starts with a full bucket.
+    It remembers the last `clients` clients; one that is forgotten starts with a full bucket.
     """
 
     def __init__(
@@ -77,16 +76,18 @@ class TokenBucket:
         self._lock = threading.Lock()
 
     def wait(self, client: str, cost: float = 1.0) -> float:
-        """Takes `cost` tokens and returns 0, or returns the seconds after which there will be one."""
+        """Takes `cost` tokens and returns 0, or returns the seconds after which there will be enough. What costs more than a
+        full bucket needs a full one, and leaves a debt."""
         now = self.clock()
         with self._lock:
             tokens, then = self._buckets.pop(client, (self.burst, now))
             tokens = min(self.burst, tokens + (now - then) * self.rate)
-            allowed = tokens >= 1
+            needed = min(cost, self.burst)
+            allowed = tokens >= needed
             self._buckets[client] = (tokens - cost * allowed, now)
             while len(self._buckets) > self.clients:
                 self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - tokens) / self.rate
+        return 0.0 if allowed else (needed - tokens) / self.rate
 
 
 class Guard:

@@ -1,4 +1,5 @@
-/* The page's language, what is said while a drawing waits or is refused, and the link that brings all settings back. */
+/* The page's language, what is said while a drawing waits or is refused, and the link that brings all settings back. What
+   single tabs need is in files of their own. */
 (() => {
   const studio = window.minidiff;
   const names = ["prompt", "negative", "sampler", "steps", "guidance", "seed", "images", "eta", "expand", "start", "end",
@@ -8,8 +9,15 @@
     studio.lang = lang;
     document.documentElement.lang = lang;
     document.title = studio.titles[lang];
+    document.dispatchEvent(new Event("minidiff-language"));
     return lang;
   };
+
+  /* A text of `labels.py` in the page's language, its {blanks} filled; a number as that language writes it. */
+  studio.say = (key, values = {}) => studio.words[key][studio.lang].replace(/\{(\w+)\}/g, (blank, name) => values[name] ?? blank);
+  studio.number = (value, digits) => value.toLocaleString(studio.lang, {
+    minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false,
+  });
 
   const asked = new URLSearchParams(location.search).get("lang");
   studio.speak(asked in studio.titles ? asked : studio.lang);
@@ -28,7 +36,11 @@
     document.querySelector(".stage")?.setAttribute("data-waiting", "");
     return values;
   };
-  studio.answered = () => document.querySelector(".stage")?.removeAttribute("data-waiting");
+  studio.waitFor = (id, values) => {
+    document.querySelector(`#${id} .line`)?.setAttribute("data-waiting", "");
+    return values;
+  };
+  studio.answered = () => document.querySelectorAll("[data-waiting]").forEach((one) => one.removeAttribute("data-waiting"));
 
   /* A line that is full is gradio's to tell: in English, in a corner, and the stage would wait for good. */
   const ask = window.fetch;
@@ -37,8 +49,8 @@
     if ([429, 503].includes(answer.status) && String(request[0]?.url ?? request[0]).includes("/queue/join")) {
       root.dataset.refused = "";
       studio.answered();
-      const notice = document.querySelector("#notice .notice");
-      if (notice) notice.outerHTML = studio.refusal;
+      const seen = [...document.querySelectorAll(".notice")].find((notice) => notice.parentElement.offsetParent);
+      if (seen) seen.outerHTML = studio.refusal;
     }
     return answer;
   };

@@ -9,9 +9,11 @@ import gradio as gr
 from gradio.themes.utils import colors, sizes
 
 from minidiff.studio import html
-from minidiff.studio.labels import LABELS
+from minidiff.studio.labels import IN_SCRIPTS, LABELS
 
 HERE = Path(__file__).parent
+STYLES = ("studio.css", "inside.css", "compare.css")
+SCRIPTS = ("studio.js", "inside.js")  # the first makes what the others use
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -75,12 +77,17 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    return (HERE / "studio.css").read_text(encoding="utf-8")
+    return _text(STYLES)
 
 
 def head(lang: str) -> str:
     """Runs before gradio does: the page's language, which the style sheet reads, from the link or the default."""
-    script = (HERE / "studio.js").read_text(encoding="utf-8")
-    values = {"lang": lang, "titles": LABELS["title"], "refusal": html.notice(html.both("queue_full"), "bad")}
+    words = {key: LABELS[key] for key in IN_SCRIPTS}
+    refusal = html.notice(html.both("queue_full"), "bad")
+    values = {"lang": lang, "titles": LABELS["title"], "words": words, "refusal": refusal}
     safe = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")  # no value can end the script
-    return f"<script>window.minidiff = {safe};\n{script}</script>"
+    return f"<script>window.minidiff = {safe};\n{_text(SCRIPTS)}</script>"
+
+
+def _text(names: tuple[str, ...]) -> str:
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)

@@ -1,0 +1,37 @@
+"""Where the course explains what a part of the page shows: addresses of its notebooks, as they are read on the web.
+
+The page only links there, and asks nothing of that server itself.
+"""
+
+from __future__ import annotations
+
+from minidiff.pipelines.messages import LANGS
+from minidiff.studio import html
+from minidiff.studio.labels import label
+
+COURSE = "https://github.com/minidiff/minidiff/blob/v0.1.0/lessons"  # of the release that notebooks install
+LESSONS = {
+    "steps": "04_samplers",
+    "words": "07_words",
+    "guidance": "05_guidance",
+    "latents": "08_vae",
+    "settling": "02_ddpm",
+    "measuring": "14_measuring",
+    "seeds": "02_ddpm",
+    "prompts": "06_clip",
+    "models": "09_dit",
+}
+
+
+def address(topic: str, lang: str) -> str:
+    return f"{COURSE}/{lang}/{LESSONS[topic]}.ipynb"
+
+
+def link(topic: str) -> str:
+    """A link to the lesson about a topic, in each language."""
+    number = LESSONS[topic][:2]
+    return "".join(
+        f'<a class="lesson" lang="{lang}" href="{address(topic, lang)}" target="_blank" rel="noopener">'
+        f"{html.escape(label('lesson', lang, number=number))}</a>"
+        for lang in LANGS
+    )

@@ -1,0 +1,231 @@
+"""Look inside and Compare as a person meets them: a real Chromium that may talk to nobody else, in both languages, on a desk
+and at the width of a small phone. The models are tiny and draw noise; what is shown of them is what counts here."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import needs_chromium
+from PIL import Image
+
+from minidiff.pipelines.loading import load_pipeline
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
+pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
+expect = sync_api.expect
+
+from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that gradio is here)
+
+pause = [0.0]  # seconds after each step, for what can only be seen while something is drawn
+PATIENCE = 60_000  # ms; the machine may have other work
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+TABS = {"inspect": {"en": "Look inside", "vi": "Nhìn vào trong"}, "compare": {"en": "Compare", "vi": "So sánh"}}
+NAMELESS = """() => [...document.querySelectorAll('input, textarea, button, select, [role=img]')].filter(e => e.offsetParent
+    && !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.getAttribute('aria-labelledby')
+    && !e.textContent.trim()).map(e => e.outerHTML.slice(0, 120))"""
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def address(whole_zoo: Path) -> Iterator[str]:
+    from minidiff.studio import app
+
+    def load(name: str) -> Any:
+        pipeline = load_pipeline(name, "cpu", "float32", whole_zoo)
+        quick = pipeline.stream
+
+        def stream(*arguments: Any) -> Iterator[Any]:
+            for preview in quick(*arguments):
+                time.sleep(pause[0])
+                yield preview
+
+        pipeline.stream = stream  # type: ignore[method-assign]
+        return pipeline
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels"], load)
+    yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
+    blocks.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Any]:
+    """Opens the page at a tab. Requests to any other server are cut off, and fail the test at its end; so do script errors."""
+    context = browser.new_context(accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    trouble: list[str] = []
+
+    def gate(route: Any) -> None:
+        if route.request.url.startswith((address, "data:", "blob:")):
+            route.continue_()
+        else:
+            trouble.append(route.request.url)
+            route.abort()
+
+    def open_tab(tab: str, lang: str = "en", size: dict[str, int] = DESKTOP) -> Any:
+        page.set_viewport_size(size)
+        page.goto(f"{address}?lang={lang}")
+        expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
+        page.get_by_role("tab", name=TABS[tab][lang]).click()
+        expect(page.locator({"inspect": "#open-up", "compare": "#compare-draw"}[tab])).to_be_visible(timeout=PATIENCE)
+        page.wait_for_timeout(1000)  # what a tab holds is mounted when it opens, and only then listens
+        return page
+
+    page.route("**/*", gate)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    yield open_tab
+    context.close()
+    assert not trouble
+
+
+def sideways(page: Any) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def opened(page: Any, prompt: str) -> None:
+    page.locator("#inspect-prompt textarea").fill(prompt)
+    page.locator("#inspect-prompt textarea").press("Enter")  # the same as the button
+    expect(page.locator("minidiff-inside .now")).not_to_be_empty(timeout=PATIENCE)
+    expect(page.locator("#inspect-notice .good")).to_be_visible(timeout=PATIENCE)
+
+
+def pixels(page: Any, selector: str) -> Any:
+    script = "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].join()"
+    return page.locator(selector).first.evaluate(script)
+
+
+def test_look_inside_by_keyboard_and_without_asking_again(visit: Any) -> None:
+    page = visit("inspect")
+    opened(page, "a big red star")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if not request.url.startswith("data:") else None)
+    seen = {name: page.locator(f"[data-show={name}]").get_attribute("src") for name in ("x", "x0", "looked", "guided")}
+    assert all(seen.values())
+    expect(page.locator(".now")).to_have_text(re.compile(r"^Step 20 of 20 · \d+ % noise$"))
+    page.locator("minidiff-inside input[type=range]").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator(".now")).to_have_text("Step 1 of 20 · 100 % noise")
+    for name, before in seen.items():
+        assert page.locator(f"[data-show={name}]").get_attribute("src") != before, name
+    assert page.locator(".curves .here").get_attribute("x1") == page.locator(".curves").get_attribute("data-places").split()[0]
+    buttons = page.locator(".words button")
+    expect(buttons.first).to_have_text("start")
+    veil = pixels(page, "[data-show=veil]")
+    word = page.locator(".multiples button[aria-pressed=false]").first
+    word.focus()
+    page.keyboard.press("Enter")
+    pressed = page.locator(".multiples button[aria-pressed=true]")
+    expect(page.locator("[data-show=chosen]")).to_contain_text(f"“{pressed.inner_text().strip()}”")
+    mean = pixels(page, "[data-show=veil]")
+    assert mean != veil
+    page.locator("[data-pick=layer]").select_option("0")
+    assert pixels(page, "[data-show=veil]") != mean
+    page.locator("[data-pick=head]").select_option("1")
+    page.locator(".play").press("Enter")
+    expect(page.locator(".now")).to_have_text(re.compile("^Step 20 of 20"), timeout=PATIENCE)
+    assert page.evaluate(NAMELESS) == []
+    assert [url for url in asked if "heartbeat" not in url] == []
+
+
+def test_look_inside_in_vietnamese_on_a_phone(visit: Any) -> None:
+    page = visit("inspect", "vi", PHONE)
+    expect(page.locator("#open-up")).to_have_text("Mở ra xem", timeout=PATIENCE)
+    expect(page.locator("#inspect-prompt textarea")).to_have_value(EXAMPLES[1], timeout=PATIENCE)
+    opened(page, "một ngôi sao đỏ lớn")
+    expect(page.locator(".now")).to_have_text(re.compile(r"^Bước 20 trên 20 · \d+ % là nhiễu$"))
+    words = page.locator("body").inner_text()
+    for text in ("Từ nhiễu đến tranh", "Mỗi từ được nghe ở đâu", "Kênh 1", "Bố cục", "Xem bài 07", "đầu câu", "Trong lần vẽ"):
+        assert text in words, text
+    for text in ("Look inside", "From noise", "Channel", "Layout", "Lesson", "Open it up", "Step", "Steps"):
+        assert text not in words, text
+    assert sideways(page) <= 0
+    page.get_by_text("English", exact=True).click()
+    expect(page.locator("#open-up")).to_have_text("Open it up", timeout=PATIENCE)
+    expect(page.locator(".now")).to_have_text(re.compile(r"^Step 20 of 20"))  # the script's words too
+    expect(page.locator("[data-show=channels-0] figcaption").first).to_have_text("Channel 1")
+    page.locator("#inspect-prompt textarea").fill(" ")
+    page.locator("#open-up").click()
+    expect(page.locator("#inspect-notice [role=alert]")).to_contain_text("prompt is empty", timeout=PATIENCE)
+    expect(page.locator("#inspect-notice .queued")).to_be_hidden(timeout=PATIENCE)
+
+
+def test_what_is_typed_is_never_run(visit: Any) -> None:
+    evil = '<img src=x onerror="window.hit=1">${window.hit=1}{{hit}}'
+    page = visit("inspect")
+    opened(page, evil)
+    assert page.evaluate("window.hit") is None
+    assert page.locator("minidiff-inside .said").inner_text() == ""
+
+
+def test_a_grid_fills_up_and_its_file_brings_it_back(visit: Any, tmp_path: Path) -> None:
+    page = visit("compare")
+    page.locator("#compare-prompt textarea").fill("a red star")
+    page.locator("#compare-step_counts input, #compare-step_counts textarea").first.fill("2, 3")
+    page.locator("#compare-draw").click()
+    expect(page.locator(".grid figure").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".files a")).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator(".grid figure")).to_have_count(6)
+    expect(page.locator(".grid h3")).to_have_text(["DPM++ 2M", "DDIM", "Euler A"])
+    cost = page.locator(".grid .cost").first
+    expect(cost).to_have_text(re.compile(r"^4 evaluations · \d+ ms$"), use_inner_text=True)
+    expect(page.locator("#compare-stop")).to_be_disabled()
+    verdict = page.locator(".verdict").first
+    verdict.focus()
+    expect(verdict.locator(".saw")).to_be_visible()
+    expect(verdict.locator(".saw")).to_contain_text("The judge sees")
+    with page.expect_download() as saved:
+        page.locator(".files a").first.press("Enter")
+    saved.value.save_as(tmp_path / "grid.png")
+    assert Image.open(io.BytesIO((tmp_path / "grid.png").read_bytes())).width > 300
+    page = visit("compare", "vi", PHONE)
+    assert sideways(page) <= 0
+    with page.expect_file_chooser() as chooser:
+        page.locator("#compare-load").click()
+    chooser.value.set_files(tmp_path / "grid.png")
+    expect(page.locator("#compare-notice")).to_contain_text("Đã lấy lại thiết lập của bảng", timeout=PATIENCE)
+    expect(page.locator("#compare-prompt textarea")).to_have_value("a red star", timeout=PATIENCE)
+    page.locator("#compare-draw").click()
+    expect(page.locator(".files a")).to_have_count(2, timeout=PATIENCE)
+    words = page.locator("body").inner_text()
+    for text in ("Bộ lấy mẫu và số bước", "2 bước", "4 lần tính", "Lưu bảng thành PNG", "6 tranh trong"):
+        assert text in words, text
+    for text in ("evaluations", "Save", "steps", "right", "wrong", "Draw the grid"):
+        assert text not in words, text
+    assert sideways(page) <= 0
+    assert page.evaluate(NAMELESS) == []
+
+
+def test_stop_keeps_what_is_drawn(visit: Any) -> None:
+    page = visit("compare")
+    page.get_by_role("radio", name="One word").check()
+    expect(page.locator("#compare-prompt textarea")).to_have_value(re.compile(r"\{red\|green\|purple\}"), timeout=PATIENCE)
+    expect(page.locator("#compare-samplers")).to_be_hidden(timeout=PATIENCE)
+    steps = page.locator("#compare-steps input[type=number]")
+    expect(steps).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(1000)
+    for _ in range(5):
+        steps.fill("100")
+        steps.press("Tab")
+        page.wait_for_timeout(400)
+        if steps.input_value() == "100":
+            break
+    pause[0] = 0.05
+    page.locator("#compare-draw").click()
+    expect(page.locator(".grid figure").first).to_be_visible(timeout=PATIENCE)
+    page.locator("#compare-stop").click()
+    expect(page.locator("#compare-notice")).to_contain_text(re.compile(r"Stopped after [1-5] pictures"), timeout=PATIENCE)
+    pause[0] = 0.0
+    expect(page.locator(".files a")).to_have_count(2)
+    expect(page.locator("#compare-stop")).to_be_disabled()
