@@ -5,15 +5,17 @@
 # make lessons  the same installation, then every lesson and solution (their code is the same in both languages), each within 5 minutes and 3 GB
 # make slides  the same installation, then slides and handouts in build/slides
 # make bench  the same installation, then the benchmarks
+# make load   the same installation, then 16 visitors of the studio for 10 minutes
 PYTHON ?= python3
 VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip
 PORT   ?= 7860
 WORKERS ?= 2
 PYTEST ?=
+LOAD   ?=
 NOTEBOOKS ?= --measured lessons/measured.json lessons/en solutions/en
 
-.PHONY: app test test-full parity lessons slides lint bench clean
+.PHONY: app test test-full parity lessons slides lint bench load clean
 
 app: $(VENV)/.app
 	$(VENV)/bin/python app.py --port $(PORT)
@@ -40,6 +42,9 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks
+
+load: $(VENV)/.test
+	$(VENV)/bin/python -m benchmarks.load $(LOAD)
 
 # Stamps: a second make goes straight to work, until the list of requirements changes.
 $(VENV)/.venv:
