@@ -452,6 +452,21 @@ def test_a_drawing_costs_what_the_network_does_for_it() -> None:
     assert callbacks.cost(9, 100, "ddim") == 45 and callbacks.cost(9, 100, "heun") == 90
 
 
+def test_what_is_not_drawn_is_given_back(pipeline: TextToImage) -> None:
+    bucket = security.TokenBucket(burst=50, rate=0.001, clock=lambda: 0.0)
+    views = callbacks.generate(pipeline, values(steps=100, images=9), client="a", bucket=bucket)  # 45 tokens
+    for _ in range(11):  # that it begins, and 10 steps
+        next(views)
+    assert bucket._buckets["a"][0] == pytest.approx(5)
+    views.close()  # type: ignore[attr-defined]
+    assert bucket._buckets["a"][0] == pytest.approx(5 + 0.9 * 45)
+    list(callbacks.generate(pipeline, values(steps=20), client="b", bucket=bucket))
+    assert bucket._buckets["b"][0] == pytest.approx(49)
+    next(stopped := callbacks.generate(pipeline, values(steps=40), client="c", bucket=bucket))
+    stopped.close()  # type: ignore[attr-defined]
+    assert bucket._buckets["c"][0] == pytest.approx(49), "one token is for the asking"
+
+
 def test_whoever_has_requests_waiting_gets_no_more() -> None:
     waiting = {"1.2.3.4": 3}
     guard = security.Guard(None, waiting=lambda client: waiting.get(client, 0))  # type: ignore[arg-type]

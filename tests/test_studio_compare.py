@@ -325,19 +325,10 @@ def test_what_is_sent_is_checked_again(models: Models, changes: dict[str, Any], 
 
 def test_each_picture_is_charged(models: Models) -> None:
     bucket = TokenBucket(burst=3, rate=0.5, clock=lambda: 0.0)
-    assert len(press(models, client="a", bucket=bucket)) > 1
+    for _ in range(2):  # of two pictures each: one token is left, then one is owed
+        assert len(press(models, client="a", bucket=bucket)) > 1
     [view] = press(models, client="a", bucket=bucket)
-    assert "wait 2 seconds" in view.notice  # one is left of three, and two are asked for
-
-
-def test_a_large_grid_needs_a_full_bucket_and_leaves_a_debt() -> None:
-    now = [0.0]
-    bucket = TokenBucket(burst=4, rate=1, clock=lambda: now[0])
-    assert bucket.wait("a", 10) == 0
-    assert bucket.wait("a") == 7
-    now[0] = 7.0
-    assert bucket.wait("a") == 0
-    assert bucket.wait("a", 10) == 4
+    assert "wait 4 seconds" in view.notice
 
 
 def test_a_stopped_grid_keeps_its_pictures_and_files(models: Models) -> None:

@@ -131,14 +131,18 @@ def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -
                 prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, expand_prompt, interval,
                 guidance_rescale,
             )  # fmt: skip
-            seconds = bucket.wait(client, callbacks.cost(num_images, steps, settings.sampler))
+            price = callbacks.cost(num_images, steps, settings.sampler)
+            seconds = bucket.wait(client, price)
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
             pipeline = models.get(model)
             if guidance_scale is None:
                 settings = replace(settings, guidance_scale=pipeline.guidance_scale)
-            for images in line.watched(callbacks.finish(pipeline, settings), request.session_hash if request else None):
-                yield [html.data_uri(png) for png in callbacks.pngs(pipeline, settings, images)] if images else []
+            session = request.session_hash if request else None
+            with callbacks.Bill(bucket, client, price) as bill:
+                for images in line.watched(callbacks.finish(pipeline, settings), session):
+                    bill.drawn += 1 / steps
+                    yield [html.data_uri(png) for png in callbacks.pngs(pipeline, settings, images)] if images else []
         except (RequestError, TimeoutError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -83,6 +83,24 @@ def cost(images: int, steps: int, sampler: str) -> float:
     return max(1.0, images * steps * each_step / EVALUATIONS)
 
 
+@dataclass
+class Bill:
+    """Tokens that a client has paid for a drawing. What isn't drawn, because somebody pressed Stop or something broke, is given
+    back at the end, but for one token. drawn: share of it."""
+
+    bucket: TokenBucket | None
+    client: str
+    cost: float
+    drawn: float = 0.0
+
+    def __enter__(self) -> Bill:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bucket is not None:
+            self.bucket.give_back(self.client, min(self.cost - 1, (1 - self.drawn) * self.cost))
+
+
 def whole(value: Any) -> Any:
     """A whole float as an integer, anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -127,13 +145,15 @@ def generate(
     except RequestError as error:
         yield View(notice=html.notice(html.refusal(error), "bad"))
         return
-    seconds = bucket.wait(client, cost(request.num_images, request.steps, request.sampler)) if bucket else 0.0
+    price = cost(request.num_images, request.steps, request.sampler)
+    seconds = bucket.wait(client, price) if bucket else 0.0
     if seconds:
         words = html.both("too_often", seconds=math.ceil(seconds))
         yield View(notice=html.notice(words, "bad"), stage=html.stage())
         return
     try:
-        yield from _generate(pipeline, request, clock)
+        with Bill(bucket, client, price) as bill:
+            yield from _generate(pipeline, request, clock, bill)
     except RequestError as error:  # no model takes every prompt
         yield View(notice=html.notice(html.refusal(error), "bad"), stage=html.stage())
     except Exception:  # the visitor learns that it failed, the log why
@@ -141,7 +161,7 @@ def generate(
         yield View(notice=html.notice(html.both("broken"), "bad"), stage=html.stage())
 
 
-def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float]) -> Iterator[View]:
+def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill) -> Iterator[View]:
     start, spent = clock(), 0.0  # spent: in the model, without the sending of previews
     yield View(stage=html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
     previews = pipeline.stream(request)
@@ -151,6 +171,7 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
         spent += clock() - before
         if preview is None:
             return
+        bill.drawn = preview.index / preview.n
         if preview.images is not None:
             break
         if said := out_of_time(clock() - start):

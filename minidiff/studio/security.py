@@ -76,18 +76,23 @@ class TokenBucket:
         self._lock = threading.Lock()
 
     def wait(self, client: str, cost: float = 1.0) -> float:
-        """Takes `cost` tokens and returns 0, or returns the seconds after which there will be enough. What costs more than a
-        full bucket needs a full one, and leaves a debt."""
+        """Takes `cost` tokens and returns 0, or returns the seconds after which there will be one. Whoever has one may take
+        more, and waits until they are paid back: a large request is possible, two in a row are not."""
         now = self.clock()
         with self._lock:
             tokens, then = self._buckets.pop(client, (self.burst, now))
             tokens = min(self.burst, tokens + (now - then) * self.rate)
-            needed = min(cost, self.burst)
-            allowed = tokens >= needed
+            allowed = tokens >= 1
             self._buckets[client] = (tokens - cost * allowed, now)
             while len(self._buckets) > self.clients:
                 self._buckets.popitem(last=False)
-        return 0.0 if allowed else (needed - tokens) / self.rate
+        return 0.0 if allowed else (1 - tokens) / self.rate
+
+    def give_back(self, client: str, tokens: float) -> None:
+        """Returns tokens for what was asked for and then not done."""
+        with self._lock:
+            had, then = self._buckets.get(client, (self.burst, self.clock()))
+            self._buckets[client] = (min(self.burst, had + tokens), then)
 
 
 class Guard:

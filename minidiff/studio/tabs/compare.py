@@ -272,11 +272,13 @@ def draw_grid(
         cells = cells_of(comparison)
         for name in dict.fromkeys(cell.model for cell in cells):
             models.check(name)
-        seconds = bucket.wait(client, sum(map(cost, cells))) if bucket else 0.0
+        price = sum(map(cost, cells))
+        seconds = bucket.wait(client, price) if bucket else 0.0
         if seconds:
             yield View(html.notice(html.both("too_often", seconds=math.ceil(seconds)), "bad"), running=False)
             return
-        yield from _draw_grid(models, judge, comparison, lang if lang in LANGS else "en", stopped, clock)
+        with callbacks.Bill(bucket, client, price) as bill:
+            yield from _draw_grid(models, judge, comparison, lang if lang in LANGS else "en", stopped, clock, bill)
     except RequestError as error:
         yield View(html.notice(html.refusal(error), "bad"), running=False)
     except Exception:  # the visitor learns that it failed, the log why
@@ -286,7 +288,7 @@ def draw_grid(
 
 def _draw_grid(
     models: Models, judge: Judge, comparison: Comparison, lang: str, stopped: Callable[[], bool],
-    clock: Callable[[], float],
+    clock: Callable[[], float], bill: callbacks.Bill,
 ) -> Iterator[View]:  # fmt: skip
     cells, start = cells_of(comparison), clock()
     drawn: list[Drawn] = []
@@ -301,6 +303,7 @@ def _draw_grid(
         ended = state.ended
         if state.drawn is not None:
             drawn.append(state.drawn)
+            bill.drawn = len(drawn) / len(cells)
             grid += compare_html.cell(comparison, state.drawn)
         if not ended:
             at = {"cell": state.cell + 1, "cells": len(cells), "index": state.index, "n": state.n}

@@ -1029,7 +1029,8 @@ for name in ("ddim", "ddpm"):
             model = denoiser_of(unet, schedule, house)
             *_, last = run(name, model, four.repeat(2, 1, 1, 1), schedule, steps)
         seconds[name, steps] = time.process_time() - begin
-        results[name, steps] = last.x.clamp(-1, 1).reshape(2, 4, -1).clone()    # (R, S, N)
+        drawn = last.x.clamp(-1, 1).reshape(2, 4, -1)
+        results[name, steps] = drawn.clone()                    # (R, S, N)
         print(f"{name}, {steps:2d} steps: {seconds[name, steps]:5.2f} s")
 
 
@@ -1098,12 +1099,14 @@ def path(velocity: Velocity, x: Tensor, steps: int) -> Tensor:
     """Euler's steps from noise down to data, all of them: (steps + 1, B, 2)."""
     made = [x]
     for k in range(steps, 0, -1):
-        made.append(made[-1] - velocity(made[-1], x.new_full((len(x),), k / steps)) / steps)
+        t = x.new_full((len(x),), k / steps)
+        made.append(made[-1] - velocity(made[-1], t) / steps)
     return torch.stack(made)
 
 
 def drawing(dots: Tensor, size: float = 0.05) -> Tensor:
     """Points (N, 2) as soft dots on white: (3, 128, 128)."""
     places = torch.linspace(-2.6, 2.6, 128, dtype=dots.dtype)
-    across, up = (torch.exp(-(((dots[:, k, None] - places) / size) ** 2)) for k in (0, 1))
+    near = ((dots[:, :, None] - places) / size).square()        # (N, 2, 128)
+    across, up = torch.exp(-near).unbind(1)
     return (1 - 2 * (up.flip(1).T @ across).clamp(max=1)).float().expand(3, -1, -1)

@@ -716,8 +716,9 @@ def in_threads(train_until: Callable) -> dict[str, Any]:
     with ThreadPoolExecutor(2) as pool:
         ranks = [pool.submit(one_rank, rank) for rank in range(2)]
         failed = [why for rank in ranks if (why := rank.exception())]
-    for why in sorted(failed, key=lambda why: type(why) is threading.BrokenBarrierError):
-        raise why                                               # the cause comes first
+    broken = threading.BrokenBarrierError                       # the cause comes first
+    for why in sorted(failed, key=lambda why: type(why) is broken):
+        raise why
     return ranks[0].result()
 
 

@@ -205,14 +205,18 @@ for name, ms in zip(("data", "forward", "backward", "update"), times):
 
 # %% slide="sub"
 megabytes = sum(p.nbytes for p in unet.parameters()) / 1e6
-ranks, curves = (1, 2, 4, 8, 16, 32, 64), {}
-for gigabits in (1, 10, 100):
+ranks = (1, 2, 4, 8, 16, 32, 64)
+
+
+def speed_up(gigabits: float, axis) -> None:
     send = megabytes / (125 * gigabits) * 1000                  # 125 MB/s each
     part = dict(work=16 / 4 * (times[1] + times[2]), update=times[3], send=send)
     faster = [step_time(1, **part) / step_time(n, **part) for n in ranks]
-    curves[f"{gigabits} Gbit/s"] = (ranks, faster)
-curves["ideal"] = (ranks, ranks)
-lines(curves, title="a batch of 16", x="processes", y="times as fast", log="xy")
+    curves = {"ours": (ranks, faster), "ideal": (ranks, ranks)}
+    lines(curves, axis, x="processes", y="times as fast", log="xy")
+
+
+slider(speed_up, "Gbit/s", [1, 10, 100])
 
 # %% [markdown] lang="en"
 # Backward costs about twice as much as forward: it computes the gradients of the inputs *and* of the weights. The faster the
@@ -1071,7 +1075,8 @@ def mix_seed(*parts: int) -> int:
 def pictures_of(number: int, size: int = 4) -> Tensor:
     """The pictures of micro-batch `number`, (size, 3, 32, 32)."""
     dice = random.Random(mix_seed(0, number))
-    return to_tensor(np.stack([portrait(dice.choice(SHAPES), dice) for _ in range(size)]))
+    drawn = [portrait(dice.choice(SHAPES), dice) for _ in range(size)]
+    return to_tensor(np.stack(drawn))
 
 
 def evening_loss(model: nn.Module, pictures: Tensor, dice: torch.Generator) -> Tensor:
