@@ -27,6 +27,7 @@ pytest.importorskip("gradio", reason="gradio is not installed: no browser tests"
 expect = sync_api.expect
 
 from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, label  # noqa: E402 (after the check that gradio is here)
+from minidiff.studio.security import TokenBucket  # noqa: E402
 
 PATIENCE = 60_000  # ms; the machine may have other work
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -56,7 +57,7 @@ def address(pipeline: TextToImage) -> Iterator[str]:
     from minidiff.studio import app
 
     before = torch.get_num_threads()
-    blocks = app.build(pipeline, "en")
+    blocks = app.build(pipeline, "en", bucket=TokenBucket(1000, 100))  # the tests are one visitor
     yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
     blocks.close()
     torch.set_num_threads(before)
@@ -374,7 +375,7 @@ def several(whole_zoo: Path) -> Iterator[str]:
         pipeline.model = name
         return pipeline
 
-    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels", "emoji-dit"], load)
+    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels", "emoji-dit"], load, TokenBucket(1000, 100))
     yield app.launch(blocks, "127.0.0.1", free_port(), "en", block=False)
     blocks.close()
 

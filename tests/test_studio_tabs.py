@@ -22,6 +22,7 @@ pytest.importorskip("gradio", reason="gradio is not installed: no browser tests"
 expect = sync_api.expect
 
 from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that gradio is here)
+from minidiff.studio.security import TokenBucket  # noqa: E402
 
 pause = [0.0]  # seconds after each step, for what can only be seen while something is drawn
 PATIENCE = 60_000  # ms; the machine may have other work
@@ -53,7 +54,7 @@ def address(whole_zoo: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels"], load)
+    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels"], load, TokenBucket(1000, 100))
     yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
     blocks.close()
 

@@ -38,11 +38,12 @@ def build(
     lang: str = "en",
     others: Sequence[str] = (),
     load: Callable[[str], TextToImage] = load_pipeline,
+    bucket: security.TokenBucket | None = None,
 ) -> gr.Blocks:
     """The whole page, ready for `launch`. others: models that may be chosen besides the given one, names that `load`
-    knows."""
+    knows. bucket: what each visitor may ask for; without it about what two CPU cores can draw."""
     models = Models(pipeline, others, load)
-    bucket = security.TokenBucket(burst=12, rate=0.5)
+    bucket = bucket or security.TokenBucket(burst=40, rate=2)
     blocks = gr.Blocks(title=label("title", lang), analytics_enabled=False, delete_cache=(300, 600))
     with blocks:
         with gr.Row(elem_id="top"):
@@ -217,7 +218,8 @@ def serve(
     hosts: Sequence[str] | None = (), proxy: str = "", seconds: float | None = None,
 ) -> None:  # fmt: skip
     """Loads the model, starts the page with it and the zoo's others to choose from, and stays until Ctrl-C or SIGTERM, which
-    also removes visitors' files. hosts, proxy: as for `launch`. seconds: the most that one drawing may take.
+    also removes visitors' files. hosts, proxy: as for `launch`. seconds: the most that one drawing may take where
+    strangers share the model; they may ask for less, too.
 
     Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
     """
@@ -225,4 +227,5 @@ def serve(
     pipeline = warm(load_pipeline(model, allow_pickle=allow_pickle))
     with tempfile.TemporaryDirectory(prefix="minidiff-studio-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # before the page is built, which notes it
-        launch(build(pipeline, lang, sampling_models()), host, port, lang, hosts=hosts, proxy=proxy)
+        bucket = security.TokenBucket(burst=12, rate=0.5) if seconds else None  # strangers share the model
+        launch(build(pipeline, lang, sampling_models(), bucket=bucket), host, port, lang, hosts=hosts, proxy=proxy)
