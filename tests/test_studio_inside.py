@@ -280,7 +280,7 @@ def test_refusals_are_shown_in_both_languages(models: Models, values: tuple[Any,
 def test_it_is_charged_and_cannot_take_for_ever(models: Models) -> None:
     bucket = TokenBucket(burst=inspect.COST, rate=0.1, clock=lambda: 0.0)
     assert press(models, *VALUES, client="a", bucket=bucket)[-1][1]
-    assert "wait 20 seconds" in press(models, *VALUES, client="a", bucket=bucket)[-1][0]
+    assert "wait 10 seconds" in press(models, *VALUES, client="a", bucket=bucket)[-1][0]
     hours = iter(range(0, 10**7, 3600))
     shown = press(models, *VALUES, clock=lambda: next(hours))
     assert len(shown) == 2 and f"Stopped after {callbacks.MAX_SECONDS:.0f}" in shown[-1][0]

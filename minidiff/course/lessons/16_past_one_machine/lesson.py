@@ -508,15 +508,15 @@ drawn = portraits(18)                                           # (18, 32, 32, 3
 
 
 def seen(rank: int, by_rank: bool) -> list:
-    """Six random pictures of a rank; the fault: a seed that forgets the rank."""
+    """Eight random pictures of a rank; the fault: a seed that forgets the rank."""
     dice = random.Random(mix_seed(5, rank if by_rank else 0))
-    return [drawn[dice.randrange(18)] for _ in range(6)]
+    return [drawn[dice.randrange(18)] for _ in range(8)]
 
 
 for by_rank in (False, True):
     print("seed by rank" if by_rank else "the same seed")
     both = [*seen(0, by_rank), *seen(1, by_rank)]
-    show(both, [*["rank 0"] * 6, *["rank 1"] * 6], columns=6)
+    show(both, [*["rank 0"] * 8, *["rank 1"] * 8], columns=8)
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. All-reduce: the mean over ranks
