@@ -205,7 +205,7 @@ def test_what_is_drawn_when_the_server_ends_stops_at_its_next_step(slow: Slow, m
 DRAWING = ["a star", "", "ddim", 100, 3.0, 1, 9, 0.0, "world-dit", True, [0.0, 1.0], 0.0]  # as /generate takes it
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows a process can't be sent SIGTERM, nor Ctrl-C from here")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_in_the_middle_of_a_drawing_and_leaves_nothing(tiny_zoo: Path, tmp_path: Path, number: int) -> None:
     port = free_port()

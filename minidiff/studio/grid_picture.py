@@ -88,8 +88,9 @@ def read_grid(path: Path | str, most_bytes: int) -> SavedGrid:
     try:
         if path.stat().st_size > most_bytes:
             raise ValueError("too large")
-        start = path.open("rb").read(8)
-        return from_json(_text_of(path) if start.startswith(b"\x89PNG") else path.read_bytes())
+        with path.open("rb") as file:
+            is_png = file.read(4) == b"\x89PNG"
+        return from_json(_text_of(path) if is_png else path.read_bytes())
     except (OSError, ValueError):  # GridError is a ValueError
         raise GridError("grid_not_ours") from None
 
