@@ -548,8 +548,7 @@ def test_two_processes_and_other_pieces_give_the_same_bytes(raw: Path, whole: di
     assert made(tmp_path / "out") == whole
 
 
-@pytest.mark.full  # on a busy machine Ray takes minutes to start
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # on a busy machine Ray takes minutes to start
 def test_ray_gives_the_same_bytes(raw: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     """On a cluster of two workers; a network is loaded in an actor of it."""
     import ray

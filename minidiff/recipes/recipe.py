@@ -73,7 +73,7 @@ class Stage:
     "Robust fine-tuning of zero-shot models"): what a short training unlearnt comes back, what it learnt stays.
     restore_from_start: words in the names of modules that go back to their first weights wholly. vae: zoo name of the
     autoencoder whose latents are learnt, the data's own when empty: a model that can already draw takes few steps to move to
-    the latents of a better one (Chen et al. 2024, "PixArt-Sigma", weak-to-strong training).
+    the latents of a better one (Chen et al. 2024, "PixArt-Sigma", weak-to-strong training; `moved_latents` gives it a start).
     """
 
     steps: Count
@@ -112,6 +112,10 @@ class Data(Protocol):
         """What the zoo's row says of them."""
 
     def tokenizer(self) -> Tokenizer: ...
+
+    def adapt(self, network: Any, vae: str) -> None:
+        """Fits a network that knows the latents of the autoencoder `vae` to the latents of this one, as far as that can be done
+        without training."""
 
     def examples(self, stage: Stage) -> Examples: ...
 
@@ -322,16 +326,24 @@ def token_layer(network: Any, block: int) -> tuple[nn.Module, int]:
     return network.transformer_blocks[block], network.config.hidden_size
 
 
-def build_task(recipe: Recipe, stage: Stage, start: Weights | None) -> LatentDiffusionTask:
-    """What a stage trains, beginning with `start`'s weights."""
+def first_modules(recipe: Recipe, stage: Stage, start: Weights | None) -> tuple[Any, TextEncoder]:
+    """Network and text encoder as a stage begins with them: new ones, or with `start`'s weights."""
     torch.manual_seed(stage.seed)
     text = text_encoder(recipe.text) if start is None else text_encoder(start.name, start.root)
     network = build_network(recipe.model, text.config.hidden_size)
+    if start is not None:
+        load_weights(recipe, network, start)
+        with torch.random.fork_rng([]):  # latents may be encoded, or lie there already
+            recipe.data_of(stage).adapt(network, start.row["config"].get("vae") or recipe.data.settings["vae"])
+    return network, text
+
+
+def build_task(recipe: Recipe, stage: Stage, start: Weights | None) -> LatentDiffusionTask:
+    """What a stage trains, beginning with `start`'s weights."""
+    network, text = first_modules(recipe, stage, start)
     set_text_trainable(text, stage.text_trainable)
     layer, width = token_layer(network, recipe.token_layer)
     aux = {name: (weight, AUX_LOSSES[name](text.config.hidden_size, width)) for name, weight in stage.aux}
-    if start is not None:
-        load_weights(recipe, network, start)
     return LatentDiffusionTask(network, text, recipe.data_of(stage).examples(stage), stage.objective, layer, aux)
 
 
@@ -345,9 +357,9 @@ def load_weights(recipe: Recipe, network: Any, start: Weights) -> None:
     network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
 
-def weights_of(task: LatentDiffusionTask, part: str) -> dict[str, Tensor]:
+def weights_of(network: nn.Module, text: nn.Module, part: str) -> dict[str, Tensor]:
     """Network and text encoder under the zoo's names."""
-    named = ((part, task.network), ("text", task.text))
+    named = ((part, network), ("text", text))
     return {f"{name}.{key}": value for name, module in named for key, value in module.state_dict().items()}
 
 
@@ -356,11 +368,10 @@ def average_with_start(task: LatentDiffusionTask, recipe: Recipe, stage: Stage, 
     """Moves the weights towards those that the stage began with, as the stage says; returns whether it did."""
     if start is None or not (stage.average_with_start or stage.restore_from_start):
         return False
-    ours = weights_of(task, recipe.part)
-    for key, value in zoo.load(start.name, start.root)[1].items():
-        if key in ours:
-            share = 1.0 if any(word in key for word in stage.restore_from_start) else stage.average_with_start
-            ours[key].lerp_(value.to(ours[key]), share)
+    ours = weights_of(task.network, task.text, recipe.part)
+    for key, value in weights_of(*first_modules(recipe, stage, start), recipe.part).items():
+        share = 1.0 if any(word in key for word in stage.restore_from_start) else stage.average_with_start
+        ours[key].lerp_(value.to(ours[key]), share)
     return True
 
 
@@ -457,7 +468,7 @@ def run_stage(
     if averaged or not figures:
         figures = measured(task, [task.validate, *validators], folder, training.step, processes)
     if processes.rank == 0:
-        keep_stage(recipe, task, training, config, start, figures)
+        keep_stage(recipe, stage, task, training, config, start, figures)
     processes.wait()
     return training.step - training.began
 
@@ -507,16 +518,16 @@ def unlike(found: Any, told: Any, name: str = "") -> list[str]:
 
 
 def keep_stage(
-    recipe: Recipe, task: LatentDiffusionTask, training: Training, config: LoopConfig, start: Weights | None,
+    recipe: Recipe, stage: Stage, task: LatentDiffusionTask, training: Training, config: LoopConfig, start: Weights | None,
     figures: Mapping[str, float],
 ) -> None:  # fmt: skip
     """The stage's weights in full precision, for the next one; its checkpoint is no longer needed."""
-    before = start.row if start is not None else {}
+    before, vae = start.row if start is not None else {}, recipe.data_of(stage).settings["vae"]
     minutes = before.get("figures", {}).get("minutes", 0) + training.seconds / 60
     zoo.add(
         PREVIOUS,
-        weights_of(task, recipe.part),
-        {recipe.part: asdict(task.network.config), "text": asdict(task.text.config)},
+        weights_of(task.network, task.text, recipe.part),
+        {recipe.part: asdict(task.network.config), "text": asdict(task.text.config), "vae": vae},
         dtype=torch.float32,
         root=config.out,
         images_seen=before.get("images_seen", 0) + training.images_seen(config),

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,13 +33,14 @@ from minidiff.data.world.random_scenes import scene_at
 from minidiff.data.world.scenes import WORLD_VERSION, is_ambiguous
 from minidiff.evaluate.prompt_following import accuracy
 from minidiff.evaluate.suites import suite
-from minidiff.models.dit import DiTConfig
+from minidiff.models.dit import DiT, DiTConfig
 from minidiff.models.unet import UNetConfig
 from minidiff.models.vae import VAE
 from minidiff.pipelines.loading import ready
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 from minidiff.pretrained.configs import build_model
+from minidiff.recipes.moved_latents import nearest_rotation, patches_of, turn
 from minidiff.recipes.recipe import CaptionMix, Recipe, RecipeRun, Stage, run_recipe
 from minidiff.text.encoders import TOKEN_BUCKET
 from minidiff.text.tokenizer import Tokenizer
@@ -66,6 +68,8 @@ SHEET = (
     "a blue car and a red heart",
     "một chiếc xe hơi màu xanh dương và một trái tim màu đỏ",
 )
+
+TURNED_BY = 512     # scenes, when a DiT moves to another autoencoder's latents
 
 # --- data -----------------------------------------------------------------------------------------------------------
 
@@ -201,6 +205,13 @@ class WorldLatents:
         name = zoo.entry(self.vae)["sha256"][:12]
         return cached_latents(count, split, lambda: vae_encoder(self.vae), name, self.folder, self.size)
 
+    def adapt(self, network: Any, vae: str) -> None:
+        """Turns a DiT from the latents of `vae` to these: the rotation is that of the first training scenes' patches."""
+        if vae != self.vae and isinstance(network, DiT):
+            old, new = (torch.from_numpy(data.latents(TURNED_BY)).float() for data in (replace(self, vae=vae), self))
+            size = network.config.patch_size
+            turn(network, nearest_rotation(patches_of(old, size), patches_of(new, size)))
+
     def examples(self, stage: Stage) -> CaptionedWorld:
         return CaptionedWorld(self, stage)
 
@@ -275,6 +286,7 @@ LABELS = (("token_labels", 0.1),)
 MORE_LABELS = (("token_labels", 0.2),)
 JOINT = (("caption_questions", 0.05), ("token_labels", 0.1))
 NOISY = Objective(shift=2.0)
+LATE = Objective(times="logit_normal", shift=2.0)
 
 WORLD_DIT = Recipe(
     name="world-dit",
@@ -299,7 +311,7 @@ WORLD_DIT = Recipe(
             average_with_start=0.2, restore_from_start=("caption_projection",),
         ),
         Stage(
-            540, 64, 6e-4, 49_152, seed=6, warmup=20, ema=0.99, objective=Objective(times="logit_normal", shift=2.0),
+            540, 64, 6e-4, 49_152, seed=6, warmup=20, ema=0.99, objective=LATE,
             captions=CaptionMix(detail_dropout=0.7, ambiguous=3, places=0.7, counts=0.12), aux=MORE_LABELS,
         ),
     ),
