@@ -15,10 +15,12 @@ import difflib
 import json
 import re
 import symtable
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")  # the rest of such a cell is Python; of others it is not
@@ -198,7 +200,8 @@ def uses_the_course(statements: list[ast.stmt]) -> bool:
 def run_statements(source: str, name: str) -> dict[str, Any]:
     """The names that `source` binds, each statement run by itself. One that fails is passed over, such as a constant of a
     model that was never loaded; code that needs its name fails later. Raises the error when it is `name` itself."""
-    space: dict[str, Any] = {"__name__": "__notebook__"}
+    module = sys.modules["__notebook__"] = ModuleType("__notebook__")  # where dataclasses look for their fields' types
+    space = vars(module)
     for statement in tree_of(source).body:
         try:
             exec(compile(ast.Module([statement], []), "<notebook>", "exec"), space)
