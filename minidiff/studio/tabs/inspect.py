@@ -10,11 +10,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from minidiff.pipelines.request import MAX_GUIDANCE, MAX_SEED, RequestError
+from minidiff.pipelines.request import MAX_GUIDANCE, MAX_SEED, Request, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio import callbacks, html, inside_html
 from minidiff.studio.labels import label
@@ -34,12 +35,14 @@ class Controls:
     """The parts of the tab by name, for wiring and relabelling."""
 
     prompt: gr.Textbox
+    note: gr.HTML
     model: gr.Dropdown
     steps: gr.Slider
     guidance: gr.Slider
     seed: gr.Number
     dice: gr.Button
     open_up: gr.Button
+    stop: gr.Button
     notice: gr.HTML
     view: gr.HTML
 
@@ -51,6 +54,7 @@ def build(models: Models, lang: str) -> Controls:
         first_example(first.model, lang), label=label("prompt", lang), placeholder=label("prompt_hint", lang),
         lines=1, max_lines=4, max_length=most_characters(first), elem_id="inspect-prompt",
     )
+    note = gr.HTML(callbacks.describe(first, prompt.value), elem_id="inspect-note", apply_default_css=False)
     with gr.Row(elem_classes="knobs"):
         model = gr.Dropdown(
             models.names, value=first.model, label=label("model", lang), info=label("model_info", lang),
@@ -70,19 +74,23 @@ def build(models: Models, lang: str) -> Controls:
         )  # fmt: skip
     with gr.Row(elem_classes="press"):
         open_up = gr.Button(label("open_up", lang), variant="primary", elem_id="open-up", scale=3, min_width=120)
+        stop = gr.Button(label("stop", lang), elem_id="inspect-stop", scale=1, min_width=70, interactive=False)
         dice = gr.Button(label("dice", lang), elem_id="inspect-dice", scale=1, min_width=90)
     notice = gr.HTML(html.line(html.notice()), elem_id="inspect-notice", apply_default_css=False)
     view = gr.HTML(inside_html.empty(), elem_id="inspect-view", apply_default_css=False)
-    return Controls(prompt, model, steps, guidance, seed, dice, open_up, notice, view)
+    return Controls(prompt, note, model, steps, guidance, seed, dice, open_up, stop, notice, view)
 
 
 def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     """Connects what can be pressed with what it does."""
 
-    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any]]:
+    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
         client = request.client.host if request.client else ""
+        stop: Any = gr.update(interactive=True)  # once: a later step may reach the page after Stop was pressed
         for notice, view in line.watched(open_up(models, values, client, bucket), request.session_hash):
-            yield html.line(notice), gr.skip() if view is None else view
+            yield html.line(notice), gr.skip() if view is None else view, stop
+            stop = gr.skip()
+        yield gr.skip(), gr.skip(), gr.update(interactive=False)
 
     def choose(name: str, prompt: str) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
@@ -92,7 +100,7 @@ def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
         return [asked, pipeline.guidance_scale, html.line(notice)]
 
     opened = gr.on(
-        [c.open_up.click, c.prompt.submit], run, [c.model, c.prompt, c.seed, c.steps, c.guidance], [c.notice, c.view],
+        [c.open_up.click, c.prompt.submit], run, [c.model, c.prompt, c.seed, c.steps, c.guidance], [c.notice, c.view, c.stop],
         concurrency_limit=1, concurrency_id=MODEL, trigger_mode="once",
         js="(...values) => window.minidiff.waitFor('inspect-notice', values)", **QUIET,
     )  # fmt: skip
@@ -100,6 +108,13 @@ def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     c.model.input(
         choose, [c.model, c.prompt], [c.prompt, c.guidance, c.notice], concurrency_limit=1, concurrency_id=MODEL, **QUIET
     )
+    describe = partial(callbacks.describe_with, models)
+    gr.on([c.prompt.change, c.model.change], describe, [c.model, c.prompt], c.note, queue=False,
+          trigger_mode="always_last", **QUIET)  # fmt: skip
+    c.stop.click(
+        lambda: (gr.update(interactive=False), html.line(html.notice(html.both("stopped")))), None, [c.stop, c.notice],
+        cancels=opened, queue=False, **QUIET,
+    )  # fmt: skip
     c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
 
 
@@ -136,9 +151,17 @@ def _open_up(
     if seconds:
         yield html.notice(html.both("too_often", seconds=math.ceil(seconds)), "bad"), None
         return
+    with callbacks.Bill(bucket, client, COST) as bill:
+        yield from _shown(pipeline, request, clock, bill)
+
+
+def _shown(
+    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: callbacks.Bill
+) -> Iterator[tuple[str, str | None]]:
     start = clock()
     yield inside_html.progress(), None
     for state in look_inside(pipeline, request):
+        bill.drawn = state.index / state.n
         if state.inside is not None:
             view = inside_html.page(pipeline, state.inside)
             yield html.notice(html.both("inside_done", seconds=f"{clock() - start:.1f}"), "good"), view
@@ -156,6 +179,7 @@ def relabel(lang: str) -> dict[str, Any]:
         "prompt": {"label": label("prompt", lang), "placeholder": label("prompt_hint", lang)},
         "model": {"label": label("model", lang), "info": label("model_info", lang)},
         "open_up": {"value": label("open_up", lang)},
+        "stop": {"value": label("stop", lang)},
         "dice": {"value": label("dice", lang)},
     }
     for name in ("steps", "guidance", "seed"):
