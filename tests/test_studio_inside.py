@@ -295,7 +295,7 @@ def test_an_example_follows_the_language_and_what_was_typed_does_not() -> None:
 
 def test_switching_relabels_every_control() -> None:
     english, vietnamese = inspect.relabel("en"), inspect.relabel("vi")
-    assert set(english) == set(inspect.Controls.__dataclass_fields__) - {"notice", "view"}
+    assert set(english) == set(inspect.Controls.__dataclass_fields__) - {"note", "notice", "view"}
     for name in english:
         same = [key for key in english[name] if key != "__type__" and english[name][key] == vietnamese[name][key]]
         assert same == (["label"] if name == "seed" else []), name

@@ -20,7 +20,7 @@ LESSONS = {
     "seeds": "02_ddpm",
     "prompts": "06_clip",
     "models": "09_dit",
-    "expansion": "14_measuring",
+    "expansion": "00_tour",
 }
 TEACHES = {  # control of Create -> what explains it
     "prompt": "prompts",

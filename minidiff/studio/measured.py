@@ -80,7 +80,7 @@ def info(knob: str, lang: str, measured: Measured | None = None) -> str:
     changes = found.of(knob) if found else []
     if not changes:
         return plain
-    told = of_samplers(changes, lang) if knob == "sampler" else " ".join(of_change(change, lang) for change in changes)
+    told = of_samplers(changes, lang) if knob == "sampler" else " · ".join(of_change(change, lang) for change in changes)
     return f"{plain} **{told}**".strip()
 
 

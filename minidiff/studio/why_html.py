@@ -18,9 +18,11 @@ def why(pipeline: TextToImage, judge: Judge, prompt: str, image: Image.Image) ->
     seen = judge.verdict(pipeline, prompt, image)
     facts = _unread(pipeline, prompt)
     if seen is None:
-        reason = "why_other_world" if pipeline.prompt_expander is None else "why_no_claim"
-        facts.append(f"<p>{html.both(reason)}</p>")
-        return _folded("unsure", "?", facts)
+        if pipeline.prompt_expander is None:
+            facts.append(f"<p>{html.both('why_other_world')}</p>")
+        elif judge.networks() is not None:
+            facts.append(f"<p>{html.both('why_no_claim')}</p>")
+        return _folded("unsure", "?", facts) if facts else ""
     facts.append(_compared(seen))
     if not seen.right:
         facts.append(f"<p>{html.both('why_try')}</p>")
