@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks import knobs
@@ -100,6 +101,9 @@ def test_the_benchmark_measures_a_change(models: Models) -> None:
     found = knobs.change("steps", "20", "40", ([0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]), ([1.0, 2.0, 9.0], [4.0, 4.0, 5.0]))
     assert (found.right_before, found.right_after, found.gain, found.times) == (0.25, 0.5, 0.25, 2.0)
     assert found.low <= found.gain <= found.high
+    alike = knobs.interval([1.0] * 10, [1.0] * 10)  # nothing differs, which ten prompts don't prove
+    torch.testing.assert_close(alike, (-1.96 / 12, 1.96 / 12))
+    assert knobs.interval([0.0] * 10, [1.0] * 10)[0] > 0.5 and knobs.interval([1.0] * 10, [0.0] * 10)[1] < -0.5
 
 
 # What expansion added

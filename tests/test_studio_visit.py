@@ -87,8 +87,8 @@ def test_look_inside_stops_and_marks_unknown_words(visit: Any) -> None:
         page.locator("#open-up").click()
         expect(page.locator("#inspect-stop")).to_be_enabled(timeout=PATIENCE)
         page.locator("#inspect-stop").click()
-        expect(page.locator("#inspect-notice")).to_contain_text("Stopped")
-        page.wait_for_timeout(1500)
+        expect(page.locator("#inspect-notice")).to_contain_text("Stopped", timeout=PATIENCE)
+        page.wait_for_timeout(1500)  # what was on its way must not take it back
     finally:
         pause[0] = 0.0
     expect(page.locator("#inspect-notice")).to_contain_text("Stopped")

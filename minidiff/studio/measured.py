@@ -22,7 +22,7 @@ class Change:
     """What happens when one control goes from one value to another, on the same prompts and seeds.
 
     right_before, right_after: shares of pictures, 0 to 1, in which the judge finds all that the prompt says; of `images`, the
-    shares of prompts with at least one such picture. gain: their difference; low, high: its 95 % bootstrap interval.
+    shares of prompts with at least one such picture. gain: their difference; low, high: its 95 % interval.
     milliseconds: median of the processor's time for a prompt's pictures, on one thread.
     """
 

@@ -23,6 +23,7 @@ from minidiff.studio.line import MODEL, Line
 from minidiff.studio.looking_inside import look_inside
 from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
+from minidiff.studio.tabs.compare import Stops
 from minidiff.studio.tabs.create import QUIET, example_for, first_example, most_characters
 
 MAX_STEPS = 50
@@ -83,14 +84,24 @@ def build(models: Models, lang: str) -> Controls:
 
 def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     """Connects what can be pressed with what it does."""
+    stops = Stops()
 
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
-        client = request.client.host if request.client else ""
-        stop: Any = gr.update(interactive=True)  # once: a later step may reach the page after Stop was pressed
-        for notice, view in line.watched(open_up(models, values, client, bucket), request.session_hash):
-            yield html.line(notice), gr.skip() if view is None else view, stop
-            stop = gr.skip()
-        yield gr.skip(), gr.skip(), gr.update(interactive=False)
+        client, session = request.client.host if request.client else "", str(request.session_hash)
+        flag = stops.begin(session)
+        button: Any = gr.update(interactive=True)  # once: a later step may reach the page after Stop was pressed
+        try:
+            views = open_up(models, values, client, bucket, stopped=flag.is_set)
+            for notice, view in line.watched(views, session):
+                yield html.line(notice), gr.skip() if view is None else view, button
+                button = gr.skip()
+            yield gr.skip(), gr.skip(), gr.update(interactive=False)
+        finally:
+            stops.end(session)
+
+    def stop(request: gr.Request) -> Any:
+        stops.stop(str(request.session_hash))
+        return gr.update(interactive=False)
 
     def choose(name: str, prompt: str) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
@@ -111,27 +122,24 @@ def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     describe = partial(callbacks.describe_with, models)
     gr.on([c.prompt.change, c.model.change], describe, [c.model, c.prompt], c.note, queue=False,
           trigger_mode="always_last", **QUIET)  # fmt: skip
-    c.stop.click(
-        lambda: (gr.update(interactive=False), html.line(html.notice(html.both("stopped")))), None, [c.stop, c.notice],
-        cancels=opened, queue=False, **QUIET,
-    )  # fmt: skip
+    c.stop.click(stop, None, c.stop, queue=False, **QUIET)
     c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
 
 
 def open_up(
     models: Models, values: tuple[Any, ...], client: str = "", bucket: TokenBucket | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.perf_counter, stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[str, str | None]]:  # fmt: skip
     """Looks inside, and yields (the notice, the view or None to leave it as it is). Never raises.
 
-    values: name of the model, prompt, seed, steps, guidance scale.
+    values: name of the model, prompt, seed, steps, guidance scale. stopped: asked after each step.
     """
     pipeline, notice = callbacks.find(models, values[0])
     if pipeline is None:
         yield notice, None
         return
     try:
-        yield from _open_up(pipeline, values[1:], client, bucket, clock)
+        yield from _open_up(pipeline, values[1:], client, bucket, clock, stopped)
     except RequestError as error:
         yield html.notice(html.refusal(error), "bad"), None
     except Exception:  # the visitor learns that it failed, the log why
@@ -140,8 +148,9 @@ def open_up(
 
 
 def _open_up(
-    pipeline: TextToImage, values: tuple[Any, ...], client: str, bucket: TokenBucket | None, clock: Callable[[], float]
-) -> Iterator[tuple[str, str | None]]:
+    pipeline: TextToImage, values: tuple[Any, ...], client: str, bucket: TokenBucket | None, clock: Callable[[], float],
+    stopped: Callable[[], bool],
+) -> Iterator[tuple[str, str | None]]:  # fmt: skip
     prompt, seed, steps, guidance = values
     whole = callbacks.whole(steps)
     if isinstance(whole, int) and whole > MAX_STEPS:
@@ -152,11 +161,11 @@ def _open_up(
         yield html.notice(html.both("too_often", seconds=math.ceil(seconds)), "bad"), None
         return
     with callbacks.Bill(bucket, client, COST) as bill:
-        yield from _shown(pipeline, request, clock, bill)
+        yield from _shown(pipeline, request, clock, bill, stopped)
 
 
 def _shown(
-    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: callbacks.Bill
+    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: callbacks.Bill, stopped: Callable[[], bool]
 ) -> Iterator[tuple[str, str | None]]:
     start = clock()
     yield inside_html.progress(), None
@@ -165,6 +174,9 @@ def _shown(
         if state.inside is not None:
             view = inside_html.page(pipeline, state.inside)
             yield html.notice(html.both("inside_done", seconds=f"{clock() - start:.1f}"), "good"), view
+        elif stopped():
+            yield html.notice(html.both("stopped")), None
+            return
         elif said := callbacks.out_of_time(clock() - start):
             yield html.notice(said, "bad"), None
             return
