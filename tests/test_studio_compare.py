@@ -213,9 +213,11 @@ def test_the_verdict_is_about_what_the_prompt_says(models: Models, monkeypatch: 
     monkeypatch.setattr(judged, "look", lambda network, images: seen)
     picture = Image.new("RGB", (32, 32))
     found = judge.verdict(models.first, "a red star", picture)
-    assert found == Judgement(True, {"en": "big red star; at night", "vi": "ngôi sao đỏ to; vào ban đêm"})
+    assert found is not None and found.right and not found.wrong
+    assert found.saw == {"en": "big red star; at night", "vi": "ngôi sao đỏ to; vào ban đêm"}
     seen[0] = Seen((replace(STAR, colour="blue"),), "night")
     assert (found := judge.verdict(models.first, "a red star", picture)) and not found.right
+    assert found.wrong == ("colour",) and "star" in found.asked["en"] and "ngôi sao" in found.asked["vi"]
     seen[0] = Seen((), "sea")
     assert (found := judge.verdict(models.first, "a red star", picture)) and found.saw["vi"] == "không có gì; trên biển"
     assert judge.verdict(models.get("world-pixels"), "star", picture) is None  # no model of captions

@@ -286,6 +286,14 @@ def test_it_is_charged_and_cannot_take_for_ever(models: Models) -> None:
     assert len(shown) == 2 and f"Stopped after {callbacks.MAX_SECONDS:.0f}" in shown[-1][0]
 
 
+def test_it_stops_within_a_step_and_gives_back_what_was_not_done(models: Models) -> None:
+    bucket = TokenBucket(burst=inspect.COST, rate=0.1, clock=lambda: 0.0)
+    asked = iter([False, True])
+    shown = press(models, *VALUES, client="a", bucket=bucket, stopped=lambda: next(asked))
+    assert len(shown) == 3 and "Stopped." in shown[-1][0] and all(view is None for _, view in shown)
+    assert bucket.wait("a", 1.0) == 0  # of two tokens one came back
+
+
 def test_an_example_follows_the_language_and_what_was_typed_does_not() -> None:
     assert example_in(EXAMPLES[0], "vi") == EXAMPLES[1] and example_in(EXAMPLES[1], "en") == EXAMPLES[0]
     assert example_in(EXAMPLES[3], "vi") == EXAMPLES[3]
@@ -295,7 +303,7 @@ def test_an_example_follows_the_language_and_what_was_typed_does_not() -> None:
 
 def test_switching_relabels_every_control() -> None:
     english, vietnamese = inspect.relabel("en"), inspect.relabel("vi")
-    assert set(english) == set(inspect.Controls.__dataclass_fields__) - {"notice", "view"}
+    assert set(english) == set(inspect.Controls.__dataclass_fields__) - {"note", "notice", "view"}
     for name in english:
         same = [key for key in english[name] if key != "__type__" and english[name][key] == vietnamese[name][key]]
         assert same == (["label"] if name == "seed" else []), name

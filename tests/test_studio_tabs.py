@@ -28,6 +28,8 @@ pause = [0.0]  # seconds after each step, for what can only be seen while someth
 PATIENCE = 60_000  # ms; the machine may have other work
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TABS = {"inspect": {"en": "Look inside", "vi": "Nhìn vào trong"}, "compare": {"en": "Compare", "vi": "So sánh"}}
+TABS |= {"create": {"en": "Create", "vi": "Vẽ tranh"}, "learn": {"en": "Learn", "vi": "Học"}}
+OPEN = {"create": "#draw", "inspect": "#open-up", "compare": "#compare-draw", "learn": "#learn-map"}  # seen in each tab
 NAMELESS = """() => [...document.querySelectorAll('input, textarea, button, select, [role=img]')].filter(e => e.offsetParent
     && !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.getAttribute('aria-labelledby')
     && !e.textContent.trim()).map(e => e.outerHTML.slice(0, 120))"""
@@ -79,7 +81,7 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         page.goto(f"{address}?lang={lang}")
         expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
         page.get_by_role("tab", name=TABS[tab][lang]).click()
-        expect(page.locator({"inspect": "#open-up", "compare": "#compare-draw"}[tab])).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(OPEN[tab])).to_be_visible(timeout=PATIENCE)
         page.wait_for_timeout(1000)  # what a tab holds is mounted when it opens, and only then listens
         return page
 

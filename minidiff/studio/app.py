@@ -26,10 +26,11 @@ from minidiff.studio import callbacks, html, restore, security
 from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
-from minidiff.studio.tabs import compare, create, inspect
+from minidiff.studio.tabs import compare, create, inspect, learn
 from minidiff.studio.theme import css, head, theme
 
-TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare}  # each has build, wire and relabel
+# each has build, wire and relabel
+TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare, "learn": learn}
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
 
 
@@ -71,19 +72,22 @@ def _wire_language(language: gr.Radio, built: list[tuple[str, gr.Tab, Any]]) -> 
     for name, tab, controls in built:
         outputs += [tab, *(getattr(controls, part) for part in TABS[name].relabel("en"))]
 
+    # that of Create is set when the page opens, and not every tab has one
+    asked = {name: controls.prompt for name, _, controls in built[1:] if hasattr(controls, "prompt")}
+
     def switch(lang: str, *prompts: str) -> list[Any]:
         lang = lang if lang in LANGS else "en"
         updates: list[Any] = []
-        for (name, _, _), prompt in zip(built, (None, *prompts), strict=True):
-            relabelled = TABS[name].relabel(lang)
+        written = dict(zip(asked, prompts, strict=True))
+        for name, _, _ in built:
+            relabelled, prompt = TABS[name].relabel(lang), written.get(name)
             if (other := example_in(prompt, lang)) != prompt:
                 relabelled["prompt"] = relabelled["prompt"] | {"value": other}
             updates += [gr.update(label=label(name, lang)), *relabelled.values()]
         return updates
 
-    prompts = [controls.prompt for _, _, controls in built[1:]]  # that of Create is set when the page opens
     speak = "(lang, ...prompts) => [window.minidiff.speak(lang), ...prompts]"
-    language.change(switch, [language, *prompts], outputs, queue=False, js=speak, **create.QUIET)
+    language.change(switch, [language, *asked.values()], outputs, queue=False, js=speak, **create.QUIET)
 
 
 def _wire_load(
@@ -223,7 +227,7 @@ def serve(
 
     Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
     """
-    callbacks.MAX_SECONDS = seconds or callbacks.MAX_SECONDS
+    callbacks.MAX_SECONDS, callbacks.PUBLIC = seconds or callbacks.MAX_SECONDS, seconds is not None
     pipeline = warm(load_pipeline(model, allow_pickle=allow_pickle))
     with tempfile.TemporaryDirectory(prefix="minidiff-studio-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # before the page is built, which notes it

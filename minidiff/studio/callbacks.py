@@ -6,6 +6,7 @@ The layout and the wiring are in `tabs/`; how settings come back from an image o
 from __future__ import annotations
 
 import io
+import json
 import logging
 import math
 import secrets
@@ -21,13 +22,16 @@ from minidiff.diffusion.samplers import SAMPLERS
 from minidiff.pipelines.png_metadata import each, png_info
 from minidiff.pipelines.request import MAX_SEED, Request, RequestError
 from minidiff.pipelines.text_to_image import Preview, TextToImage
-from minidiff.studio import html
+from minidiff.studio import html, why_html
+from minidiff.studio.judged import Judge
 from minidiff.studio.labels import label
+from minidiff.studio.measured import is_measured
 from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 from minidiff.utils.images import contact_sheet
 
 MAX_SECONDS = 120.0  # for one request
+PUBLIC = False  # whether strangers share the page; then nothing is trained, and none of this machine's files is read
 EVALUATIONS = 40  # of the network, which cost a visitor one token: an image in 20 guided steps
 STOPPING = threading.Event()  # set when the server ends: what is drawn then stops at its next step
 log = logging.getLogger(__name__)
@@ -53,7 +57,14 @@ def describe(pipeline: TextToImage, prompt: object) -> str:
     text, tokenizer = str(prompt or "")[:4000], pipeline.tokenizer
     count = len(tokenizer.tokens(text)) if text.strip() else 0
     too_many = html.both("too_many_tokens", most=tokenizer.max_tokens) if tokenizer.unread(text) else ""
-    return html.note(count, pipeline.unknown_words(text[:400])[:12], too_many)
+    measured = is_measured(pipeline.model_hash)
+    return html.note(count, pipeline.unknown_words(text[:400])[:12], too_many, measured)
+
+
+def describe_with(models: Models, name: Any, prompt: object) -> str:
+    """`describe` with the model of that name; an empty note where there is none."""
+    pipeline, _ = find(models, name)
+    return html.note(0, []) if pipeline is None else describe(pipeline, prompt)
 
 
 def new_seed() -> int:
@@ -117,13 +128,13 @@ def find(models: Models, name: Any) -> tuple[TextToImage | None, str]:
         return None, html.notice(html.both("model_broken", model=name), "bad")
 
 
-def generate_with(models: Models, name: Any, *rest: Any) -> Iterator[View]:
+def generate_with(models: Models, name: Any, *rest: Any, judge: Judge | None = None) -> Iterator[View]:
     """`generate` with the model of that name; rest: the other arguments of `generate`."""
     pipeline, notice = find(models, name)
     if pipeline is None:
         yield View(notice=notice)
     else:
-        yield from generate(pipeline, *rest)
+        yield from generate(pipeline, *rest, judge=judge)
 
 
 def generate(
@@ -133,10 +144,11 @@ def generate(
     client: str = "",
     bucket: TokenBucket | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    judge: Judge | None = None,
 ) -> Iterator[View]:
     """Samples, and yields what the page shows after each step. Never raises.
 
-    values: the arguments of `make_request`.
+    values: the arguments of `make_request`. judge: looks at the finished pictures after they are shown.
     """
     if randomise:
         values = (*values[:5], new_seed(), *values[6:])
@@ -153,7 +165,8 @@ def generate(
         return
     try:
         with Bill(bucket, client, price) as bill:
-            yield from _generate(pipeline, request, clock, bill)
+            kept = json.dumps([*values[:5], request.seed, *values[6:], pipeline.model], ensure_ascii=False)
+            yield from _generate(pipeline, request, clock, bill, kept, judge)
     except RequestError as error:  # no model takes every prompt
         yield View(notice=html.notice(html.refusal(error), "bad"), stage=html.stage())
     except Exception:  # the visitor learns that it failed, the log why
@@ -161,7 +174,10 @@ def generate(
         yield View(notice=html.notice(html.both("broken"), "bad"), stage=html.stage())
 
 
-def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill) -> Iterator[View]:
+def _generate(
+    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill, kept: str, judge: Judge | None
+) -> Iterator[View]:
+    """kept: JSON of the settings, for the page's own history."""
     start, spent = clock(), 0.0  # spent: in the model, without the sending of previews
     yield View(stage=html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
     previews = pipeline.stream(request)
@@ -178,13 +194,16 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
             yield View(notice=html.notice(said, "bad"), stage=render(pipeline, preview))
             return
         yield View(stage=render(pipeline, preview), running=None)
-    prompts = pipeline.expanded_prompts(request)
+    prompts, files = pipeline.expanded_prompts(request), pngs(pipeline, request, preview.images)
     yield View(
         stage=render(pipeline, preview),
-        results=html.results(pngs(pipeline, request, preview.images), request.prompt, request.seeds, prompts),
+        results=html.results(files, request.prompt, request.seeds, prompts, kept),
         notice=html.notice(html.both("done", seconds=f"{spent:.2f}", seed=request.seed), "good"),
         seed=request.seed,
     )
+    if judge is not None:
+        whys = [why_html.why(pipeline, judge, request.prompt, image) for image in preview.images]
+        yield View(results=html.results(files, request.prompt, request.seeds, prompts, kept, whys))
 
 
 def out_of_time(seconds: float) -> str:

@@ -10,11 +10,13 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from PIL import Image
 
 from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.request import RequestError
+from minidiff.studio import measured as figures
 from minidiff.studio.labels import label
 
 
@@ -52,8 +54,15 @@ def header() -> str:
     return f'<div class="masthead"><h1>{both("title")}</h1><p>{both("tagline")}</p></div>'
 
 
-def note(tokens: int, unseen: Sequence[str], too_many: str = "") -> str:
-    """What the tokenizer makes of the prompt: how many tokens, and which words it never met. too_many: HTML."""
+def about_figures() -> str:
+    """Where the measured figures of the info lines come from."""
+    told = "".join(f'<span lang="{lang}">{escape(figures.about(lang))}</span>' for lang in LANGS)
+    return f'<p class="measured-about">{told}</p>' if figures.about("en") else ""
+
+
+def note(tokens: int, unseen: Sequence[str], too_many: str = "", measured: bool = False) -> str:
+    """What the tokenizer makes of the prompt: how many tokens, and which words it never met. too_many: HTML. measured: whether
+    the figures of the info lines are this model's, for the style sheet."""
     count = both("one_token") if tokens == 1 else both("tokens", count=tokens)
     parts = [f'<span class="tokens">{count}</span>']
     if too_many:
@@ -61,7 +70,7 @@ def note(tokens: int, unseen: Sequence[str], too_many: str = "") -> str:
     if unseen:
         words = " ".join(f"<mark>{escape(word)}</mark>" for word in unseen)
         parts.append(f'<span class="unseen">{both("unseen")} {words}</span>')
-    return f'<p class="note" aria-live="polite">{" ".join(parts)}</p>'
+    return f'<p class="note{" measured" if measured else ""}" aria-live="polite">{" ".join(parts)}</p>'
 
 
 def data_uri(png: bytes) -> str:
@@ -104,18 +113,56 @@ def stage(
     )
 
 
-def results(pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], expanded_prompts: Sequence[str]) -> str:
-    """The finished images, to be saved as PNG. An expanded prompt is shown where it says more than the prompt."""
+def added(prompt: str, text: str) -> str:
+    """An expanded prompt, in which the words that weren't typed are marked."""
+
+    def bare(words: list[str]) -> list[str]:
+        return [word.strip(".,;:!?").lower() for word in words]
+
+    typed, words = prompt.split(), text.split()
+    parts = []
+    for what, _, _, start, end in SequenceMatcher(None, bare(typed), bare(words), autojunk=False).get_opcodes():
+        if some := escape(" ".join(words[start:end])):
+            parts.append(some if what == "equal" else f"<ins>{some}</ins>")
+    return " ".join(parts)
+
+
+def expanded(prompt: str, text: str) -> str:
+    """What was drawn in place of the prompt; empty where it is the same."""
+    if text == prompt:
+        return ""
+    here = "\0"  # in no prompt
+    told = (f'<span lang="{lang}">{escape(label("expanded_prompt", lang, text=here))}</span>' for lang in LANGS)
+    return f'<p class="expanded-prompt">{"".join(told)}</p>'.replace(here, added(prompt, text))
+
+
+def results(
+    pngs: Sequence[bytes], prompt: str, seeds: Sequence[int], expanded_prompts: Sequence[str], settings: str = "",
+    whys: Sequence[str] = (),
+) -> str:
+    """The finished images, to be saved as PNG. An expanded prompt is shown where it says more than the prompt. settings: JSON
+    that brings them back, for history.js. whys: HTML below each image."""
     if not pngs:
         return ""
-    more = [
-        f'<p class="expanded-prompt">{both("expanded_prompt", text=text)}</p>' if text != prompt else ""
-        for text in expanded_prompts
-    ]
+    more = [expanded(prompt, text) for text in expanded_prompts]
+    legend = f'<p class="legend">{both("expanded_legend")}</p>' if any("<ins>" in one for one in more) else ""
     cards = "".join(
-        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">{expanded}'
+        f'<figure><img src="{data_uri(png)}" alt="{escape(prompt)}">{one}'
         f'<figcaption><span>#{seed}</span>'
-        f'<a download="minidiff-{seed}.png" href="{data_uri(png)}">{both("download")}</a></figcaption></figure>'
-        for png, seed, expanded in zip(pngs, seeds, more, strict=True)
+        f'<a download="minidiff-{seed}.png" href="{data_uri(png)}">{both("download")}</a></figcaption>{why}</figure>'
+        for png, seed, one, why in zip(pngs, seeds, more, whys or [""] * len(pngs), strict=True)
     )
-    return f'<section class="results n{len(pngs)}"><h2>{both("results")}</h2><div class="cards">{cards}</div></section>'
+    kept = f' data-settings="{escape(settings)}"' if settings else ""
+    return (
+        f'<section class="results n{len(pngs)}"{kept}><h2>{both("results")}</h2><div class="cards">{cards}</div>{legend}'
+        "</section>"
+    )
+
+
+def history() -> str:
+    """The strip of this visit's pictures, which history.js fills and the server never sees."""
+    said = notice(both("recalled"), "good")
+    return (
+        f'<minidiff-history data-said="{escape(said)}" hidden><p class="eyebrow">{both("history")}</p><div class="strip"></div>'
+        f'<p class="eyebrow">{both("history_note")}</p></minidiff-history>'
+    )

@@ -7,15 +7,18 @@ first picture is judged. Taught in the lesson on measuring.
 from __future__ import annotations
 
 import logging
+import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from PIL import Image
 
-from minidiff.data.world.captions import COLOURS_VI, SETTINGS_EN, SETTINGS_VI, SHAPES_EN, SHAPES_VI, SIZES_VI
+from minidiff.data.world.captions import COLOURS_VI, SETTINGS_EN, SETTINGS_VI, SHAPES_EN, SHAPES_VI, SIZES_VI, phrase
 from minidiff.evaluate.judge import Detection, Seen, load_judge, look
 from minidiff.evaluate.verdict import judge as give_verdict
+from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.prompt_reader import CERTAIN, load_reader
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio.labels import label
@@ -25,10 +28,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Judgement:
-    """right: whether everything that the prompt says is there, and nothing else. saw: what the judge found, by language."""
+    """right: whether everything that the prompt says is there, and nothing else. saw: what the judge found, by language; asked:
+    what the prompt says, as it was read; wrong: those of `verdict.ATTRIBUTES` that aren't as it says."""
 
     right: bool
     saw: dict[str, str]
+    asked: dict[str, str] = field(default_factory=dict)
+    wrong: tuple[str, ...] = ()
 
 
 class Judge:
@@ -60,7 +66,15 @@ class Judge:
             return None
         [seen] = look(judge, [image])
         saw = {"en": in_english(seen), "vi": in_vietnamese(seen)}
-        return Judgement(give_verdict(reading.claim, seen).right, saw)
+        given = give_verdict(reading.claim, seen)
+        asked = {lang: phrase(reading.claim, lang, random.Random(0)) for lang in LANGS}
+        return Judgement(given.right, saw, asked, tuple(name for name, right in given.attributes.items() if not right))
+
+
+@cache
+def shared() -> Judge:
+    """The judge of all tabs."""
+    return Judge()
 
 
 def in_english(seen: Seen) -> str:

@@ -61,6 +61,26 @@ LABELS: dict[str, dict[str, str]] = {
     },
     "load_image": {"en": "Load from image", "vi": "Nạp thiết lập từ ảnh"},
     "copy_link": {"en": "Copy link", "vi": "Sao chép liên kết"},
+    # What each control costs and buys: the figures are from measured.json (measured.py)
+    "sampler_info": {"en": "The way from noise to picture.", "vi": "Cách đi từ nhiễu đến tranh."},
+    "images_info": {"en": "Several tries, each from its own seed.", "vi": "Nhiều lần thử, mỗi lần một seed."},
+    "measured": {
+        "en": "{before} → {after}: {gain} of 100 pictures right ({low} to {high}), {times} times the time.",
+        "vi": "{before} → {after}: {gain} tranh đúng trên 100 ({low} đến {high}), thời gian gấp {times} lần.",
+    },
+    "measured_images": {
+        "en": "{before} → {after}: at least one is right for {gain} of 100 prompts ({low} to {high}), {times} times the time.",
+        "vi": "{before} → {after}: {gain} trên 100 mô tả có ít nhất một tranh đúng ({low} đến {high}), thời gian gấp {times} "
+        "lần.",
+    },
+    "measured_samplers": {"en": "Of 100 pictures right: {samplers}.", "vi": "Số tranh đúng trên 100: {samplers}."},
+    "measured_slower": {"en": " ({times} times the time)", "vi": " (thời gian gấp {times} lần)"},
+    "measured_on": {"en": "on", "vi": "bật"},
+    "measured_off": {"en": "off", "vi": "tắt"},
+    "measured_about": {
+        "en": "Measured figures: {model}, {n} prompts, the judge's verdicts, 95 % intervals, one core of {processor}, {date}.",
+        "vi": "Số đo được: {model}, {n} mô tả, theo giám khảo, khoảng tin cậy 95 %, một nhân {processor}, {date}.",
+    },
     # What is shown
     "noisy": {"en": "What it works on", "vi": "Ảnh đang khử nhiễu"},
     "predicted": {"en": "What it expects to see", "vi": "Ảnh nó dự đoán"},
@@ -96,6 +116,51 @@ LABELS: dict[str, dict[str, str]] = {
     },
     "results": {"en": "Pictures", "vi": "Tranh"},
     "expanded_prompt": {"en": "Expanded to: {text}", "vi": "Đã vẽ theo: {text}"},
+    "expanded_legend": {
+        "en": "Underlined: not in your words. The studio added it, or put it in words that the model knows.",
+        "vi": "Gạch chân: không có trong lời bạn viết. Trang đã thêm vào, hoặc nói lại bằng từ mà mô hình biết.",
+    },
+    "history": {"en": "This visit's pictures", "vi": "Tranh của lần ghé này"},
+    "history_item": {"en": "Bring back: {prompt}, seed {seed}", "vi": "Lấy lại: {prompt}, seed {seed}"},
+    "history_note": {
+        "en": "Kept in this page only. Choose one to bring back the picture and its settings.",
+        "vi": "Chỉ lưu trong trang này. Chọn một tranh để lấy lại tranh và thiết lập.",
+    },
+    "recalled": {"en": "That picture and its settings are back.", "vi": "Đã lấy lại bức tranh và thiết lập."},
+    # Why did it fail?
+    "why_right": {"en": "All is as you wrote", "vi": "Đúng như bạn viết"},
+    "why_wrong": {"en": "Not as you wrote. Why?", "vi": "Chưa đúng như bạn viết. Vì sao?"},
+    "why_unsure": {"en": "Is it as you wrote?", "vi": "Có đúng như bạn viết không?"},
+    "why_asked": {"en": "Your words, as they were read", "vi": "Lời bạn, theo cách hiểu của trang"},
+    "why_saw": {"en": "What the judge sees", "vi": "Giám khảo thấy"},
+    "why_not": {"en": "What differs", "vi": "Điều chưa đúng"},
+    "why_no_claim": {
+        "en": "The sentence wasn't understood well enough to compare the picture with it.",
+        "vi": "Trang chưa hiểu câu này đủ rõ để so sánh với bức tranh.",
+    },
+    "why_other_world": {
+        "en": "The judge knows only the drawn world; it can't read pictures of this model.",
+        "vi": "Giám khảo chỉ biết thế giới tranh vẽ; nó không đọc được tranh của mô hình này.",
+    },
+    "why_unseen": {
+        "en": "The model has never seen these words, so they can't guide it:",
+        "vi": "Mô hình chưa từng gặp những từ này nên chúng không dẫn được nó:",
+    },
+    "why_cut": {
+        "en": "The sentence is too long: only its first {most} tokens were read.",
+        "vi": "Câu quá dài: chỉ {most} token đầu được đọc.",
+    },
+    "why_try": {
+        "en": "What may help: another seed, several images, or fewer things in one sentence. The judge errs at times, too.",
+        "vi": "Có thể thử: seed khác, vẽ nhiều ảnh một lượt, hoặc bớt số vật trong một câu. Giám khảo đôi khi cũng nhầm.",
+    },
+    "why_object": {"en": "a thing is missing", "vi": "thiếu một vật"},
+    "why_count": {"en": "how many there are", "vi": "số lượng"},
+    "why_colour": {"en": "a colour", "vi": "màu sắc"},
+    "why_size": {"en": "a size", "vi": "kích cỡ"},
+    "why_position": {"en": "where things are", "vi": "vị trí"},
+    "why_binding": {"en": "which thing has which colour or size", "vi": "vật nào mang màu hay kích cỡ nào"},
+    "why_setting": {"en": "the setting", "vi": "khung cảnh"},
     "download": {"en": "Download PNG", "vi": "Tải ảnh PNG"},
     "one_token": {"en": "1 token", "vi": "1 token"},
     "tokens": {"en": "{count} tokens", "vi": "{count} token"},
@@ -224,6 +289,57 @@ LABELS: dict[str, dict[str, str]] = {
         "vi": "Trong lần vẽ này, {name0} đã định hình khi còn {noise0} % nhiễu, {name1} khi còn {noise1} %, {name2} khi còn "
         "{noise2} %.",
     },
+    # Learn
+    "learn": {"en": "Learn", "vi": "Học"},
+    "learn_map": {"en": "The course, from noise to picture", "vi": "Khóa học, từ nhiễu đến tranh"},
+    "learn_map_info": {
+        "en": "Everything in this studio is built in the course, piece by piece, in notebooks that you run and change. The "
+        "ring round a number fills as your exercises are solved.",
+        "vi": "Mọi thứ ở đây đều được dựng lên trong khóa học, từng phần một, bằng các notebook để bạn chạy và sửa. Vòng quanh "
+        "mỗi số đầy dần khi bạn giải xong bài tập.",
+    },
+    "learn_part_0": {"en": "Noise becomes a picture", "vi": "Nhiễu thành tranh"},
+    "learn_part_1": {"en": "The picture follows words", "vi": "Tranh theo lời"},
+    "learn_part_2": {"en": "Make it quick, make it yours", "vi": "Nhanh hơn, theo ý mình"},
+    "learn_part_3": {"en": "In earnest", "vi": "Làm thật"},
+    "learn_exercises": {"en": "{count} exercises", "vi": "{count} bài tập"},
+    "learn_done": {
+        "en": "{done} of {count} exercises solved, {points} of {most} points",
+        "vi": "Đã giải {done} trên {count} bài tập, {points} trên {most} điểm",
+    },
+    "learn_reading": {"en": "to read and run", "vi": "để đọc và chạy"},
+    "learn_cfg": {"en": "Guidance", "vi": "Dẫn hướng"},
+    "learn_interval": {"en": "Guided times", "vi": "Khoảng dẫn hướng"},
+    "learn_uses": {"en": "Here:", "vi": "Ở đây:"},
+    "learn_controls": {"en": "What each control does, and where it is explained", "vi": "Mỗi nút làm gì, và bài nào giảng"},
+    "learn_folder": {"en": "Folder with your scores", "vi": "Thư mục điểm của bạn"},
+    "learn_folder_info": {
+        "en": "Where minidiff grade NOTEBOOK --json FILE has written; folders inside it are looked into, too.",
+        "vi": "Nơi lệnh minidiff grade NOTEBOOK --json TỆP đã ghi; các thư mục con cũng được xem.",
+    },
+    "learn_look": {"en": "Read my scores", "vi": "Đọc điểm của tôi"},
+    "learn_found": {
+        "en": "{done} exercises solved so far, {points} points.",
+        "vi": "Đến nay đã giải {done} bài tập, được {points} điểm.",
+    },
+    "learn_none": {
+        "en": "There are no scores in this folder yet: grade a notebook, and press Read my scores.",
+        "vi": "Thư mục này chưa có điểm: hãy chấm một notebook rồi bấm Đọc điểm của tôi.",
+    },
+    "learn_no_folder": {
+        "en": "There is no folder {folder}: give one that is on this machine.",
+        "vi": "Không có thư mục {folder}: hãy ghi một thư mục có trên máy này.",
+    },
+    "learn_formulas": {"en": "Formulas", "vi": "Công thức"},
+    "learn_formulas_info": {
+        "en": "Each lesson ends with its formulas in one table: open a lesson above and go to its summary.",
+        "vi": "Mỗi bài kết thúc bằng bảng công thức: mở một bài ở trên và xem phần tóm tắt.",
+    },
+    "negative_info": {
+        "en": "Guidance pushes the picture away from these words.",
+        "vi": "Dẫn hướng đẩy bức tranh ra xa những lời này.",
+    },
+    "prompt_info": {"en": "The words that the network listens to.", "vi": "Những lời mà mạng lắng nghe."},
     # Compare
     "compare": {"en": "Compare", "vi": "So sánh"},
     "compare_draw": {"en": "Draw the grid", "vi": "Vẽ bảng"},
@@ -267,7 +383,6 @@ LABELS: dict[str, dict[str, str]] = {
     "models_info": {"en": "One column each.", "vi": "Mỗi mô hình một cột."},
     "rows": {"en": "Number of seeds", "vi": "Số lượng seed"},
     "rows_info": {"en": "The seed given here and those after it.", "vi": "Seed đã chọn và các seed tiếp theo."},
-    "compare_sampler_info": {"en": "The way from noise to picture.", "vi": "Cách đi từ nhiễu đến tranh."},
     "compare_prompt_hint": {
         "en": "For One word, give the alternatives in braces: a {{red|blue|green}} star",
         "vi": "Với Một từ, ghi các lựa chọn trong ngoặc nhọn: một ngôi sao {{đỏ|vàng|tím}}",
@@ -344,8 +459,11 @@ LABELS: dict[str, dict[str, str]] = {
 }
 
 IN_SCRIPTS = (  # labels that the page's scripts fill themselves
-    "inside_now", "inside_begin", "inside_end", "inside_chosen", "inside_difference", "inside_channel", "inside_mean",
+    "history_item", "inside_now", "inside_begin", "inside_end", "inside_chosen", "inside_difference", "inside_channel",
+    "inside_mean",
 )  # fmt: skip
+
+SHORT = {"guidance": "learn_cfg", "start": "learn_interval"}  # what a control is called where there is little room
 
 SAMPLER_LABELS = {
     "dpmpp_2m": "DPM++ 2M",

@@ -20,11 +20,33 @@ LESSONS = {
     "seeds": "02_ddpm",
     "prompts": "06_clip",
     "models": "09_dit",
+    "expansion": "00_tour",
 }
+TEACHES = {  # control of Create -> what explains it
+    "prompt": "prompts",
+    "negative": "words",
+    "model": "models",
+    "expand_prompt": "expansion",
+    "seed": "seeds",
+    "images": "measuring",
+    "steps": "steps",
+    "sampler": "steps",
+    "eta": "steps",
+    "guidance": "guidance",
+    "start": "guidance",
+    "end": "guidance",
+    "rescale": "guidance",
+}
+TABS = {"inspect": ("settling", "latents"), "compare": ("measuring",)}  # tab -> what explains it
 
 
 def address(topic: str, lang: str) -> str:
-    return f"{COURSE}/{lang}/{LESSONS[topic]}.ipynb"
+    return notebook(LESSONS[topic], lang)
+
+
+def notebook(folder: str, lang: str) -> str:
+    """The address of the lesson in that folder, such as "04_samplers"."""
+    return f"{COURSE}/{lang}/{folder}.ipynb"
 
 
 def link(topic: str) -> str:

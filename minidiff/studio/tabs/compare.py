@@ -32,7 +32,7 @@ from minidiff.studio.comparing import (
     saved,
     to_json,
 )
-from minidiff.studio.judged import Judge
+from minidiff.studio.judged import Judge, shared
 from minidiff.studio.labels import SAMPLER_LABELS, VARIANTS, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models
@@ -132,7 +132,7 @@ def build(models: Models, lang: str) -> Controls:
 
 INFOS = {
     "samplers": "samplers_info", "step_counts": "numbers_info", "scales": "numbers_info", "models": "models_info",
-    "model": "model_info", "sampler": "compare_sampler_info", "steps": "steps_info", "guidance": "guidance_info",
+    "model": "model_info", "sampler": "sampler_info", "steps": "steps_info", "guidance": "guidance_info",
     "seed": "seed_info", "rows": "rows_info",
 }  # fmt: skip
 
@@ -173,7 +173,7 @@ class View:
 
 def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     """Connects what can be pressed with what it does."""
-    judge, stops = Judge(), Stops()
+    judge, stops = shared(), Stops()
 
     def run(request: gr.Request, lang: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         client, session = request.client.host if request.client else "", str(request.session_hash)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -16,11 +17,14 @@ from minidiff.pipelines.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES,
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio import callbacks, html, restore
 from minidiff.studio.callbacks import View
+from minidiff.studio.judged import shared
 from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, SAMPLER_LABELS, examples, label
 from minidiff.studio.line import MODEL, Line
+from minidiff.studio.measured import info
 from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 
+MEASURED = ("sampler", "steps", "guidance", "images", "eta", "expand_prompt", "start", "end", "rescale")  # `benchmarks.knobs`
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -55,6 +59,7 @@ class Controls:
     examples: list[gr.Button]
     stage: gr.HTML
     results: gr.HTML
+    recall: gr.Button
     used_seed: gr.State
 
     @property
@@ -75,6 +80,8 @@ def build(models: Models, lang: str) -> Controls:
         with gr.Column(elem_id="see", min_width=280):
             parts["stage"] = gr.HTML(html.stage(), elem_id="stage", apply_default_css=False)
             parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
+            gr.HTML(html.history(), elem_id="history", apply_default_css=False)
+            parts["recall"] = gr.Button("", elem_id="recall", visible="hidden")  # what the history's pictures press
         with gr.Column(elem_id="more", min_width=280):
             parts |= _examples(models.first)
             parts["model"] = gr.Dropdown(
@@ -135,21 +142,21 @@ def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
         )
         parts["sampler"] = gr.Dropdown(
             [(shown, name) for name, shown in SAMPLER_LABELS.items()], value="dpmpp_2m", label=label("sampler", lang),
-            filterable=False, elem_id="sampler",
+            info=info("sampler", lang), filterable=False, elem_id="sampler",
         )
         parts["steps"] = gr.Slider(
-            1, MAX_STEPS, 20, step=1, precision=0, label=label("steps", lang), info=label("steps_info", lang),
+            1, MAX_STEPS, 20, step=1, precision=0, label=label("steps", lang), info=info("steps", lang),
             elem_id="steps",
         )
         parts["guidance"] = gr.Slider(
             0, MAX_GUIDANCE, pipeline.guidance_scale, step=0.1, label=label("guidance", lang),
-            info=label("guidance_info", lang), elem_id="guidance",
+            info=info("guidance", lang), elem_id="guidance",
         )
         parts["images"] = gr.Slider(
-            1, MAX_IMAGES, 1, step=1, precision=0, label=label("images", lang), elem_id="images"
+            1, MAX_IMAGES, 1, step=1, precision=0, label=label("images", lang), info=info("images", lang), elem_id="images"
         )
         parts["expand_prompt"] = gr.Checkbox(
-            True, label=label("expand_prompt", lang), info=label("expand_prompt_info", lang), elem_id="expand-prompt"
+            True, label=label("expand_prompt", lang), info=info("expand_prompt", lang), elem_id="expand-prompt"
         )
         parts["seed"] = gr.Number(
             42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
@@ -162,8 +169,9 @@ def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
         with gr.Accordion(label("advanced", lang), open=False, elem_id="advanced") as parts["advanced"]:
             for name, value in (("eta", 0), ("start", 0), ("end", 1), ("rescale", 0)):
                 parts[name] = gr.Slider(
-                    0, 1, value, step=0.05, label=label(name, lang), info=label(f"{name}_info", lang), elem_id=name
+                    0, 1, value, step=0.05, label=label(name, lang), info=info(name, lang), elem_id=name
                 )
+        gr.HTML(html.about_figures(), elem_id="measured-about", apply_default_css=False)
     with gr.Row(elem_id="tools"):
         parts["load_image"] = gr.UploadButton(
             label("load_image", lang), size="sm", file_types=[".png"], elem_id="load-image", min_width=100
@@ -208,10 +216,7 @@ def _wire_model(c: Controls, models: Models) -> None:
         asked = gr.update(max_length=most, value=example_for(name, prompt))
         return [asked, gr.update(max_length=most), pipeline.guidance_scale, notice]
 
-    def describe(name: str, prompt: str) -> str:
-        pipeline, _ = callbacks.find(models, name)
-        return html.note(0, []) if pipeline is None else callbacks.describe(pipeline, prompt)
-
+    describe = partial(callbacks.describe_with, models)
     changed = [c.prompt, c.negative, c.guidance, c.notice]
     chosen = c.model.input(choose, [c.model, c.prompt], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET)
     c.model.change(examples, c.model, c.examples, queue=False, **QUIET)
@@ -223,7 +228,7 @@ def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Lin
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
         *asked, model, randomise = values
-        views = callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket)
+        views = callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket, judge=shared())
         for view in line.watched(views, request.session_hash):
             yield updates(view)
 
@@ -235,7 +240,10 @@ def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Lin
             trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
-    running[0].then(None, js="() => window.minidiff.answered()", **QUIET)  # a refusal leaves the stage as it was
+    # a refusal leaves the stage as it was
+    running[0].then(None, js="() => { window.minidiff.answered(); window.minidiff.remember(); }", **QUIET)
+    recalled = [*c.values, c.model, c.randomise, c.results, c.notice]
+    c.recall.click(None, None, recalled, queue=False, js="() => window.minidiff.recall()", **QUIET)
     for button in c.examples:
         # the button's own words, not those of the page's language
         button.click(lambda text: text, button, c.prompt, queue=False, **QUIET)
@@ -280,10 +288,9 @@ def relabel(lang: str) -> dict[str, Any]:
         "settings": {"label": label("settings", lang)},
         "advanced": {"label": label("advanced", lang)},
     }
-    for name in ("sampler", "images", "randomise"):
-        named[name] = {"label": label(name, lang)}
-    for name in ("model", "steps", "guidance", "seed", "eta", "expand_prompt", "start", "end", "rescale"):
-        named[name] = {"label": label(name, lang), "info": label(f"{name}_info", lang)}
+    named["randomise"] = {"label": label("randomise", lang)}
+    for name in ("model", "seed", *MEASURED):
+        named[name] = {"label": label(name, lang), "info": info(name, lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}
     named["load_image"] = {"label": label("load_image", lang)}
