@@ -398,7 +398,8 @@ def grade_command() -> Command:
 
     return Command(grade.GradeRun, grade.command, """\
 minidiff grade exercises/en/02_ddpm.ipynb
-minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8""")
+minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8
+minidiff grade --all --name "Nguyễn An" --lang vi""")
 
 
 def zoo_commands() -> dict[str, Command]:
