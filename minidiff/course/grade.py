@@ -71,7 +71,7 @@ class GradeRun:
     What was graded before and is the same is not graded again."""
     name: str = ""
     """With --all: whose certificate it is."""
-    out: Path = Path("certificate")
+    out: Path = Path("build/certificate")
     """With --all: the folder for certificate.html and certificate.json."""
 
 
