@@ -113,10 +113,11 @@ def from_record(record: Any) -> Notebook:
         if not (type(got.points) is type(got.maximum) is int and 0 <= got.points <= got.maximum):
             raise ValueError(number)
         own[number] = got
-    words = [record["path"], record["key"], record["sha256"], record["lesson"], *(w for got in own.values() for w in got.hint)]
-    if not all(isinstance(word, str) for word in words) or own.keys() != exercises(record["lesson"]).keys():
-        raise ValueError(record["lesson"])
-    return Notebook(*words[:4], own, {str(wall): bool(stood) for wall, stood in record["walls"].items()})
+    path, key, found, lesson = (record[word] for word in ("path", "key", "sha256", "lesson"))
+    words = [path, key, found, lesson, *(word for got in own.values() for word in got.hint)]
+    if not all(isinstance(word, str) for word in words) or own.keys() != exercises(lesson).keys():
+        raise ValueError(lesson)
+    return Notebook(path, key, found, lesson, own, {str(wall): bool(stood) for wall, stood in record["walls"].items()})
 
 
 def remembered(report: Path) -> dict[str, Notebook]:
