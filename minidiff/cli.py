@@ -378,12 +378,15 @@ python -m http.server --directory page"""),
 
 
 def course_commands() -> dict[str, Command]:
-    from minidiff.course import build, new, slides, table, tried
+    from minidiff.course import build, cheat_sheet, new, slides, table, tried
 
     return {
         "build": Command(build.BuildRun, build.command, "minidiff course build --only 02"),
         "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept minidiff/course/lessons/02_ddpm"),
         "slides": Command(slides.SlidesRun, slides.command, "minidiff course slides"),
+        "cheat-sheet": Command(cheat_sheet.CheatSheetRun, cheat_sheet.command, """\
+minidiff course cheat-sheet
+minidiff course cheat-sheet build/cheat-sheet --no-pdf"""),
         "table": Command(table.TableRun, table.command, "minidiff course table"),
         "try": Command(tried.TryRun, tried.command, "minidiff course try 02"),
         "new": Command(new.NewRun, new.command, 'minidiff course new 10 "Few steps"'),
@@ -395,7 +398,8 @@ def grade_command() -> Command:
 
     return Command(grade.GradeRun, grade.command, """\
 minidiff grade exercises/en/02_ddpm.ipynb
-minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8""")
+minidiff grade exercises/vi/02_ddpm.ipynb --lang vi --json score.json --pass-mark 0.8
+minidiff grade --all --name "Nguyễn An" --lang vi""")
 
 
 def zoo_commands() -> dict[str, Command]:

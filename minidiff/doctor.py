@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from minidiff.utils.browser import chromium
+
 State = Literal["ok", "missing", "old", "damaged", "none"]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")  # as Linux calls them
 MEASURED = 1.0  # seconds
 
@@ -46,6 +47,7 @@ EXTRAS: dict[str, tuple[Package, ...]] = {
         Package("jupyterlab", "4", "opening notebooks"), Package("nbconvert", "7.16", "slides and handouts"),
         Package("nbclient", "0.10", "running notebooks"), Package("ipywidgets", "8", "sliders in notebooks"),
         Package("matplotlib", "3.8", "plots"), Package("nbmake", "1.5", "timing lessons"),
+        Package("mistune", "3", "the cheat sheet"), Package("latex2mathml", "3.77", "its formulas"),
     ),
     "interop": (
         Package("torchvision", "0.19", "pictures for published models"), Package("diffusers", "0.31", "comparison, and export"),
@@ -221,8 +223,9 @@ def tools(able: bool) -> Iterator[Finding]:
     """Programs and fonts. able: whether the core is there."""
     npm = shutil.which("npm")
     yield Finding("tools", "npm", "ok" if npm else "missing", npm or "not on the path", "emoji, and slides", "npm")
-    browser = os.environ.get("CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    yield Finding("tools", "Chromium", "ok" if browser else "missing", browser or "not on the path", "browser tests", "browser")
+    browser = chromium()
+    state: State = "ok" if browser else "missing"
+    yield Finding("tools", "Chromium", state, browser or "not on the path", "PDFs, and browser tests", "browser")
     if able:
         font, whole = vietnamese_font()
         found = font if whole else f"{font} lacks Vietnamese letters"

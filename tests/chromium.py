@@ -1,16 +1,15 @@
-"""The browser of the tests: the one CHROMIUM names, or chromium, chromium-browser or google-chrome on the PATH."""
+"""The browser of the tests: the one that CHROMIUM names, or the first of NAMES on the path."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+from minidiff.utils.browser import NAMES, chromium
+
+CHROMIUM = chromium()
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 needs_chromium = [

@@ -41,9 +41,11 @@ class GraderError(ValueError):
 
 @dataclass
 class GradeRun:
-    """Grade an exercise notebook; exits 0 at or above the pass mark, 1 below it, 2 when there is nothing to grade."""
+    """Grade an exercise notebook, or with --all those of a folder; exits 0 at or above the pass mark (with --all: of every
+    lesson), 1 below it, 2 when there is nothing to grade."""
 
-    notebook: tyro.conf.Positional[Path]
+    notebook: tyro.conf.Positional[Path | None] = None
+    """The notebook; with --all the folder, exercises when not given."""
     json: Path | None = None
     """Write the scores here as JSON."""
     junit: Path | None = None
@@ -64,6 +66,13 @@ class GradeRun:
     """Run answers in bubblewrap: no network, nothing written, other processes out of sight."""
     watch: bool = False
     """Grade again each time the notebook is saved, until Ctrl-C."""
+    all: bool = False
+    """Grade all notebooks of a folder, and write one report over the whole course: a certificate once every lesson is passed.
+    What was graded before and is the same is not graded again."""
+    name: str = ""
+    """With --all: whose certificate it is."""
+    out: Path = Path("build/certificate")
+    """With --all: the folder for certificate.html and certificate.json."""
 
 
 @dataclass(frozen=True)
@@ -264,13 +273,22 @@ def command(run: GradeRun) -> int:
     for name, value in (("seconds", run.seconds), ("gigabytes", run.gigabytes)):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"--{name} is {value}, but it must be a number above 0.")
-    if not run.watch:
-        return _once(run)
-    return _watching(run)
+    if run.all:
+        from minidiff.course.grade_all import command_all
+
+        if run.json or run.junit or run.markdown or run.watch:
+            raise ValueError("--all writes certificate.html and certificate.json into --out; leave out --json, --junit, "
+                             "--markdown and --watch.")  # fmt: skip
+        return command_all(run)
+    if run.notebook is None:
+        raise ValueError("missing: notebook, such as exercises/en/02_ddpm.ipynb; or --all (see minidiff grade --help)")
+    if run.name or run.out != GradeRun.out:
+        raise ValueError("--name and --out belong to --all.")
+    return _watching(run, run.notebook) if run.watch else _once(run, run.notebook)
 
 
-def _once(run: GradeRun) -> int:
-    graded = grade(run.notebook, Limits(run.seconds, run.gigabytes, run.isolated), run.hidden)
+def _once(run: GradeRun, notebook: Path) -> int:
+    graded = grade(notebook, Limits(run.seconds, run.gigabytes, run.isolated), run.hidden)
     report = as_json(graded.scores, run.lang)
     text = as_markdown(graded.scores, run.lang, run.pass_mark)
     print(text)
@@ -290,20 +308,20 @@ def _once(run: GradeRun) -> int:
 WATCHING = Say("Waiting for {name} to be saved; Ctrl-C ends.", "Đang chờ {name} được lưu; Ctrl-C để dừng.")
 
 
-def _watching(run: GradeRun) -> int:
+def _watching(run: GradeRun, notebook: Path) -> int:
     """Grade whenever the file has changed; returns the last status when Ctrl-C comes."""
     seen, status = None, 2
     try:
         while True:
-            now = run.notebook.stat().st_mtime_ns if run.notebook.is_file() else None
+            now = notebook.stat().st_mtime_ns if notebook.is_file() else None
             if now != seen or now is None:
                 seen = now
                 try:
-                    status = _once(run)
+                    status = _once(run, notebook)
                 except NotebookError as error:  # half written, say
                     print(error)
                     status = 2
-                print(WATCHING.of(run.lang).format(name=run.notebook.name), flush=True)
+                print(WATCHING.of(run.lang).format(name=notebook.name), flush=True)
             time.sleep(0.5)
     except KeyboardInterrupt:
         return status

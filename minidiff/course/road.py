@@ -33,6 +33,19 @@ ROAD = {
     "16": Say("Past one machine", "Nhiều máy"),
     "17": Say("Final assessment", "Bài thi cuối"),
 }
+SKILLS = {  # which lessons teach what; a certificate has a bar for each
+    Say("the whole, from prompt to picture", "toàn bộ, từ prompt đến bức tranh"): ("00", "17"),
+    Say("U-Net", "U-Net"): ("01",),
+    Say("diffusion and training", "khuếch tán và huấn luyện"): ("02", "03"),
+    Say("samplers, few steps", "bộ lấy mẫu, ít bước"): ("04", "10"),
+    Say("guidance", "dẫn hướng"): ("05",),
+    Say("text: CLIP and cross-attention", "lời: CLIP và chú ý chéo"): ("06", "07"),
+    Say("latents and DiT", "không gian ẩn và DiT"): ("08", "09"),
+    Say("fine-tuning", "tinh chỉnh"): ("11", "12", "15"),
+    Say("editing", "chỉnh sửa"): ("13",),
+    Say("measuring", "đo lường"): ("14",),
+    Say("many machines", "nhiều máy"): ("16",),
+}
 HERE = Say("**You are here:**", "**Bạn đang ở đây:**")
 TIME = Say("{reading} minutes, and {exercises} for the exercises, which are worth {points} points",
            "{reading} phút, thêm {exercises} phút cho bài tập, tổng cộng {points} điểm")  # fmt: skip
