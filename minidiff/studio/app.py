@@ -26,10 +26,15 @@ from minidiff.studio import callbacks, html, restore, security
 from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
-from minidiff.studio.tabs import compare, create, inspect
+from minidiff.studio.tabs import compare, create, inspect, styles
 from minidiff.studio.theme import css, head, theme
 
-TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare}  # each has build, wire and relabel
+TABS: dict[str, Any] = {  # each has build, wire and relabel
+    "create": create,
+    "inspect": inspect,
+    "compare": compare,
+    "styles": styles,
+}
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
 
 
@@ -223,7 +228,7 @@ def serve(
 
     Raises ValueError for an unknown model or damaged weights, OSError when the port is taken.
     """
-    callbacks.MAX_SECONDS = seconds or callbacks.MAX_SECONDS
+    callbacks.MAX_SECONDS, callbacks.PUBLIC = seconds or callbacks.MAX_SECONDS, seconds is not None
     pipeline = warm(load_pipeline(model, allow_pickle=allow_pickle))
     with tempfile.TemporaryDirectory(prefix="minidiff-studio-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # before the page is built, which notes it

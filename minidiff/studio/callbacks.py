@@ -28,6 +28,7 @@ from minidiff.studio.security import TokenBucket
 from minidiff.utils.images import contact_sheet
 
 MAX_SECONDS = 120.0  # for one request
+PUBLIC = False  # whether strangers share the page; then nothing is trained
 EVALUATIONS = 40  # of the network, which cost a visitor one token: an image in 20 guided steps
 STOPPING = threading.Event()  # set when the server ends: what is drawn then stops at its next step
 log = logging.getLogger(__name__)

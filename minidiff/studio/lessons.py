@@ -20,6 +20,8 @@ LESSONS = {
     "seeds": "02_ddpm",
     "prompts": "06_clip",
     "models": "09_dit",
+    "loras": "11_lora",
+    "teaching": "12_dreambooth",
 }
 
 
