@@ -112,6 +112,15 @@ def apart(pipeline: TextToImage, sources: Mapping[str, Path | str]) -> LoRAs:
     return here
 
 
+def dressed(pipeline: TextToImage, strengths: Mapping[str, float]) -> TextToImage:
+    """A pipeline with some of the zoo's LoRAs, as `apart`; the pipeline itself where there are none."""
+    if not strengths:
+        return pipeline
+    worn = apart(pipeline, {name: name for name in strengths})
+    worn.mix(strengths)
+    return worn.pipeline
+
+
 def _copied(model: nn.Module, changed: Collection[str]) -> nn.Module:
     """A model that shares all weights but those called `changed`."""
     shared = [weight for name, weight in model.named_parameters() if name not in changed]

@@ -11,13 +11,14 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from minidiff.diffusion.samplers import SAMPLERS
+from minidiff.pipelines.loras import dressed, strengths_of
 from minidiff.pipelines.png_metadata import each, png_info
 from minidiff.pipelines.request import MAX_SEED, Request, RequestError
 from minidiff.pipelines.text_to_image import Preview, TextToImage
@@ -118,13 +119,13 @@ def find(models: Models, name: Any) -> tuple[TextToImage | None, str]:
         return None, html.notice(html.both("model_broken", model=name), "bad")
 
 
-def generate_with(models: Models, name: Any, *rest: Any) -> Iterator[View]:
-    """`generate` with the model of that name; rest: the other arguments of `generate`."""
+def generate_with(models: Models, name: Any, *rest: Any, loras: Any = None) -> Iterator[View]:
+    """`generate` with the model of that name; the other arguments are those of `generate`."""
     pipeline, notice = find(models, name)
     if pipeline is None:
         yield View(notice=notice)
     else:
-        yield from generate(pipeline, *rest)
+        yield from generate(pipeline, *rest, loras=loras)
 
 
 def generate(
@@ -134,15 +135,17 @@ def generate(
     client: str = "",
     bucket: TokenBucket | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    loras: Any = None,
 ) -> Iterator[View]:
     """Samples, and yields what the page shows after each step. Never raises.
 
-    values: the arguments of `make_request`.
+    values: the arguments of `make_request`. loras: strengths by name, for this drawing alone.
     """
     if randomise:
         values = (*values[:5], new_seed(), *values[6:])
     try:
         request = make_request(*values)
+        strengths = strengths_of({} if loras is None else loras, pipeline.model)
     except RequestError as error:
         yield View(notice=html.notice(html.refusal(error), "bad"))
         return
@@ -154,7 +157,7 @@ def generate(
         return
     try:
         with Bill(bucket, client, price) as bill:
-            yield from _generate(pipeline, request, clock, bill)
+            yield from _generate(dressed(pipeline, strengths), request, clock, bill, strengths)
     except RequestError as error:  # no model takes every prompt
         yield View(notice=html.notice(html.refusal(error), "bad"), stage=html.stage())
     except Exception:  # the visitor learns that it failed, the log why
@@ -162,7 +165,9 @@ def generate(
         yield View(notice=html.notice(html.both("broken"), "bad"), stage=html.stage())
 
 
-def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill) -> Iterator[View]:
+def _generate(
+    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill, loras: Mapping[str, float]
+) -> Iterator[View]:
     start, spent = clock(), 0.0  # spent: in the model, without the sending of previews
     yield View(stage=html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
     previews = pipeline.stream(request)
@@ -182,7 +187,7 @@ def _generate(pipeline: TextToImage, request: Request, clock: Callable[[], float
     prompts = pipeline.expanded_prompts(request)
     yield View(
         stage=render(pipeline, preview),
-        results=html.results(pngs(pipeline, request, preview.images), request.prompt, request.seeds, prompts),
+        results=html.results(pngs(pipeline, request, preview.images, loras), request.prompt, request.seeds, prompts),
         notice=html.notice(html.both("done", seconds=f"{spent:.2f}", seed=request.seed), "good"),
         seed=request.seed,
     )
@@ -220,11 +225,14 @@ def render(pipeline: TextToImage, preview: Preview) -> str:
     return html.stage(noisy, predicted, preview.index, preview.n)
 
 
-def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
-    """The images as PNG files that say how they were made."""
+def pngs(
+    pipeline: TextToImage, request: Request, images: list[Image.Image], loras: Mapping[str, float] | None = None
+) -> list[bytes]:
+    """The images as PNG files that say how they were made. loras: their strengths by name."""
     files = []
     for image, one, text in zip(images, each(request), pipeline.expanded_prompts(request), strict=True):
         file = io.BytesIO()
-        image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size, text))
+        info = png_info(one, pipeline.model, pipeline.model_hash, image.size, text, loras)
+        image.save(file, format="PNG", pnginfo=info)
         files.append(file.getvalue())
     return files

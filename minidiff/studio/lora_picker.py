@@ -31,10 +31,12 @@ def build(model: str, prefix: str, words: Mapping[str, str]) -> tuple[gr.Checkbo
 def shown(names: Any, strengths: Mapping[str, float] | None = None) -> list[Any]:
     """Updates of the sliders: those of chosen LoRAs can be seen. strengths: their new values."""
     chosen = names if isinstance(names, list) else []
-    values = strengths or {}
-    return [
-        gr.update(visible=name in chosen, **({"value": values[name]} if name in values else {})) for name in loras.shipped()
-    ]
+    updates = []
+    for name in loras.shipped():
+        updates.append(gr.update(visible=name in chosen))
+        if strengths and name in strengths:
+            updates[-1]["value"] = strengths[name]
+    return updates
 
 
 def chosen(names: Any, weights: Sequence[Any]) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def chosen(names: Any, weights: Sequence[Any]) -> dict[str, Any]:
 
 
 def for_model(model: str, names: Any, strengths: Mapping[str, float] | None = None) -> list[Any]:
-    """Updates of boxes and sliders when a model is chosen: what it hasn't is no longer chosen."""
+    """Updates of boxes and sliders for a model: what it hasn't is not chosen. strengths: new values of the sliders."""
     there = loras.shipped(model)
-    kept = [name for name in there if name in (names or [])]
+    kept = [name for name in names or () if name in there]
     return [gr.update(choices=there, value=kept, visible=bool(there)), *shown(kept, strengths)]

@@ -6,7 +6,6 @@ Visitors share the models, so nothing here writes into one: LoRAs go into a copy
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from minidiff.pipelines import loras
-from minidiff.pipelines.png_metadata import png_info
 from minidiff.pipelines.request import Request, RequestError, number
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained.adapters import OtherBase, read_lora
 from minidiff.pretrained.weight_file import outline
+from minidiff.studio.callbacks import pngs
 from minidiff.studio.comparing import GridError
 from minidiff.studio.labels import STYLE_NAMES
 
@@ -194,11 +193,8 @@ def _ended(stopped: bool, too_long: bool) -> str:
 
 def png(pipeline: TextToImage, request: Request, drawn: Drawn) -> bytes:
     """A picture as a PNG file that says how it was made."""
-    file, worn = io.BytesIO(), {name: one for name, one in drawn.cell.strengths.items() if one}
-    [expanded] = pipeline.expanded_prompts(request)
-    info = png_info(request, pipeline.model, pipeline.model_hash, drawn.image.size, expanded, worn)
-    drawn.image.save(file, format="PNG", pnginfo=info)
-    return file.getvalue()
+    worn = {name: one for name, one in drawn.cell.strengths.items() if one}
+    return pngs(pipeline, request, [drawn.image], worn)[0]
 
 
 def title(name: str, lang: str) -> str:

@@ -139,8 +139,9 @@ def learn_there(folder: str, model: str, name: str, ends: float) -> None:
         fit(task, replace(run, stop_after=WARM))
         before = time.time()
         fit(task, replace(run, stop_after=TRIAL))
-        took = (time.time() - before) / TRIAL * 1.25  # looks at the held-out picture come on top
-        run.steps = WARM + TRIAL + max(VALIDATE, int((ends - time.time()) / took))
+        took = (time.time() - before) / TRIAL  # with a look at the held-out picture, after which there is something to keep
+        more = max(1, int((ends - time.time()) / took))
+        run.steps, run.validate_every = WARM + TRIAL + more, min(VALIDATE, max(1, more // 4))
         write_whole(Path(folder) / STEPS, str(run.steps))
         learn(task, run)
 
@@ -148,16 +149,15 @@ def learn_there(folder: str, model: str, name: str, ends: float) -> None:
 # ------------------------------------------------------------------------------------------------------------ on the page
 
 
-def teach(
-    pipeline: TextToImage, asked: Wish, stopped: Callable[[], bool], pause: float = 0.5
-) -> Iterator[Learning]:
+def teach(pipeline: TextToImage, asked: Wish, stopped: Callable[[], bool], pause: float = 0.5) -> Iterator[Learning]:
     """Trains, and yields where it stands about once in `pause` seconds; the last one holds the file. Stop and the end of the
     time keep what was learnt so far. The folder is gone and the process has ended when this ends, however it does."""
     seconds = 60 * asked.minutes
     with tempfile.TemporaryDirectory(prefix="minidiff-lora-", ignore_cleanup_errors=True) as made:
         folder, ends = Path(made), time.time() + seconds
         _write_pictures(folder / "pictures", asked)
-        process = multiprocessing.get_context("spawn").Process(target=learn_there, args=(made, asked.model, asked.name, ends), daemon=True)
+        told = (made, asked.model, asked.name, ends)
+        process = multiprocessing.get_context("spawn").Process(target=learn_there, args=told, daemon=True)
         process.start()
         try:
             yield from _watch(process, pipeline, asked, folder, ends, stopped, pause)

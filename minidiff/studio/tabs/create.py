@@ -5,6 +5,7 @@ What the buttons do is in `callbacks.py`, how results look in `html.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import gradio as gr
 
 from minidiff.diffusion.samplers import SAMPLERS
+from minidiff.pipelines.loras import shipped
 from minidiff.pipelines.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
 from minidiff.pipelines.text_to_image import TextToImage
-from minidiff.studio import callbacks, html, restore
+from minidiff.studio import callbacks, html, lora_picker, restore
 from minidiff.studio.callbacks import View
 from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, SAMPLER_LABELS, examples, label
 from minidiff.studio.line import MODEL, Line
@@ -46,6 +48,8 @@ class Controls:
     images: gr.Slider
     eta: gr.Slider
     expand_prompt: gr.Checkbox
+    loras: gr.CheckboxGroup
+    lora_weights: list[gr.Slider]
     advanced: gr.Accordion
     start: gr.Slider
     end: gr.Slider
@@ -151,6 +155,8 @@ def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
         parts["expand_prompt"] = gr.Checkbox(
             True, label=label("expand_prompt", lang), info=label("expand_prompt_info", lang), elem_id="expand-prompt"
         )
+        words = {"label": label("loras", lang), "info": label("loras_info", lang)}
+        parts["loras"], parts["lora_weights"] = lora_picker.build(pipeline.model, "create", words)
         parts["seed"] = gr.Number(
             42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
             elem_id="seed",
@@ -184,12 +190,14 @@ def wire(controls: Controls, models: Models, bucket: TokenBucket, line: Line) ->
     c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
     c.recycle.click(lambda seed: (seed, False), c.used_seed, [c.seed, c.randomise], queue=False, **QUIET)
     c.load_image.upload(
-        lambda path: _load_image(path, models), c.load_image, [*c.values, c.model, c.randomise, c.notice], **QUIET
-    )
+        lambda path: _load_image(path, models), c.load_image,
+        [*c.values, c.model, c.randomise, c.notice, c.loras, *c.lora_weights], **QUIET,
+    )  # fmt: skip
+    c.loras.change(lora_picker.shown, c.loras, c.lora_weights, queue=False, **QUIET)
     c.copy_link.click(
-        lambda *_: html.notice(html.both("link_copied"), "good"), [*c.values, c.model], c.notice, queue=False,
-        js="(...values) => window.minidiff.copyLink(...values)", **QUIET,
-    )
+        lambda *_: html.notice(html.both("link_copied"), "good"), [*c.values, c.model, c.loras, *c.lora_weights], c.notice,
+        queue=False, js=f"(...values) => window.minidiff.copyLink({json.dumps(shipped())}, ...values)", **QUIET,
+    )  # fmt: skip
 
 
 def own_eta(sampler: str) -> float:
@@ -200,20 +208,23 @@ def own_eta(sampler: str) -> float:
 def _wire_model(c: Controls, models: Models) -> None:
     """Choosing a model loads it and brings its guidance scale and examples; the note is about what it can read."""
 
-    def choose(name: str, prompt: str) -> list[Any]:
+    def choose(name: str, prompt: str, loras: list[str]) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
         if pipeline is None:
-            return [gr.skip(), gr.skip(), gr.skip(), notice]
+            return [gr.skip()] * (len(changed) - 1) + [notice]
         most = most_characters(pipeline)
         asked = gr.update(max_length=most, value=example_for(name, prompt))
-        return [asked, gr.update(max_length=most), pipeline.guidance_scale, notice]
+        picker = lora_picker.for_model(name, loras)
+        return [asked, gr.update(max_length=most), pipeline.guidance_scale, *picker, notice]
 
     def describe(name: str, prompt: str) -> str:
         pipeline, _ = callbacks.find(models, name)
         return html.note(0, []) if pipeline is None else callbacks.describe(pipeline, prompt)
 
-    changed = [c.prompt, c.negative, c.guidance, c.notice]
-    chosen = c.model.input(choose, [c.model, c.prompt], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET)
+    changed = [c.prompt, c.negative, c.guidance, c.loras, *c.lora_weights, c.notice]
+    chosen = c.model.input(
+        choose, [c.model, c.prompt, c.loras], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET
+    )
     c.model.change(examples, c.model, c.examples, queue=False, **QUIET)
     chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
     c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
@@ -222,8 +233,9 @@ def _wire_model(c: Controls, models: Models) -> None:
 def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
-        *asked, model, randomise = values
-        views = callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket)
+        asked, (model, randomise, names, *weights) = values[: len(c.values)], values[len(c.values) :]
+        strengths = lora_picker.chosen(names, weights)
+        views = callbacks.generate_with(models, model, asked, bool(randomise), client, bucket, loras=strengths)
         for view in line.watched(views, request.session_hash):
             yield updates(view)
 
@@ -231,8 +243,8 @@ def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Lin
     triggers = [c.draw.click, c.prompt.submit]
     running = [
         gr.on(
-            triggers, run, [*c.values, c.model, c.randomise], outputs, concurrency_limit=1, concurrency_id=MODEL,
-            trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
+            triggers, run, [*c.values, c.model, c.randomise, c.loras, *c.lora_weights], outputs, concurrency_limit=1,
+            concurrency_id=MODEL, trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
     running[0].then(None, js="() => window.minidiff.answered()", **QUIET)  # a refusal leaves the stage as it was
@@ -268,7 +280,11 @@ def control_values(request: Request | None) -> list[Any]:
 
 def _load_image(path: str | None, models: Models) -> list[Any]:
     request, model, notice = restore.from_image(path, models)
-    return [*control_values(request), model or gr.skip(), gr.skip() if request is None else False, notice]
+    if request is None:
+        return [*control_values(None), gr.skip(), gr.skip(), notice, gr.skip(), *[gr.skip()] * len(shipped())]
+    strengths, missing = restore.loras_from_image(str(path), model) if model else ({}, "")
+    picker = lora_picker.for_model(model, list(strengths), strengths) if model else [[], *lora_picker.shown([])]
+    return [*control_values(request), model or gr.skip(), False, missing or notice, *picker]
 
 
 def relabel(lang: str) -> dict[str, Any]:
@@ -282,7 +298,7 @@ def relabel(lang: str) -> dict[str, Any]:
     }
     for name in ("sampler", "images", "randomise"):
         named[name] = {"label": label(name, lang)}
-    for name in ("model", "steps", "guidance", "seed", "eta", "expand_prompt", "start", "end", "rescale"):
+    for name in ("model", "loras", "steps", "guidance", "seed", "eta", "expand_prompt", "start", "end", "rescale"):
         named[name] = {"label": label(name, lang), "info": label(f"{name}_info", lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}
