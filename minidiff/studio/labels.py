@@ -246,6 +246,7 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "With commas between them, each from -1 to 2; a row of pictures for each LoRA.",
         "vi": "Cách nhau bằng dấu phẩy, mỗi số từ -1 đến 2; mỗi LoRA một hàng tranh.",
     },
+    "drop": {"en": "Drop files here, or press to choose", "vi": "Thả tệp vào đây, hoặc bấm để chọn"},
     "styles_own": {"en": "Your own LoRA", "vi": "LoRA của bạn"},
     "styles_own_weight": {"en": "Weight of your own", "vi": "Trọng số LoRA của bạn"},
     "styles_own_info": {
@@ -264,8 +265,8 @@ LABELS: dict[str, dict[str, str]] = {
     "styles_cost": {"en": "{ms} ms", "vi": "{ms} ms"},
     "styles_decoded": {"en": "{ms} ms, decoded only", "vi": "{ms} ms, chỉ giải mã"},
     "styles_note": {
-        "en": "Only decoded: this LoRA changes the decoder and not the network, so the latent is drawn once for all of them.",
-        "vi": "Chỉ giải mã: LoRA này đổi bộ giải mã chứ không đổi mạng, nên biểu diễn ẩn chỉ cần vẽ một lần cho mọi tranh.",
+        "en": "Where a LoRA changes the decoder and not the network, the latent is drawn once and only decoded anew.",
+        "vi": "Khi LoRA chỉ đổi bộ giải mã chứ không đổi mạng, biểu diễn ẩn chỉ được vẽ một lần rồi giải mã lại.",
     },
     "own_ready": {"en": "{name} fits {model}.", "vi": "{name} hợp với {model}."},
     "style_kind": {

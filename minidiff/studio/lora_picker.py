@@ -18,7 +18,7 @@ def build(model: str, prefix: str, words: Mapping[str, str]) -> tuple[gr.Checkbo
     LoRA of the zoo, whichever model it is for."""
     names = loras.shipped(model)
     boxes = gr.CheckboxGroup(names, value=[], visible=bool(names), elem_id=f"{prefix}-loras", **words)  # type: ignore[arg-type]
-    with gr.Row(elem_classes="knobs"):
+    with gr.Row(elem_classes=["knobs", "weights"]):
         sliders = [
             gr.Slider(
                 loras.WEAKEST, loras.STRONGEST, DEFAULT, step=0.05, label=name, visible=False, elem_id=f"{prefix}-{name}"

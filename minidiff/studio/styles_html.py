@@ -49,7 +49,7 @@ def cell(drawn: Drawn, png: bytes, number: int, seed: int, sweep: bool) -> str:
     """A picture, its mix (in a sweep the weight alone) and what it took. number: of the cell, from 0."""
     name, picture = f"style-{number}", html.data_uri(png)
     words = weight_words(drawn.cell) if sweep else mix_words(drawn.cell.strengths)
-    cost = html.both("styles_decoded" if drawn.again else "styles_cost", ms=round(drawn.milliseconds))
+    cost = html.both("styles_decoded" if drawn.again and not sweep else "styles_cost", ms=round(drawn.milliseconds))
     return (
         f'<figure><img src="{picture}" alt="" aria-labelledby="{name}"><figcaption><b id="{name}">{words}</b>'
         f'<span class="cost">{cost}</span><a download="minidiff-{seed}-{number + 1}.png" href="{picture}">'

@@ -77,7 +77,9 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    return _text(STYLES)
+    """The style sheets, and words of gradio's own that they replace: it speaks the browser's language, not the page's."""
+    words = {lang: json.dumps(text, ensure_ascii=False) for lang, text in LABELS["drop"].items()}
+    return f':root {{ --drop: {words["en"]}; }} html[lang="vi"] {{ --drop: {words["vi"]}; }}\n{_text(STYLES)}'
 
 
 def head(lang: str) -> str:
