@@ -461,7 +461,7 @@ def test_switching_relabels_every_control() -> None:
     for name in english:
         shown = [{k: v for k, v in one[name].items() if k != "__type__"} for one in (english, vietnamese)]
         same = [key for key in shown[0] if shown[0][key] == shown[1][key]]
-        assert same == (["label"] if name in ("seed", "names") else []), name  # Vietnamese says seed and LoRA too... see labels
+        assert same == (["label"] if name == "seed" else []), name  # Vietnamese says seed, too
 
 
 def test_what_a_visitor_wrote_is_escaped() -> None:
