@@ -70,7 +70,7 @@ def test_a_model_that_knows_another_world_has_examples_of_its_own() -> None:
 def test_switching_relabels_every_control() -> None:
     english, vietnamese = create.relabel("en"), create.relabel("vi")
     fields = set(create.Controls.__dataclass_fields__)
-    without_words = {"note", "notice", "stage", "results", "used_seed", "examples", "lora_weights"}  # these carry both languages
+    without_words = {"note", "notice", "stage", "results", "used_seed", "examples", "lora_weights"}  # both languages, or names
     assert set(english) == fields - without_words
     for name in english:
         shown = [{k: v for k, v in one[name].items() if k != "__type__"} for one in (english, vietnamese)]

@@ -58,7 +58,8 @@ def models(whole_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     pipeline = load_pipeline("world-dit", "cpu", "float32", root)
     for seed, (name, part) in enumerate([("neon-dit", "transformer"), ("neon", "vae"), ("outline", "vae")]):
         base = "world-vae" if part == "vae" else "world-dit"
-        file = write_lora(root / "made.safetensors", {part: {LAYERS[part]: factors(module(pipeline, part), LAYERS[part], seed)}})
+        layer = LAYERS[part]
+        file = write_lora(root / "made.safetensors", {part: {layer: factors(module(pipeline, part), layer, seed)}})
         config = {"lora": {"base": base}, "made_with": {base: zoo.entry(base, root)["sha256"]}}
         zoo.add_file(name, file.read_bytes(), ".safetensors", root=root, config=config)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,5 +1,5 @@
-"""Styles as a person meets it: a real Chromium that may talk to nobody else, in both languages, at the width of a small phone and
-in the dark. The models are tiny and draw noise; what is shown of them is what counts here."""
+"""Styles as a person meets it: a real Chromium that may talk to nobody else, in both languages, at the width of a small phone
+and in the dark. The models are tiny and draw noise; what is shown of them is what counts here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
 expect = sync_api.expect
 
-from test_studio_styles import models, own  # noqa: E402, F401 (a fixture, and after the check that gradio is here)
+from test_studio_styles import models  # noqa: E402, F401 (a fixture, and after the check that gradio is here)
 from test_studio_tabs import DESKTOP, NAMELESS, PATIENCE, PHONE, sideways  # noqa: E402
 
 from minidiff.studio.models import Models  # noqa: E402

@@ -135,6 +135,7 @@ def generate(
     client: str = "",
     bucket: TokenBucket | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    *,
     loras: Any = None,
 ) -> Iterator[View]:
     """Samples, and yields what the page shows after each step. Never raises.
