@@ -137,7 +137,7 @@ def test_a_sweep_in_vietnamese_on_a_dark_phone(visit: Any, tmp_path: Path) -> No
     expect(page.locator("#styles-notice .good")).to_contain_text("2 tranh trong", timeout=PATIENCE)
     expect(page.locator("#styles-view h3")).to_contain_text("đèn neon")
     words = page.locator("body").inner_text()
-    for text in ("LoRA là một tệp nhỏ", "Xem bài 11", "Trọng số", "Dò độ mạnh", "Huấn luyện LoRA", "Tải ảnh PNG"):
+    for text in ("LoRA là một tệp nhỏ", "Xem bài 11", "Các trọng số để dò", "Dò độ mạnh", "Huấn luyện LoRA", "Tải ảnh PNG"):
         assert text in words, text
     for text in ("A LoRA", "Lesson", "Weights", "Strength", "Train", "Download", "Your own", "Without"):
         assert text not in words, text
