@@ -11,19 +11,22 @@ What it is not: the sums themselves (nn/lora.py) and the files (pretrained/adapt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from minidiff.models.unet import UNet
 from minidiff.nn.lora import LoRAMixer
+from minidiff.pipelines.request import RequestError, number
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
 from minidiff.pretrained.adapters import read_lora
 from minidiff.utils.validation import shown
 
 WEAKEST, STRONGEST = -1.0, 2.0
+MOST = 3  # of the zoo's in one picture of the studio
 
 
 def part_of(network: nn.Module) -> str:
@@ -89,6 +92,54 @@ class LoRAs:
                 raise ValueError(f"The strength of {name!r} is {strength:g}; it must be {WEAKEST:g} to {STRONGEST:g}.")
         for mixer in self.mixers.values():
             mixer.mix({name: strength for name, strength in strengths.items() if name in mixer.updates})
+
+
+def apart(pipeline: TextToImage, sources: Mapping[str, Path | str]) -> LoRAs:
+    """LoRAs, at strength 0, on a copy of the pipeline, which shares all weights that none of them changes. The pipeline itself
+    stays what it is, to the bit, whatever is mixed and wherever a drawing ends: for one that several people draw with.
+
+    sources: the zoo's names or files, by the names that they get. Raises ValueError as `LoRAs.load`."""
+    there = LoRAs(pipeline)
+    for name, source in sources.items():
+        there.load(source, name)
+    copies: dict[str, nn.Module] = {}
+    for part, mixer in there.mixers.items():
+        if changed := {f"{layer}.weight" for factors in mixer.updates.values() for layer in factors}:
+            copies["network" if mixer.model is pipeline.network else part] = _copied(mixer.model, changed)
+    here = LoRAs(pipeline.with_modules(**copies))
+    for part, mixer in there.mixers.items():
+        here.mixers[part].updates = mixer.updates
+    return here
+
+
+def dressed(pipeline: TextToImage, strengths: Mapping[str, float]) -> TextToImage:
+    """A pipeline with some of the zoo's LoRAs, as `apart`; the pipeline itself where there are none."""
+    if not strengths:
+        return pipeline
+    worn = apart(pipeline, {name: name for name in strengths})
+    worn.mix(strengths)
+    return worn.pipeline
+
+
+def _copied(model: nn.Module, changed: Collection[str]) -> nn.Module:
+    """A model that shares all weights but those called `changed`."""
+    shared = [weight for name, weight in model.named_parameters() if name not in changed]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in (*shared, *model.buffers())})
+
+
+def strengths_of(values: object, model: str) -> dict[str, float]:
+    """Strengths by the zoo's names of LoRAs, of a table from outside, for a model of that name; without those at 0. Raises
+    RequestError for what is no such table, more than MOST, a name that isn't among them, and strengths out of range."""
+    if not isinstance(values, Mapping):
+        raise RequestError("loras", given=shown(values, 40))
+    if len(values) > MOST:
+        raise RequestError("loras_many", given=len(values), most=MOST)
+    names = shipped(model)
+    for name in values:
+        if name not in names:
+            raise RequestError("lora", given=shown(name, 40), model=model, allowed=", ".join(names) or "-")
+    checked = {name: number(strength, "lora_strength", WEAKEST, STRONGEST) for name, strength in values.items()}
+    return {name: strength for name, strength in checked.items() if strength}
 
 
 def found(source: Path | str) -> Path:

@@ -124,6 +124,22 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The picture is {width} x {height} pixels, and {factor} times as large a side would have more than {most}.",
         "vi": "Ảnh có kích thước {width} x {height} pixel, phóng to {factor} lần thì một cạnh sẽ vượt quá {most} pixel.",
     },
+    "loras": {
+        "en": "LoRAs must be a table of their names and strengths, not {given}.",
+        "vi": "LoRA phải là bảng gồm tên và độ mạnh, không phải {given}.",
+    },
+    "loras_many": {
+        "en": "There are {given} LoRAs, and at most {most} can be mixed: leave some out.",
+        "vi": "Có {given} LoRA, mà chỉ trộn được tối đa {most}: hãy bỏ bớt.",
+    },
+    "lora": {
+        "en": "There is no LoRA {given} for {model}: choose among {allowed}.",
+        "vi": "Không có LoRA {given} cho {model}: hãy chọn trong {allowed}.",
+    },
+    "lora_strength": {
+        "en": "The weight of a LoRA must be a number from {least} to {most} (0 is off), not {given}.",
+        "vi": "Trọng số của một LoRA phải là số từ {least} đến {most} (0 là tắt), không phải {given}.",
+    },
     "style_prompt": {
         "en": "The LoRA {given} changes more than the decoder, so say with --prompt what the picture shows.",
         "vi": "LoRA {given} thay đổi nhiều hơn bộ giải mã, nên hãy cho biết ảnh vẽ gì bằng --prompt.",

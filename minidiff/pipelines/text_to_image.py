@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -117,6 +118,23 @@ class TextToImage:
         self.prompt_expander, self.max_characters = prompt_expander, max_characters
         self.unknown_words = unknown_words or tokenizer.unknown_words
         self.model, self.model_hash = model, model_hash
+
+    def with_modules(
+        self, network: nn.Module | None = None, vae: nn.Module | None = None, text_encoder: nn.Module | None = None
+    ) -> TextToImage:
+        """A pipeline with these modules in the places of its own; it shares all else with this one, which stays as it is."""
+        made = copy(self)
+        if network is not None:
+            made.network, made.fast_network = network, prepare(network, self.dtype)
+        if vae is not None:
+            made.vae = vae
+        if text_encoder is not None:
+            made.words = WordEncoder(self.tokenizer, text_encoder)
+        preview = LatentPreview(made.pixels, self.latent_shape, self.device, self.dtype)
+        if "latent_rgb_factors" in (known := vars(self._preview)):  # colours that are rough anyway
+            vars(preview)["latent_rgb_factors"] = known["latent_rgb_factors"]
+        vars(made)["_preview"] = preview
+        return made
 
     @property
     def tokenizer(self) -> AnyTokenizer:

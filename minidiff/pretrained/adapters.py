@@ -43,6 +43,10 @@ ENDS = {  # of both factors, by format; the second is how diffusers wrote before
 OTHERS = ("lora_magnitude_vector", "lokr_", "hada_", "dora_scale", "diff_b", "lora_embedding")  # kinds of adapters not read
 
 
+class OtherBase(ValueError):
+    """A LoRA that was made for another model."""
+
+
 class Alphas(NamedTuple):
     """What a file says of scales. every: the alpha of all layers, None where nothing is said; by_layer: of single ones;
     root: alpha is divided by the root of the rank (rsLoRA, Kalajdzievski 2023)."""
@@ -65,8 +69,8 @@ def read_lora(path: Path | str, models: Mapping[str, nn.Module]) -> Parts:
     """The updates in a LoRA file, or in a peft folder, for the parts of a pipeline that `models` names: the network as
     "unet" or "transformer", the text tower as "text_encoder", the VAE as "vae". Factors are float32 on the CPU.
 
-    Raises ValueError for what is no such file, is damaged, is another kind of adapter, lacks one of two factors, or names a
-    layer that the models don't have.
+    Raises ValueError for what is no such file, is damaged, is another kind of adapter or lacks one of two factors, and of that
+    kind OtherBase for a layer that the models don't have.
     """
     path = Path(path)
     file = path / WEIGHTS if path.is_dir() else path
@@ -87,7 +91,7 @@ def read_lora(path: Path | str, models: Mapping[str, nn.Module]) -> Parts:
     for name, pair in pairs.items():
         part, _, layer = name.partition(".")
         if part not in models:
-            raise ValueError(f"{file.name} changes {shown(part)}, and there are {', '.join(models)} here.")
+            raise OtherBase(f"{file.name} changes {shown(part)}, and there are {', '.join(models)} here.")
         parts.setdefault(part, {})[layer] = pair
     return {part: _checked(layers, _alphas(said, f"{part}."), models[part], file.name) for part, layers in parts.items()}
 
@@ -127,8 +131,8 @@ def _checked(layers: Mapping[str, tuple[Tensor, Tensor]], alphas: Alphas, model:
     known = {name for name, _ in model.named_modules()}
     layers = {layer if layer in known else layer.removeprefix(TOWER): pair for layer, pair in layers.items()}
     if foreign := [layer for layer in layers if layer not in known]:
-        raise ValueError(f"{source} was made for another model: {type(model).__name__} has no layer {shown(foreign[0])} "
-                         f"({len(foreign)} of its {len(layers)} layers are unknown).")  # fmt: skip
+        raise OtherBase(f"{source} was made for another model: {type(model).__name__} has no layer {shown(foreign[0])} "
+                        f"({len(foreign)} of its {len(layers)} layers are unknown).")  # fmt: skip
     return {layer: Factors(down, up, alphas.of(layer, len(down))) for layer, (down, up) in layers.items()}
 
 
@@ -140,8 +144,8 @@ def _from_kohya(
     known = {_kohya_name(part, name): (part, name) for part, model in models.items() for name, _ in model.named_modules()}
     parts: Parts = {}
     if foreign := [name for name in pairs if name not in known]:
-        raise ValueError(f"{source} was made for another model: there is no layer {shown(foreign[0])} here "
-                         f"({len(foreign)} of its {len(pairs)} layers are unknown).")  # fmt: skip
+        raise OtherBase(f"{source} was made for another model: there is no layer {shown(foreign[0])} here "
+                        f"({len(foreign)} of its {len(pairs)} layers are unknown).")  # fmt: skip
     for name, (down, up) in pairs.items():
         part, layer = known[name]
         alpha = float(weights.get(f"{name}.alpha", torch.zeros(())))

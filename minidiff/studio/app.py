@@ -18,19 +18,25 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from minidiff.pipelines.loading import load_pipeline
+from minidiff.pipelines.loras import dressed, strengths_of
 from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.request import Request, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pipelines.zoo_rows import sampling_models
-from minidiff.studio import callbacks, html, restore, security
+from minidiff.studio import callbacks, html, lora_picker, restore, security
 from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
-from minidiff.studio.tabs import compare, create, inspect, learn
+from minidiff.studio.tabs import compare, create, inspect, learn, styles
 from minidiff.studio.theme import css, head, theme
 
-# each has build, wire and relabel
-TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare, "learn": learn}
+TABS: dict[str, Any] = {  # each has build, wire and relabel
+    "create": create,
+    "inspect": inspect,
+    "compare": compare,
+    "styles": styles,
+    "learn": learn,
+}
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
 
 
@@ -99,13 +105,19 @@ def _wire_load(
         query = dict(request.query_params)
         settings, model, notice = restore.restore(query, models)
         shown = restore.link_language(query, lang)
+        strengths, refused = restore.loras_from_link(query, model) if settings else ({}, "")
+        if refused:
+            settings, notice = None, refused
         values = create.control_values(settings)
         if settings is None and (shown, model) != (lang, models.first.model):
             values[0] = create.first_example(model, shown)
         note = callbacks.describe(models.get(model), settings.prompt if settings else prompt)
-        return [*values, model, notice, note, shown]
+        picker = lora_picker.for_model(model, list(strengths), strengths)
+        return [*values, model, notice, note, shown, *picker]
 
-    outputs = [*controls.values, controls.model, controls.notice, controls.note, language]
+    outputs = [
+        *controls.values, controls.model, controls.notice, controls.note, language, controls.loras, *controls.lora_weights,
+    ]  # fmt: skip
     blocks.load(open_page, controls.prompt, outputs, queue=False, **create.QUIET)
 
 
@@ -125,11 +137,13 @@ def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -
         expand_prompt: bool = True,
         guidance_interval: list[float] | None = None,
         guidance_rescale: float = 0.0,
+        loras: dict[str, float] | None = None,
         request: gr.Request | None = None,
     ) -> Iterator[list[str]]:
         client = request.client.host if request is not None and request.client else ""
         try:
             models.check(model)
+            strengths = strengths_of({} if loras is None else loras, model)
             scale = models.first.guidance_scale if guidance_scale is None else guidance_scale
             interval: Any = (0.0, 1.0) if guidance_interval is None else guidance_interval
             settings = Request(
@@ -140,14 +154,15 @@ def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -
             seconds = bucket.wait(client, price)
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
-            pipeline = models.get(model)
+            pipeline = dressed(models.get(model), strengths)
             if guidance_scale is None:
                 settings = replace(settings, guidance_scale=pipeline.guidance_scale)
             session = request.session_hash if request else None
             with callbacks.Bill(bucket, client, price) as bill:
                 for images in line.watched(callbacks.finish(pipeline, settings), session):
                     bill.drawn += 1 / steps
-                    yield [html.data_uri(png) for png in callbacks.pngs(pipeline, settings, images)] if images else []
+                    files = callbacks.pngs(pipeline, settings, images, strengths) if images else []
+                    yield [html.data_uri(png) for png in files]
         except (RequestError, TimeoutError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 

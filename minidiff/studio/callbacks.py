@@ -12,13 +12,14 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from minidiff.diffusion.samplers import SAMPLERS
+from minidiff.pipelines.loras import dressed, strengths_of
 from minidiff.pipelines.png_metadata import each, png_info
 from minidiff.pipelines.request import MAX_SEED, Request, RequestError
 from minidiff.pipelines.text_to_image import Preview, TextToImage
@@ -128,13 +129,13 @@ def find(models: Models, name: Any) -> tuple[TextToImage | None, str]:
         return None, html.notice(html.both("model_broken", model=name), "bad")
 
 
-def generate_with(models: Models, name: Any, *rest: Any, judge: Judge | None = None) -> Iterator[View]:
-    """`generate` with the model of that name; rest: the other arguments of `generate`."""
+def generate_with(models: Models, name: Any, *rest: Any, loras: Any = None, judge: Judge | None = None) -> Iterator[View]:
+    """`generate` with the model of that name; the other arguments are those of `generate`."""
     pipeline, notice = find(models, name)
     if pipeline is None:
         yield View(notice=notice)
     else:
-        yield from generate(pipeline, *rest, judge=judge)
+        yield from generate(pipeline, *rest, loras=loras, judge=judge)
 
 
 def generate(
@@ -144,16 +145,20 @@ def generate(
     client: str = "",
     bucket: TokenBucket | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    loras: Any = None,
     judge: Judge | None = None,
 ) -> Iterator[View]:
     """Samples, and yields what the page shows after each step. Never raises.
 
-    values: the arguments of `make_request`. judge: looks at the finished pictures after they are shown.
+    values: the arguments of `make_request`. loras: strengths by name, for this drawing alone. judge: looks at the finished
+    pictures after they are shown.
     """
     if randomise:
         values = (*values[:5], new_seed(), *values[6:])
     try:
         request = make_request(*values)
+        strengths = strengths_of({} if loras is None else loras, pipeline.model)
     except RequestError as error:
         yield View(notice=html.notice(html.refusal(error), "bad"))
         return
@@ -165,8 +170,8 @@ def generate(
         return
     try:
         with Bill(bucket, client, price) as bill:
-            kept = json.dumps([*values[:5], request.seed, *values[6:], pipeline.model], ensure_ascii=False)
-            yield from _generate(pipeline, request, clock, bill, kept, judge)
+            kept = json.dumps([*values[:5], request.seed, *values[6:], pipeline.model, strengths], ensure_ascii=False)
+            yield from _generate(dressed(pipeline, strengths), request, clock, bill, strengths, kept, judge)
     except RequestError as error:  # no model takes every prompt
         yield View(notice=html.notice(html.refusal(error), "bad"), stage=html.stage())
     except Exception:  # the visitor learns that it failed, the log why
@@ -175,8 +180,9 @@ def generate(
 
 
 def _generate(
-    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill, kept: str, judge: Judge | None
-) -> Iterator[View]:
+    pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill, loras: Mapping[str, float], kept: str,
+    judge: Judge | None,
+) -> Iterator[View]:  # fmt: skip
     """kept: JSON of the settings, for the page's own history."""
     start, spent = clock(), 0.0  # spent: in the model, without the sending of previews
     yield View(stage=html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
@@ -194,7 +200,7 @@ def _generate(
             yield View(notice=html.notice(said, "bad"), stage=render(pipeline, preview))
             return
         yield View(stage=render(pipeline, preview), running=None)
-    prompts, files = pipeline.expanded_prompts(request), pngs(pipeline, request, preview.images)
+    prompts, files = pipeline.expanded_prompts(request), pngs(pipeline, request, preview.images, loras)
     yield View(
         stage=render(pipeline, preview),
         results=html.results(files, request.prompt, request.seeds, prompts, kept),
@@ -238,11 +244,14 @@ def render(pipeline: TextToImage, preview: Preview) -> str:
     return html.stage(noisy, predicted, preview.index, preview.n)
 
 
-def pngs(pipeline: TextToImage, request: Request, images: list[Image.Image]) -> list[bytes]:
-    """The images as PNG files that say how they were made."""
+def pngs(
+    pipeline: TextToImage, request: Request, images: list[Image.Image], loras: Mapping[str, float] | None = None
+) -> list[bytes]:
+    """The images as PNG files that say how they were made. loras: their strengths by name."""
     files = []
     for image, one, text in zip(images, each(request), pipeline.expanded_prompts(request), strict=True):
         file = io.BytesIO()
-        image.save(file, format="PNG", pnginfo=png_info(one, pipeline.model, pipeline.model_hash, image.size, text))
+        info = png_info(one, pipeline.model, pipeline.model_hash, image.size, text, loras)
+        image.save(file, format="PNG", pnginfo=info)
         files.append(file.getvalue())
     return files

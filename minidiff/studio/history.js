@@ -18,10 +18,14 @@
     document.querySelector("minidiff-history")?.show();
   }, 150);
 
-  /* The values of Create's controls, its model, "a new seed each time" (off), the pictures and the notice, in that order. */
+  /* The values of Create's controls, its model, "a new seed each time" (off), the pictures, the notice, the LoRAs and a weight
+     for each that there is, in that order. */
   studio.recall = () => {
-    const said = document.querySelector("minidiff-history").dataset.said;
-    return [...JSON.parse(chosen.settings), false, chosen.html, said];
+    const { said, loras } = document.querySelector("minidiff-history").dataset;
+    const settings = JSON.parse(chosen.settings);
+    const strengths = settings.pop();
+    const weights = JSON.parse(loras).map((name) => strengths[name] ?? 0.8);
+    return [...settings, false, chosen.html, said, Object.keys(strengths), ...weights];
   };
 
   customElements.define("minidiff-history", class extends HTMLElement {

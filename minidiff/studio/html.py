@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
@@ -159,10 +160,10 @@ def results(
     )
 
 
-def history() -> str:
-    """The strip of this visit's pictures, which history.js fills and the server never sees."""
+def history(loras: Sequence[str]) -> str:
+    """The strip of this visit's pictures, which history.js fills and the server never sees. loras: the sliders of Create."""
     said = notice(both("recalled"), "good")
     return (
-        f'<minidiff-history data-said="{escape(said)}" hidden><p class="eyebrow">{both("history")}</p><div class="strip"></div>'
+        f'<minidiff-history data-said="{escape(said)}" data-loras="{escape(json.dumps(list(loras)))}" hidden><p class="eyebrow">{both("history")}</p><div class="strip"></div>'
         f'<p class="eyebrow">{both("history_note")}</p></minidiff-history>'
     )

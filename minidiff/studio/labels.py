@@ -289,6 +289,180 @@ LABELS: dict[str, dict[str, str]] = {
         "vi": "Trong lần vẽ này, {name0} đã định hình khi còn {noise0} % nhiễu, {name1} khi còn {noise1} %, {name2} khi còn "
         "{noise2} %.",
     },
+    # Styles
+    "styles": {"en": "Styles", "vi": "Phong cách"},
+    "styles_about": {
+        "en": "A LoRA is a small file beside a large model: it changes the weights a little, in one direction. Choose one and "
+        "see what it does, mix several, or turn its weight up and down; below 0 it works the other way round.",
+        "vi": "LoRA là một tệp nhỏ đi kèm một mô hình lớn: nó thay đổi các trọng số một chút, theo một hướng. Hãy chọn một "
+        "LoRA để xem tác dụng, trộn vài cái, hoặc tăng giảm trọng số của nó; dưới 0 thì nó tác dụng ngược lại.",
+    },
+    "styles_loras": {"en": "LoRAs", "vi": "LoRA"},
+    "styles_loras_info": {
+        "en": "Up to three. Those in -dit change the network, and so the picture; the others only how it is painted.",
+        "vi": "Tối đa ba. Loại có đuôi -dit thay đổi mạng, tức là cả bức tranh; loại khác chỉ đổi cách tô vẽ.",
+    },
+    "styles_none": {
+        "en": "There is no LoRA for this model here; drop one in, or choose another model.",
+        "vi": "Ở đây chưa có LoRA nào cho mô hình này; hãy thả một tệp vào hoặc chọn mô hình khác.",
+    },
+    "styles_sweep": {"en": "Weights of the sweep", "vi": "Các trọng số để dò"},
+    "styles_sweep_info": {
+        "en": "With commas between them, each from -1 to 2; a row of pictures for each LoRA.",
+        "vi": "Cách nhau bằng dấu phẩy, mỗi số từ -1 đến 2; mỗi LoRA một hàng tranh.",
+    },
+    "drop": {"en": "Drop files here, or press to choose", "vi": "Thả tệp vào đây, hoặc bấm để chọn"},
+    "styles_own": {"en": "Your own LoRA", "vi": "LoRA của bạn"},
+    "styles_own_weight": {"en": "Weight of your own", "vi": "Trọng số LoRA của bạn"},
+    "styles_own_info": {
+        "en": "A .safetensors file of diffusers or kohya, made for this model; the server forgets it after ten minutes.",
+        "vi": "Tệp .safetensors của diffusers hoặc kohya, dành cho mô hình này; máy chủ sẽ quên nó sau mười phút.",
+    },
+    "styles_draw": {"en": "With and without", "vi": "Vẽ có và không có"},
+    "styles_draw_sweep": {"en": "Strength sweep", "vi": "Dò độ mạnh"},
+    "styles_idle": {
+        "en": "Choose a LoRA and press one of the two buttons. All pictures begin with the same noise, so what differs "
+        "between them comes from the LoRA.",
+        "vi": "Hãy chọn một LoRA rồi bấm một trong hai nút. Mọi tranh đều bắt đầu từ cùng một lớp nhiễu, nên chỗ khác nhau "
+        "giữa chúng là do LoRA.",
+    },
+    "styles_without": {"en": "Without", "vi": "Không có LoRA"},
+    "styles_cost": {"en": "{ms} ms", "vi": "{ms} ms"},
+    "styles_decoded": {"en": "{ms} ms, decoded only", "vi": "{ms} ms, chỉ giải mã"},
+    "styles_note": {
+        "en": "Where a LoRA changes the decoder and not the network, the latent is drawn once and only decoded anew.",
+        "vi": "Khi LoRA chỉ đổi bộ giải mã chứ không đổi mạng, biểu diễn ẩn chỉ được vẽ một lần rồi giải mã lại.",
+    },
+    "own_ready": {"en": "{name} fits {model}.", "vi": "{name} hợp với {model}."},
+    "style_kind": {
+        "en": "{given} is no .safetensors file, the only kind that is read here.",
+        "vi": "{given} không phải tệp .safetensors, loại duy nhất được đọc ở đây.",
+    },
+    "style_gone": {
+        "en": "{given} is no longer on the server: drop it in again.",
+        "vi": "{given} không còn trên máy chủ: hãy thả lại tệp.",
+    },
+    "style_large": {
+        "en": "{given} is too large: a LoRA may have up to {most} MB here.",
+        "vi": "{given} quá lớn: ở đây một LoRA chỉ được tối đa {most} MB.",
+    },
+    "style_damaged": {
+        "en": "{given} is damaged, or no safetensors: save or fetch it again.",
+        "vi": "{given} bị hỏng hoặc không phải safetensors: hãy lưu hoặc tải lại.",
+    },
+    "style_other": {
+        "en": "{given} was made for another model than {model}: its layers are not the same.",
+        "vi": "{given} được làm cho mô hình khác chứ không phải {model}: các lớp không trùng nhau.",
+    },
+    "style_no_lora": {
+        "en": "{given} holds no plain LoRA that can be used: it must have two finite factors for each layer.",
+        "vi": "{given} không chứa LoRA thường nào dùng được: mỗi lớp phải có hai nhân tử hữu hạn.",
+    },
+    "style_none": {"en": "Choose a LoRA first, or drop one in.", "vi": "Hãy chọn một LoRA trước, hoặc thả một tệp vào."},
+    "style_sweep": {
+        "en": "A sweep has 1 to {most} different weights: leave some out.",
+        "vi": "Mỗi lần dò có từ 1 đến {most} trọng số khác nhau: hãy bỏ bớt.",
+    },
+    "style_overflow": {
+        "en": "With these LoRAs the numbers overflow and there is no picture: use smaller weights.",
+        "vi": "Với các LoRA này, các số bị tràn nên không có tranh: hãy dùng trọng số nhỏ hơn.",
+    },
+    # Styles: training
+    "teach": {"en": "Train a LoRA here", "vi": "Huấn luyện LoRA ngay tại đây"},
+    "teach_about": {
+        "en": "From a few pictures the network learns their manner. It trains on this machine in a folder that is removed "
+        "afterwards; the file is yours to keep.",
+        "vi": "Từ vài bức ảnh, mạng học cách vẽ của chúng. Việc huấn luyện chạy trên máy này, trong một thư mục sẽ bị xóa sau "
+        "đó; còn tệp kết quả là của bạn.",
+    },
+    "teach_pictures": {"en": "Pictures to learn from", "vi": "Ảnh để học"},
+    "teach_pictures_info": {
+        "en": "{least} to {most} PNG or JPEG files, at most 2 MB together.",
+        "vi": "Từ {least} đến {most} tệp PNG hoặc JPEG, tổng cộng tối đa 2 MB.",
+    },
+    "teach_captions": {"en": "Captions", "vi": "Chú thích"},
+    "teach_captions_info": {
+        "en": "A line for each picture, in their order, or one line for all.",
+        "vi": "Mỗi ảnh một dòng, theo thứ tự, hoặc một dòng cho tất cả.",
+    },
+    "teach_captions_hint": {"en": "a red house in my style", "vi": "một ngôi nhà đỏ theo phong cách của tôi"},
+    "teach_name": {"en": "Name of the LoRA", "vi": "Tên của LoRA"},
+    "teach_name_info": {"en": "The file will be called so.", "vi": "Tệp sẽ mang tên này."},
+    "teach_minutes": {"en": "Minutes", "vi": "Số phút"},
+    "teach_minutes_info": {
+        "en": "The longest that it may take; the number of steps follows from the speed of this machine.",
+        "vi": "Thời gian lâu nhất; số bước được tính theo tốc độ của máy này.",
+    },
+    "teach_begin": {"en": "Train", "vi": "Huấn luyện"},
+    "teach_waiting": {"en": "Reading the pictures …", "vi": "Đang đọc các ảnh …"},
+    "teach_working": {
+        "en": "Step {step} of {n}, {left} s left", "vi": "Bước {step} trên {n}, còn {left} giây"
+    },
+    "teach_measuring": {"en": "Step {step}, measuring the speed", "vi": "Bước {step}, đang đo tốc độ"},
+    "teach_loss": {
+        "en": "Loss on a picture that is held back: {before} at first, {best} at best.",
+        "vi": "Hàm mất mát trên ảnh được giữ lại: lúc đầu {before}, tốt nhất {best}.",
+    },
+    "teach_done": {
+        "en": "Learnt in {step} steps and {seconds} s. It is chosen above as your own LoRA.",
+        "vi": "Đã học xong sau {step} bước và {seconds} giây. LoRA này đã được chọn ở trên.",
+    },
+    "teach_stopped": {
+        "en": "Stopped after {step} steps. What was learnt so far is chosen above as your own LoRA.",
+        "vi": "Đã dừng sau {step} bước. Những gì đã học được chọn ở trên làm LoRA của bạn.",
+    },
+    "teach_nothing": {
+        "en": "Stopped before anything was learnt.", "vi": "Đã dừng khi chưa học được gì."
+    },
+    "teach_failed": {
+        "en": "Training broke off on our side; the pictures and settings are still here.",
+        "vi": "Việc huấn luyện bị gián đoạn ở phía chúng tôi; ảnh và thiết lập vẫn còn ở đây.",
+    },
+    "teach_save": {"en": "Save {name}", "vi": "Lưu {name}"},
+    "teach_learnt": {"en": "With it", "vi": "Có LoRA"},
+    "teach_after": {"en": "After {step} steps", "vi": "Sau {step} bước"},
+    "teach_public": {
+        "en": "There is no training on a page that anybody may use: start the studio on your own machine.",
+        "vi": "Trang mở cho mọi người không huấn luyện được: hãy chạy xưởng vẽ trên máy của bạn.",
+    },
+    "teach_model": {
+        "en": "{model} can't be taught here: choose a model of the zoo that reads sentences.",
+        "vi": "Không dạy được {model} ở đây: hãy chọn một mô hình có sẵn đọc được câu.",
+    },
+    "teach_count": {
+        "en": "There are {given} pictures; {least} to {most} are needed.",
+        "vi": "Có {given} ảnh; cần từ {least} đến {most} ảnh.",
+    },
+    "teach_picture": {
+        "en": "{given} is no PNG or JPEG that can be read, with up to {most} pixels a side.",
+        "vi": "{given} không phải PNG hoặc JPEG đọc được, mỗi cạnh tối đa {most} pixel.",
+    },
+    "teach_lines": {
+        "en": "There are {given} captions for {count} pictures: write one line for all, or {count}.",
+        "vi": "Có {given} chú thích cho {count} ảnh: hãy viết một dòng cho tất cả, hoặc {count} dòng.",
+    },
+    "teach_long": {
+        "en": "A caption has more than {most} characters: shorten it.",
+        "vi": "Có chú thích dài hơn {most} ký tự: hãy viết ngắn lại.",
+    },
+    "teach_time": {
+        "en": "The time must be {least} to {most} minutes, not {given}.",
+        "vi": "Thời gian phải từ {least} đến {most} phút, không phải {given}.",
+    },
+    "too_large_together": {
+        "en": "These files have more than 2 MB together: choose fewer or smaller ones.",
+        "vi": "Các tệp này tổng cộng hơn 2 MB: hãy chọn ít tệp hơn hoặc tệp nhỏ hơn.",
+    },
+    # LoRAs in Create
+    "loras": {"en": "LoRAs", "vi": "LoRA"},
+    "loras_info": {
+        "en": "Styles to draw in, up to three, each with its weight; the tab Styles shows what they do.",
+        "vi": "Các phong cách để vẽ, tối đa ba, mỗi cái có trọng số riêng; thẻ Phong cách cho xem chúng làm gì.",
+    },
+    "restored_without_loras": {
+        "en": "The settings of that picture are back, but its LoRAs ({loras}) aren't here: the picture will be another.",
+        "vi": "Đã lấy lại thiết lập của bức tranh, nhưng ở đây không có LoRA của nó ({loras}): tranh vẽ ra sẽ khác.",
+    },
     # Learn
     "learn": {"en": "Learn", "vi": "Học"},
     "learn_map": {"en": "The course, from noise to picture", "vi": "Khóa học, từ nhiễu đến tranh"},
@@ -473,6 +647,17 @@ SAMPLER_LABELS = {
     "euler": "Euler",
     "euler_a": "Euler A",
     "heun": "Heun",
+}
+
+STYLE_NAMES = {  # of the zoo's LoRAs, under a picture; elsewhere they are called by their files' names
+    "outline": {"en": "outline", "vi": "nét viền"},
+    "watercolour": {"en": "watercolour", "vi": "màu nước"},
+    "pixel-art": {"en": "pixel art", "vi": "điểm ảnh"},
+    "woodcut": {"en": "woodcut", "vi": "khắc gỗ"},
+    "neon": {"en": "neon", "vi": "đèn neon"},
+    "outline-dit": {"en": "outline, by the network", "vi": "nét viền, do mạng vẽ"},
+    "neon-dit": {"en": "neon, by the network", "vi": "đèn neon, do mạng vẽ"},
+    "garments-unet": {"en": "garments", "vi": "quần áo"},
 }
 
 EXAMPLES = [

@@ -21,6 +21,8 @@ LESSONS = {
     "prompts": "06_clip",
     "models": "09_dit",
     "expansion": "00_tour",
+    "loras": "11_lora",
+    "teaching": "12_dreambooth",
 }
 TEACHES = {  # control of Create -> what explains it
     "prompt": "prompts",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from minidiff.pipelines.loras import strengths_of
 from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.png_metadata import read_png
 from minidiff.pipelines.request import Request, RequestError
@@ -29,6 +30,30 @@ def from_image(path: str | None, models: Models) -> tuple[Request | None, str | 
     if model not in models.names:
         return request, None, html.notice(html.both("restored_without_model", model=str(model)[:60]), "bad")
     return request, model, html.notice(html.both("restored"), "good")
+
+
+def loras_from_image(path: str, model: str) -> tuple[dict[str, float], str]:
+    """(strengths of a PNG's LoRAs, a notice): none, and a notice that names them, when the model has not all of them."""
+    try:
+        found = read_png(path).get("loras") or {}
+    except ValueError:
+        return {}, ""
+    try:
+        return strengths_of(found, model), ""
+    except RequestError:
+        names = ", ".join(map(str, found))[:80] if isinstance(found, dict) else ""
+        return {}, html.notice(html.both("restored_without_loras", loras=names), "bad")
+
+
+def loras_from_link(query: Mapping[str, str], model: str) -> tuple[dict[str, float], str]:
+    """(strengths of a link's LoRAs, such as "watercolour:0.8,neon:0.3", a notice): none, and why, when they are not allowed."""
+    parts = [part.rpartition(":") for part in query.get("loras", "")[:400].split(",") if part]
+    try:
+        return strengths_of({name: float(strength) for name, _, strength in parts}, model), ""
+    except RequestError as error:
+        return {}, html.notice(_bad_link(error), "bad")
+    except ValueError:
+        return {}, html.notice(html.both("bad_link", reason=""), "bad")
 
 
 def _yes(word: str) -> bool:

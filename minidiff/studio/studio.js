@@ -55,9 +55,12 @@
     return answer;
   };
 
-  studio.copyLink = async (...values) => {
+  /* loras: names of the LoRAs whose weights come after the names that are chosen. */
+  studio.copyLink = async (loras, ...values) => {
     const query = new URLSearchParams({ lang: studio.lang });
     names.forEach((name, i) => { if (values[i] !== "" && values[i] != null) query.set(name, values[i]); });
+    const [chosen, ...weights] = values.slice(names.length);
+    if (chosen?.length) query.set("loras", chosen.map((name) => `${name}:${weights[loras.indexOf(name)]}`).join(","));
     const link = `${location.origin}${location.pathname}?${query}`;
     history.replaceState(null, "", link);
     try {

@@ -12,7 +12,7 @@ from minidiff.studio import html
 from minidiff.studio.labels import IN_SCRIPTS, LABELS
 
 HERE = Path(__file__).parent
-STYLES = ("studio.css", "tabs.css", "create.css", "inside.css", "compare.css", "learn.css")
+STYLES = ("studio.css", "tabs.css", "create.css", "inside.css", "compare.css", "styles.css", "learn.css")
 SCRIPTS = ("studio.js", "tabs.js", "history.js", "inside.js")  # the first makes what the others use
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
@@ -77,7 +77,9 @@ def theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    return _text(STYLES)
+    """The style sheets, and words of gradio's own that they replace: it speaks the browser's language, not the page's."""
+    words = {lang: json.dumps(text, ensure_ascii=False) for lang, text in LABELS["drop"].items()}
+    return f':root {{ --drop: {words["en"]}; }} html[lang="vi"] {{ --drop: {words["vi"]}; }}\n{_text(STYLES)}'
 
 
 def head(lang: str) -> str:

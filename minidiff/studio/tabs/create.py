@@ -5,6 +5,7 @@ What the buttons do is in `callbacks.py`, how results look in `html.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +14,10 @@ from typing import Any
 import gradio as gr
 
 from minidiff.diffusion.samplers import SAMPLERS
+from minidiff.pipelines.loras import shipped
 from minidiff.pipelines.request import MAX_CHARACTERS, MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, Request
 from minidiff.pipelines.text_to_image import TextToImage
-from minidiff.studio import callbacks, html, restore
+from minidiff.studio import callbacks, html, lora_picker, restore
 from minidiff.studio.callbacks import View
 from minidiff.studio.judged import shared
 from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, SAMPLER_LABELS, examples, label
@@ -50,6 +52,8 @@ class Controls:
     images: gr.Slider
     eta: gr.Slider
     expand_prompt: gr.Checkbox
+    loras: gr.CheckboxGroup
+    lora_weights: list[gr.Slider]
     advanced: gr.Accordion
     start: gr.Slider
     end: gr.Slider
@@ -80,7 +84,7 @@ def build(models: Models, lang: str) -> Controls:
         with gr.Column(elem_id="see", min_width=280):
             parts["stage"] = gr.HTML(html.stage(), elem_id="stage", apply_default_css=False)
             parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
-            gr.HTML(html.history(), elem_id="history", apply_default_css=False)
+            gr.HTML(html.history(shipped()), elem_id="history", apply_default_css=False)
             parts["recall"] = gr.Button("", elem_id="recall", visible="hidden")  # what the history's pictures press
         with gr.Column(elem_id="more", min_width=280):
             parts |= _examples(models.first)
@@ -158,6 +162,8 @@ def _settings(pipeline: TextToImage, lang: str) -> dict[str, Any]:
         parts["expand_prompt"] = gr.Checkbox(
             True, label=label("expand_prompt", lang), info=info("expand_prompt", lang), elem_id="expand-prompt"
         )
+        words = {"label": label("loras", lang), "info": label("loras_info", lang)}
+        parts["loras"], parts["lora_weights"] = lora_picker.build(pipeline.model, "create", words)
         parts["seed"] = gr.Number(
             42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
             elem_id="seed",
@@ -192,12 +198,14 @@ def wire(controls: Controls, models: Models, bucket: TokenBucket, line: Line) ->
     c.dice.click(callbacks.new_seed, None, c.seed, queue=False, **QUIET)
     c.recycle.click(lambda seed: (seed, False), c.used_seed, [c.seed, c.randomise], queue=False, **QUIET)
     c.load_image.upload(
-        lambda path: _load_image(path, models), c.load_image, [*c.values, c.model, c.randomise, c.notice], **QUIET
-    )
+        lambda path: _load_image(path, models), c.load_image,
+        [*c.values, c.model, c.randomise, c.notice, c.loras, *c.lora_weights], **QUIET,
+    )  # fmt: skip
+    c.loras.change(lora_picker.shown, c.loras, c.lora_weights, queue=False, **QUIET)
     c.copy_link.click(
-        lambda *_: html.notice(html.both("link_copied"), "good"), [*c.values, c.model], c.notice, queue=False,
-        js="(...values) => window.minidiff.copyLink(...values)", **QUIET,
-    )
+        lambda *_: html.notice(html.both("link_copied"), "good"), [*c.values, c.model, c.loras, *c.lora_weights], c.notice,
+        queue=False, js=f"(...values) => window.minidiff.copyLink({json.dumps(shipped())}, ...values)", **QUIET,
+    )  # fmt: skip
 
 
 def own_eta(sampler: str) -> float:
@@ -208,17 +216,20 @@ def own_eta(sampler: str) -> float:
 def _wire_model(c: Controls, models: Models) -> None:
     """Choosing a model loads it and brings its guidance scale and examples; the note is about what it can read."""
 
-    def choose(name: str, prompt: str) -> list[Any]:
+    def choose(name: str, prompt: str, loras: list[str]) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
         if pipeline is None:
-            return [gr.skip(), gr.skip(), gr.skip(), notice]
+            return [gr.skip()] * (len(changed) - 1) + [notice]
         most = most_characters(pipeline)
         asked = gr.update(max_length=most, value=example_for(name, prompt))
-        return [asked, gr.update(max_length=most), pipeline.guidance_scale, notice]
+        picker = lora_picker.for_model(name, loras)
+        return [asked, gr.update(max_length=most), pipeline.guidance_scale, *picker, notice]
 
     describe = partial(callbacks.describe_with, models)
-    changed = [c.prompt, c.negative, c.guidance, c.notice]
-    chosen = c.model.input(choose, [c.model, c.prompt], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET)
+    changed = [c.prompt, c.negative, c.guidance, c.loras, *c.lora_weights, c.notice]
+    chosen = c.model.input(
+        choose, [c.model, c.prompt, c.loras], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET
+    )
     c.model.change(examples, c.model, c.examples, queue=False, **QUIET)
     chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
     c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
@@ -227,8 +238,11 @@ def _wire_model(c: Controls, models: Models) -> None:
 def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
-        *asked, model, randomise = values
-        views = callbacks.generate_with(models, model, tuple(asked), bool(randomise), client, bucket, judge=shared())
+        asked, (model, randomise, names, *weights) = values[: len(c.values)], values[len(c.values) :]
+        strengths = lora_picker.chosen(names, weights)
+        views = callbacks.generate_with(
+            models, model, asked, bool(randomise), client, bucket, loras=strengths, judge=shared()
+        )
         for view in line.watched(views, request.session_hash):
             yield updates(view)
 
@@ -236,13 +250,13 @@ def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Lin
     triggers = [c.draw.click, c.prompt.submit]
     running = [
         gr.on(
-            triggers, run, [*c.values, c.model, c.randomise], outputs, concurrency_limit=1, concurrency_id=MODEL,
-            trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
+            triggers, run, [*c.values, c.model, c.randomise, c.loras, *c.lora_weights], outputs, concurrency_limit=1,
+            concurrency_id=MODEL, trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
         )
     ]
     # a refusal leaves the stage as it was
     running[0].then(None, js="() => { window.minidiff.answered(); window.minidiff.remember(); }", **QUIET)
-    recalled = [*c.values, c.model, c.randomise, c.results, c.notice]
+    recalled = [*c.values, c.model, c.randomise, c.results, c.notice, c.loras, *c.lora_weights]
     c.recall.click(None, None, recalled, queue=False, js="() => window.minidiff.recall()", **QUIET)
     for button in c.examples:
         # the button's own words, not those of the page's language
@@ -276,7 +290,11 @@ def control_values(request: Request | None) -> list[Any]:
 
 def _load_image(path: str | None, models: Models) -> list[Any]:
     request, model, notice = restore.from_image(path, models)
-    return [*control_values(request), model or gr.skip(), gr.skip() if request is None else False, notice]
+    if request is None:
+        return [*control_values(None), gr.skip(), gr.skip(), notice, gr.skip(), *[gr.skip()] * len(shipped())]
+    strengths, missing = restore.loras_from_image(str(path), model) if model else ({}, "")
+    picker = lora_picker.for_model(model, list(strengths), strengths) if model else [[], *lora_picker.shown([])]
+    return [*control_values(request), model or gr.skip(), False, missing or notice, *picker]
 
 
 def relabel(lang: str) -> dict[str, Any]:
@@ -291,6 +309,7 @@ def relabel(lang: str) -> dict[str, Any]:
     named["randomise"] = {"label": label("randomise", lang)}
     for name in ("model", "seed", *MEASURED):
         named[name] = {"label": label(name, lang), "info": info(name, lang)}
+    named["loras"] = {"label": label("loras", lang), "info": label("loras_info", lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}
     named["load_image"] = {"label": label("load_image", lang)}
