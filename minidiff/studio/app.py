@@ -26,10 +26,11 @@ from minidiff.studio import callbacks, html, restore, security
 from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
-from minidiff.studio.tabs import compare, create, inspect
+from minidiff.studio.tabs import compare, create, edit, inspect
 from minidiff.studio.theme import css, head, theme
 
-TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare}  # each has build, wire and relabel
+# Each has build, wire and relabel; PROMPTS are the controls with an example that follows the language, by default "prompt".
+TABS: dict[str, Any] = {"create": create, "inspect": inspect, "compare": compare, "edit": edit}
 NAMES = {"en": "English", "vi": "Tiếng Việt"}
 
 
@@ -71,17 +72,22 @@ def _wire_language(language: gr.Radio, built: list[tuple[str, gr.Tab, Any]]) -> 
     for name, tab, controls in built:
         outputs += [tab, *(getattr(controls, part) for part in TABS[name].relabel("en"))]
 
+    # that of Create is set when the page opens
+    places = [(name, part) for name, _, _ in built[1:] for part in getattr(TABS[name], "PROMPTS", ("prompt",))]
+
     def switch(lang: str, *prompts: str) -> list[Any]:
         lang = lang if lang in LANGS else "en"
         updates: list[Any] = []
-        for (name, _, _), prompt in zip(built, (None, *prompts), strict=True):
+        for name, _, _ in built:
             relabelled = TABS[name].relabel(lang)
-            if (other := example_in(prompt, lang)) != prompt:
-                relabelled["prompt"] = relabelled["prompt"] | {"value": other}
+            for (tab, part), prompt in zip(places, prompts, strict=True):
+                if tab == name and (other := example_in(prompt, lang)) != prompt:
+                    relabelled[part] = relabelled[part] | {"value": other}
             updates += [gr.update(label=label(name, lang)), *relabelled.values()]
         return updates
 
-    prompts = [controls.prompt for _, _, controls in built[1:]]  # that of Create is set when the page opens
+    controls_of = {name: controls for name, _, controls in built}
+    prompts = [getattr(controls_of[name], part) for name, part in places]
     speak = "(lang, ...prompts) => [window.minidiff.speak(lang), ...prompts]"
     language.change(switch, [language, *prompts], outputs, queue=False, js=speak, **create.QUIET)
 

@@ -20,6 +20,8 @@ LESSONS = {
     "seeds": "02_ddpm",
     "prompts": "06_clip",
     "models": "09_dit",
+    "editing": "13_editing",
+    "styles": "11_lora",
 }
 
 
