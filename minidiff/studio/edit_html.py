@@ -108,7 +108,8 @@ def _slide(before: Image.Image, after: Image.Image, png: bytes) -> str:
         f'<img data-part="after" src="{uri(png)}" alt="" aria-labelledby="edit-sizes">'
         f'<img class="over" src="{html.data_uri(html.encode(before, level=6))}" alt=""><span class="cut"></span></div>'
         f'<input type="range" min="0" max="100" value="50" step="1" aria-labelledby="edit-slide">'
-        f'<span id="edit-slide" class="sr">{html.both("edit_slide")}</span><figcaption id="edit-sizes">{html.both("edit_sizes", **sizes)}</figcaption></figure>'
+        f'<span id="edit-slide" class="sr">{html.both("edit_slide")}</span>'
+        f'<figcaption id="edit-sizes">{html.both("edit_sizes", **sizes)}</figcaption></figure>'
     )
 
 

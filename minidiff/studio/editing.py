@@ -103,8 +103,8 @@ class Job:
 
 
 def read_picture(text: Any) -> tuple[Image.Image, bytes]:
-    """(the picture as RGB, its file) from a data URI. Raises Refusal for none, for what is no PNG or JPEG or is damaged, and for
-    one of more pixels than are decoded here or of too few."""
+    """(the picture as RGB, its file) from a data URI. Raises Refusal for none, for what is no PNG or JPEG or is damaged, and
+    for one of more pixels than are decoded here or of too few."""
     if not text:
         raise Refusal("edit_no_picture")
     too_large = Refusal("edit_picture_large", megabytes=MOST_MEGABYTES, megapixels=MOST_MEGAPIXELS)
