@@ -3,6 +3,7 @@
 (() => {
   const studio = window.minidiff;
   const MOST = 192, MOST_TEXT = 180000, MOST_BYTES = 24e6, MOST_PIXELS = 50e6;  // as in editing.py
+  const MARK = "#c2256b"; // seen on every drawing
   const LARGE = "data:,large", UNREADABLE = "data:,unreadable";
 
   const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
@@ -152,7 +153,7 @@
 
     mode() {
       this.pen.globalCompositeOperation = this.erasing ? "destination-out" : "source-over";
-      this.pen.strokeStyle = this.pen.fillStyle = "#fff";
+      this.pen.strokeStyle = this.pen.fillStyle = MARK;
     }
 
     click(event) {
@@ -165,7 +166,7 @@
         clear: () => this.clear(),
         invert: () => {
           this.pen.globalCompositeOperation = "xor";
-          this.pen.fillStyle = "#fff";
+          this.pen.fillStyle = MARK;
           this.pen.fillRect(0, 0, width, height);
         },
         box: () => {

@@ -103,8 +103,6 @@ def build(models: Models, lang: str) -> Controls:
             parts |= _from(models, lang)
         with gr.Column(elem_id="edit-to", min_width=280):
             parts |= _to(models.first, lang)
-    parts["view"] = gr.HTML(edit_html.empty(), elem_id="edit-view", apply_default_css=False)
-    parts["again"] = gr.Button(label("edit_again", lang), size="sm", elem_id="edit-again", visible=False)
     parts["start"], parts["given"], parts["mask"] = (gr.Textbox("", visible=False) for _ in range(3))
     parts["lang"] = gr.Textbox(lang, visible=False)
     return Controls(**parts)
@@ -118,10 +116,6 @@ def _from(models: Models, lang: str) -> dict[str, Any]:
         first_prompt("first", pipeline.model, lang), label=label("edit_first", lang), info=label("edit_first_info", lang),
         lines=1, max_lines=4, max_length=most_characters(pipeline), elem_id="edit-first",
     )  # fmt: skip
-    with gr.Row(elem_id="edit-sources"):
-        for name in ("draw_first", "upload", "from_create"):
-            parts[name] = gr.Button(label(f"edit_{name}", lang), elem_id=f"edit-{name.replace('_', '-')}", min_width=0)
-    parts["start_view"] = gr.HTML(edit_html.no_start(), elem_id="edit-start-view", apply_default_css=False)
     with gr.Row(elem_classes="knobs"):
         parts["first_seed"] = gr.Number(
             42, precision=0, minimum=0, maximum=MAX_SEED, label=label("seed", lang), info=label("seed_info", lang),
@@ -131,6 +125,10 @@ def _from(models: Models, lang: str) -> dict[str, Any]:
             models.names, value=pipeline.model, label=label("model", lang), info=label("model_info", lang),
             filterable=False, visible=len(models.names) > 1, elem_id="edit-model",
         )  # fmt: skip
+    with gr.Row(elem_id="edit-sources"):
+        for name in ("draw_first", "upload", "from_create"):
+            parts[name] = gr.Button(label(f"edit_{name}", lang), elem_id=f"edit-{name.replace('_', '-')}", min_width=0)
+    parts["start_view"] = gr.HTML(edit_html.no_start(), elem_id="edit-start-view", apply_default_css=False)
     return parts
 
 
@@ -167,6 +165,8 @@ def _to(pipeline: TextToImage, lang: str) -> dict[str, Any]:
         parts["go"] = gr.Button(label("edit_go", lang), variant="primary", elem_id="edit-go", scale=3, min_width=120)
         parts["stop"] = gr.Button(label("stop", lang), elem_id="edit-stop", scale=1, min_width=70, interactive=False)
     parts["notice"] = gr.HTML(html.line(html.notice()), elem_id="edit-notice", apply_default_css=False)
+    parts["view"] = gr.HTML(edit_html.empty(), elem_id="edit-view", apply_default_css=False)
+    parts["again"] = gr.Button(label("edit_again", lang), elem_id="edit-again", visible=False)
     return parts
 
 
