@@ -14,8 +14,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from minidiff.pipelines.img2img import img2img
+from minidiff.pipelines.inpaint import inpaint
+from minidiff.pipelines.inversion import GUIDANCE, change_picture
 from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.png_metadata import png_info, read_png
+from minidiff.pipelines.prompt_to_prompt import WordChange, change_words
 from minidiff.pipelines.request import Request, RequestError
 from minidiff.pipelines.zoo_rows import sampling_models
 from minidiff.studio import edit_html, editing
@@ -189,6 +192,10 @@ def test_outside_of_the_mask_no_pixel_changes(models: Models, feather: int) -> N
     after, before = np.asarray(made(views).convert("RGB")), np.asarray(picture())
     changed = (after != before).any(axis=-1)
     assert changed[8:24, 8:24].sum() > 50
+    request = models.first.request("a blue star", steps=5, guidance_scale=3.0, seed=7, expand_prompt=False)
+    painted = read_mask(mask(), (SIDE, SIDE))
+    [expected] = inpaint(models.first, picture(), painted, request, feather=feather, resample=editing.ROUNDS)
+    assert after.tobytes() == expected.tobytes()
     changed[8:24, 8:24] = False
     assert not changed.any()
     assert f"Of the {SIDE * SIDE - 256} pixels outside of the mask, 0 have changed" in (views[-1].result or "")
@@ -230,6 +237,13 @@ def test_other_words_draw_a_drawn_picture_again(models: Models) -> None:
     taken = press(models, way="words", weights="blue=2")
     facts = read_png(io.BytesIO(png_of(taken)))["edit"]
     assert facts["drawn_again"] is False and facts["weights"] == {"blue": 2.0}
+    own = read_start(first.start[0]).request
+    assert own is not None
+    expected = change_words(models.first, own, "a blue star")
+    assert made(views).convert("RGB").tobytes() == expected[1].tobytes() != expected[0].tobytes()
+    request = models.first.request("a red star", guidance_scale=GUIDANCE, expand_prompt=False)
+    expected = change_picture(models.first, picture(), request, "a blue star", WordChange(weights={"blue": 2.0}))
+    assert made(taken).convert("RGB").tobytes() == expected[1].tobytes()
 
 
 def test_weights_of_words() -> None:
@@ -350,7 +364,7 @@ def test_what_a_visitor_writes_stays_text(models: Models, evil: str) -> None:
 
 def test_switching_relabels_every_control() -> None:
     english, vietnamese = edit.relabel("en"), edit.relabel("vi")
-    without = {"start_view", "about", "notice", "view", "start", "given", "mask"}
+    without = {"first_notice", "start_view", "about", "notice", "view", "start", "given", "mask"}
     assert set(english) == set(edit.Controls.__dataclass_fields__) - without
     for name in english:
         same = [key for key in english[name] if key != "__type__" and english[name][key] == vietnamese[name][key]]

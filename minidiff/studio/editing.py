@@ -116,6 +116,7 @@ def read_picture(text: Any) -> tuple[Image.Image, bytes]:
         data = base64.b64decode(text.partition(";base64,")[2], validate=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of what is lost when a picture becomes RGB
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             opened = Image.open(io.BytesIO(data), formats=["PNG", "JPEG"])
             if opened.width * opened.height > MAX_PIXELS:
                 raise too_large
@@ -353,8 +354,8 @@ def upscaler() -> Upscaler:
     return load_upscaler()
 
 
-def styles_of(model: str) -> list[str]:
-    """The zoo's LoRAs that change how the decoder of a model paints."""
+def styles_of(model: str | None = None) -> list[str]:
+    """The zoo's LoRAs that change how a decoder paints; with the name of a model, its decoder."""
     rows = zoo.manifest()
     return [name for name in loras.shipped(model) if "style" in rows[name]["config"].get("lora", {})]
 

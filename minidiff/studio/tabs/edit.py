@@ -64,6 +64,7 @@ class Controls:
     draw_first: gr.Button
     upload: gr.Button
     from_create: gr.Button
+    first_notice: gr.HTML
     start_view: gr.HTML
     way: gr.Radio
     about: gr.HTML
@@ -128,6 +129,7 @@ def _from(models: Models, lang: str) -> dict[str, Any]:
     with gr.Row(elem_id="edit-sources"):
         for name in ("draw_first", "upload", "from_create"):
             parts[name] = gr.Button(label(f"edit_{name}", lang), elem_id=f"edit-{name.replace('_', '-')}", min_width=0)
+    parts["first_notice"] = gr.HTML(html.line(html.notice()), elem_id="edit-first-notice", apply_default_css=False)
     parts["start_view"] = gr.HTML(edit_html.no_start(), elem_id="edit-start-view", apply_default_css=False)
     return parts
 
@@ -148,7 +150,7 @@ def _to(pipeline: TextToImage, lang: str) -> dict[str, Any]:
         texts = {"label": label(named(name), lang), "info": label(INFOS[name], lang)}
         return {**texts, "visible": name in USED["anew"], "elem_id": f"edit-{name.replace('_', '-')}"}
 
-    choices = styles(pipeline.model, lang)
+    choices = styles(lang)
     with gr.Row(elem_classes="knobs"):
         parts["strength"] = gr.Slider(0, 1, 0.6, step=0.05, **words("strength"))
         parts["sides"] = gr.CheckboxGroup(sides(lang), value=["right"], **words("sides"))
@@ -183,9 +185,9 @@ def sides(lang: str) -> list[tuple[str, str]]:
     return [(label(f"edit_{side}", lang), side) for side in SIDES]
 
 
-def styles(model: str, lang: str) -> list[tuple[str, str]]:
-    """The styles that a model can paint in; one that is new in the zoo goes by its name."""
-    words = {name: f"edit_style_{name}" for name in editing.styles_of(model)}
+def styles(lang: str) -> list[tuple[str, str]]:
+    """All styles, whichever models can paint in them; one that is new in the zoo goes by its name."""
+    words = {name: f"edit_style_{name}" for name in editing.styles_of()}
     return [(label(key, lang) if key in LABELS else name, name) for name, key in words.items()]
 
 
@@ -225,7 +227,7 @@ class View:
 def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
     """Connects what can be pressed with what it does."""
     stops = Stops()
-    outputs = [c.notice, c.view, c.start, c.start_view, c.stop, c.again]
+    outputs = [c.view, c.start, c.start_view, c.stop, c.again]  # and before them the notice that is near the button
 
     def watched(
         request: gr.Request, views: Callable[[str, Callable[[], bool]], Iterator[View]]
@@ -258,42 +260,41 @@ def wire(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
         asked = gr.update(value=example(way, prompt, lang), visible="prompt" in USED[way])
         return [edit_html.explanation(way), asked, *visible(way)]  # type: ignore[arg-type]
 
-    def change_model(name: str, lang: str) -> list[Any]:
+    def change_model(name: str) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
         if pipeline is None:
-            return [gr.skip()] * 5 + [html.line(notice)]
+            return [gr.skip()] * 4 + [html.line(notice)]
         most = gr.update(max_length=most_characters(pipeline))
-        choices = styles(pipeline.model, lang if lang in LANGS else "en")
-        style = gr.update(choices=choices, value=usual(choices))
-        return [most, most, most_steps(pipeline), pipeline.guidance_scale, style, html.line(notice)]
+        return [most, most, most_steps(pipeline), pipeline.guidance_scale, html.line(notice)]
 
     drawing: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": MODEL, "trigger_mode": "once", **QUIET}
     first = gr.on(
-        [c.draw_first.click, c.first.submit], draw, [c.model, c.first, c.first_seed], outputs,
-        js="(...values) => window.minidiff.waitFor('edit-notice', values)", **drawing,
+        [c.draw_first.click, c.first.submit], draw, [c.model, c.first, c.first_seed], [c.first_notice, *outputs],
+        js="(...values) => window.minidiff.waitFor('edit-first-notice', values)", **drawing,
     )  # fmt: skip
     edited = gr.on(
-        [c.go.click, c.prompt.submit], run, [c.model, c.start, *c.values, c.mask], outputs,
+        [c.go.click, c.prompt.submit], run, [c.model, c.start, *c.values, c.mask], [c.notice, *outputs],
         js="(...values) => window.minidiff.edit.go(values)", **drawing,
     )  # fmt: skip
     for event in (first, edited):
         event.then(None, js="() => window.minidiff.answered()", **QUIET)
     c.stop.click(stop, None, c.stop, queue=False, **QUIET)
-    sources = ((c.upload, "choose", True, "edit_no_picture"), (c.from_create, "fromCreate", False, "edit_nothing_drawn"),
-               (c.again, "again", False, "edit_no_result"))  # fmt: skip
-    for button, name, crop, missing in sources:
+    sources = ((c.upload, "choose", True, "edit_no_picture", c.first_notice),
+               (c.from_create, "fromCreate", False, "edit_nothing_drawn", c.first_notice),
+               (c.again, "again", False, "edit_no_result", c.notice))  # fmt: skip
+    for button, name, crop, missing, notice in sources:
 
         def take_it(given: str, model: str, crop: bool = crop, missing: str = missing) -> tuple[Any, ...]:
             return updates(take(models, model, given, crop, missing))
 
         js = f"async (given, model) => [await window.minidiff.edit.{name}(), model]"
-        button.click(take_it, [c.given, c.model], outputs, js=js, **QUIET)
+        button.click(take_it, [c.given, c.model], [notice, *outputs], js=js, **QUIET)
     c.way.input(
         choose, [c.way, c.prompt, c.lang], [c.about, c.prompt, *(getattr(c, name) for name in KNOBS)], queue=False,
         js="(way, ...others) => [window.minidiff.edit.way(way), ...others]", **QUIET,
     )  # fmt: skip
     c.model.input(
-        change_model, [c.model, c.lang], [c.first, c.prompt, c.steps, c.guidance, c.style, c.notice],
+        change_model, c.model, [c.first, c.prompt, c.steps, c.guidance, c.first_notice],
         concurrency_limit=1, concurrency_id=MODEL, **QUIET,
     )  # fmt: skip
 
@@ -471,5 +472,5 @@ def relabel(lang: str) -> dict[str, Any]:
         named_[name] = {"value": label(f"edit_{name}", lang)}
     for name in KNOBS:
         named_[name] = {"label": label(named(name), lang), "info": label(INFOS[name], lang)}
-    named_["sides"]["choices"] = sides(lang)
+    named_["sides"]["choices"], named_["style"]["choices"] = sides(lang), styles(lang)
     return {name: update(**values) for name, values in named_.items()}
