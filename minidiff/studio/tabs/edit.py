@@ -444,8 +444,8 @@ def _apply(
         if said := ended(stopped, clock() - start):
             yield View(said, edit_html.empty(), running=False)
             return
-        shown = None if state.picture is None else edit_html.step(state.picture, state.index, state.n)
-        yield View(html.notice(html.both("edit_working", index=state.index, n=state.n)), shown)
+        seen = None if state.picture is None else edit_html.step(state.picture, state.index, state.n)
+        yield View(html.notice(html.both("edit_working", index=state.index, n=state.n)), seen)
 
 
 def ended(stopped: Callable[[], bool], seconds: float) -> str:
