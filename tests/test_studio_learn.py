@@ -172,7 +172,7 @@ def test_pictures_come_before_the_judge_and_carry_their_settings(models: Models)
     assert kept
     settings = json.loads(__import__("html").unescape(kept[1]))
     seed = next(view.seed for view in views if view.seed is not None)
-    assert settings == [*values[:5], seed, *values[6:], "world-dit"] and seed != 42  # the seed that was used
+    assert settings == [*values[:5], seed, *values[6:], "world-dit", {}] and seed != 42  # the seed that was used
 
 
 # Progress

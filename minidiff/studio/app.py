@@ -27,13 +27,15 @@ from minidiff.studio import callbacks, html, lora_picker, restore, security
 from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models, warm
-from minidiff.studio.tabs import compare, create, inspect, learn, styles
+from minidiff.studio.tabs import compare, create, edit, inspect, learn, styles
 from minidiff.studio.theme import css, head, theme
 
-TABS: dict[str, Any] = {  # each has build, wire and relabel
+# Each has build, wire and relabel; PROMPTS are the controls with an example that follows the language, by default "prompt".
+TABS: dict[str, Any] = {
     "create": create,
     "inspect": inspect,
     "compare": compare,
+    "edit": edit,
     "styles": styles,
     "learn": learn,
 }
@@ -78,22 +80,24 @@ def _wire_language(language: gr.Radio, built: list[tuple[str, gr.Tab, Any]]) -> 
     for name, tab, controls in built:
         outputs += [tab, *(getattr(controls, part) for part in TABS[name].relabel("en"))]
 
-    # that of Create is set when the page opens, and not every tab has one
-    asked = {name: controls.prompt for name, _, controls in built[1:] if hasattr(controls, "prompt")}
+    # that of Create is set when the page opens
+    places = [(name, part) for name, _, _ in built[1:] for part in getattr(TABS[name], "PROMPTS", ("prompt",))]
 
     def switch(lang: str, *prompts: str) -> list[Any]:
         lang = lang if lang in LANGS else "en"
         updates: list[Any] = []
-        written = dict(zip(asked, prompts, strict=True))
         for name, _, _ in built:
-            relabelled, prompt = TABS[name].relabel(lang), written.get(name)
-            if (other := example_in(prompt, lang)) != prompt:
-                relabelled["prompt"] = relabelled["prompt"] | {"value": other}
+            relabelled = TABS[name].relabel(lang)
+            for (tab, part), prompt in zip(places, prompts, strict=True):
+                if tab == name and (other := example_in(prompt, lang)) != prompt:
+                    relabelled[part] = relabelled[part] | {"value": other}
             updates += [gr.update(label=label(name, lang)), *relabelled.values()]
         return updates
 
+    controls_of = {name: controls for name, _, controls in built}
+    prompts = [getattr(controls_of[name], part) for name, part in places]
     speak = "(lang, ...prompts) => [window.minidiff.speak(lang), ...prompts]"
-    language.change(switch, [language, *asked.values()], outputs, queue=False, js=speak, **create.QUIET)
+    language.change(switch, [language, *prompts], outputs, queue=False, js=speak, **create.QUIET)
 
 
 def _wire_load(

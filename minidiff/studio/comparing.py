@@ -24,6 +24,7 @@ from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio.judged import Judge, Judgement
 from minidiff.studio.labels import SAMPLER_LABELS, label
 from minidiff.studio.models import Models
+from minidiff.studio.refusals import Refusal
 from minidiff.utils import strict_json
 from minidiff.utils.validation import build
 
@@ -36,15 +37,8 @@ log = logging.getLogger(__name__)
 MAX_FILE = 100_000  # characters of a grid's JSON; one of 36 cells has some 6,000
 
 
-class GridError(RequestError):
-    """A grid that is refused; the sentence is among the page's labels."""
-
-    def __init__(self, key: str, **values: object) -> None:
-        ValueError.__init__(self, label(key, "en", **values))
-        self.key, self.values = key, values
-
-    def text(self, lang: str) -> str:
-        return label(self.key, lang, **self.values)
+class GridError(Refusal):
+    """A grid that is refused."""
 
 
 @dataclass(frozen=True)

@@ -630,11 +630,221 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "Put the alternatives of one word in braces, with bars between them: a {{red|blue|green}} star.",
         "vi": "Hãy đặt các lựa chọn của một từ trong ngoặc nhọn, cách nhau bằng dấu gạch đứng: một ngôi sao {{đỏ|vàng|tím}}.",
     },
+    # Edit
+    "edit": {"en": "Edit", "vi": "Chỉnh sửa"},
+    "edit_first": {"en": "The picture to start from", "vi": "Tranh ban đầu"},
+    "edit_first_info": {
+        "en": "Write what it shows, and have it drawn; or bring your own.",
+        "vi": "Viết xem tranh có gì rồi bấm vẽ; hoặc đưa ảnh của bạn vào.",
+    },
+    "edit_draw_first": {"en": "Draw it", "vi": "Vẽ tranh này"},
+    "edit_upload": {"en": "Choose a picture", "vi": "Chọn ảnh"},
+    "edit_from_create": {"en": "The last of Create", "vi": "Lấy từ thẻ Vẽ tranh"},
+    "edit_no_start": {
+        "en": "No picture yet. Press Draw it, choose a PNG or JPEG of your own, or take the last one of Create. What you "
+        "choose is made small in your browser; nothing is kept here.",
+        "vi": "Chưa có tranh. Hãy bấm Vẽ tranh này, chọn ảnh PNG hoặc JPEG của bạn, hoặc lấy tranh vừa vẽ ở thẻ Vẽ tranh. Ảnh "
+        "bạn chọn được thu nhỏ ngay trong trình duyệt; ở đây không giữ lại gì.",
+    },
+    "edit_start": {"en": "Start: {width} × {height} pixels", "vi": "Tranh ban đầu: {width} × {height} pixel"},
+    "edit_fitted": {
+        "en": "Your picture was cropped to a square and resized to {width} × {height} pixels, the size this model works on.",
+        "vi": "Ảnh của bạn đã được cắt thành hình vuông và đổi cỡ thành {width} × {height} pixel, kích thước mô hình này dùng.",
+    },
+    "edit_shrunk": {
+        "en": "The result was resized to {width} × {height} pixels, so that it can be edited on.",
+        "vi": "Kết quả đã được thu nhỏ còn {width} × {height} pixel để chỉnh sửa tiếp.",
+    },
+    "edit_taken": {"en": "This is the picture to start from now.", "vi": "Từ giờ đây là tranh ban đầu."},
+    "edit_way": {"en": "What to do with it", "vi": "Làm gì với nó"},
+    "edit_way_info": {"en": "Six ways to make a picture of a picture.", "vi": "Sáu cách làm ra tranh từ một bức tranh."},
+    "edit_way_anew": {"en": "Draw anew", "vi": "Vẽ lại"},
+    "edit_way_part": {"en": "A part", "vi": "Một phần"},
+    "edit_way_beyond": {"en": "Beyond the edges", "vi": "Ra ngoài khung"},
+    "edit_way_words": {"en": "Other words", "vi": "Đổi lời"},
+    "edit_way_larger": {"en": "Larger", "vi": "Phóng to"},
+    "edit_way_style": {"en": "Another style", "vi": "Đổi phong cách"},
+    "edit_anew_info": {
+        "en": "The picture is covered with noise, part of the way, and drawn anew from there: layout stays, the rest follows "
+        "your words (img2img).",
+        "vi": "Tranh được phủ nhiễu một phần rồi vẽ lại từ đó: bố cục ở lại, phần còn lại theo lời bạn (img2img).",
+    },
+    "edit_part_info": {
+        "en": "Paint over what should change; it is drawn anew to fit what is round it. Outside no pixel changes "
+        "(inpainting).",
+        "vi": "Tô lên chỗ cần thay đổi; chỗ đó được vẽ lại cho hợp với xung quanh. Bên ngoài, không pixel nào thay đổi (tô bù "
+        "vùng ảnh).",
+    },
+    "edit_beyond_info": {
+        "en": "The picture goes on where it ended; what was there stays as it is (outpainting).",
+        "vi": "Bức tranh được vẽ tiếp từ chỗ nó kết thúc; phần đã có giữ nguyên (vẽ mở rộng).",
+    },
+    "edit_words_info": {
+        "en": "A word changes, and the picture only where that word matters: the new one looks where the old one looked "
+        "(prompt-to-prompt).",
+        "vi": "Đổi một từ, và tranh chỉ đổi ở nơi từ đó có ý nghĩa: tranh mới nhìn vào nơi tranh cũ đã nhìn "
+        "(prompt-to-prompt).",
+    },
+    "edit_larger_info": {
+        "en": "A network trained on small and large versions of drawings adds the sharpness that enlarging alone can't "
+        "(super-resolution).",
+        "vi": "Một mạng đã học từ các cặp tranh nhỏ và lớn thêm vào độ nét mà chỉ phóng to thì không có (siêu phân giải).",
+    },
+    "edit_style_info": {
+        "en": "A small file changes the decoder, the part that turns the model's numbers into colours. Nothing is drawn anew, "
+        "so nothing moves (style transfer by LoRA).",
+        "vi": "Một tệp nhỏ thay đổi bộ giải mã, phần biến các con số của mô hình thành màu. Không có gì được vẽ lại nên không "
+        "gì xê dịch (chuyển phong cách bằng LoRA).",
+    },
+    "edit_prompt": {"en": "What it should show then", "vi": "Tranh mới cần có gì"},
+    "edit_prompt_info": {
+        "en": "All of it, not only what changes.", "vi": "Viết đầy đủ, không chỉ phần thay đổi."
+    },
+    "edit_strength": {"en": "Strength", "vi": "Độ mạnh"},
+    "edit_strength_info": {
+        "en": "How much of the old picture is forgotten: 0 nothing, 1 all.",
+        "vi": "Quên bao nhiêu của tranh cũ: 0 là không quên, 1 là quên hết.",
+    },
+    "edit_feather": {"en": "Soft edge (pixels)", "vi": "Viền mềm (pixel)"},
+    "edit_feather_info": {
+        "en": "How far new fades into old, inside the new part.", "vi": "Phần mới hòa dần vào phần cũ trong khoảng bao rộng."
+    },
+    "edit_sides": {"en": "Sides", "vi": "Các cạnh"},
+    "edit_sides_info": {"en": "Where it goes on.", "vi": "Vẽ tiếp ở phía nào."},
+    "edit_left": {"en": "left", "vi": "trái"},
+    "edit_top": {"en": "top", "vi": "trên"},
+    "edit_right": {"en": "right", "vi": "phải"},
+    "edit_bottom": {"en": "bottom", "vi": "dưới"},
+    "edit_pixels": {"en": "Pixels on each side", "vi": "Số pixel mỗi cạnh"},
+    "edit_pixels_info": {
+        "en": "The model sees the whole at its own size: more is coarser.",
+        "vi": "Mô hình nhìn toàn bộ ở kích thước của nó: thêm càng nhiều thì càng thô.",
+    },
+    "edit_weights": {"en": "Words to strengthen", "vi": "Từ cần nhấn mạnh"},
+    "edit_weights_info": {
+        "en": "Such as red=2, house=0.5; 1 changes nothing. May stay empty.",
+        "vi": "Chẳng hạn đỏ=2, nhà=0.5; 1 là giữ nguyên. Có thể để trống.",
+    },
+    "edit_factor": {"en": "Times as large", "vi": "To gấp"},
+    "edit_factor_info": {"en": "Each side, by this much.", "vi": "Mỗi cạnh dài gấp bấy nhiêu lần."},
+    "edit_style": {"en": "Style", "vi": "Phong cách"},
+    "edit_style_choice_info": {"en": "Each is a LoRA of 0.3 MB.", "vi": "Mỗi phong cách là một LoRA 0,3 MB."},
+    "edit_style_watercolour": {"en": "Watercolour", "vi": "Màu nước"},
+    "edit_style_pixel-art": {"en": "Pixel art", "vi": "Tranh điểm ảnh"},
+    "edit_style_woodcut": {"en": "Woodcut", "vi": "Tranh khắc gỗ"},
+    "edit_style_outline": {"en": "Outline", "vi": "Nét viền"},
+    "edit_style_neon": {"en": "Neon", "vi": "Đèn neon"},
+    "edit_style_weight": {"en": "Weight of the style", "vi": "Trọng số của phong cách"},
+    "edit_style_weight_info": {
+        "en": "0 is none, 1 as it was trained; below 0 is the opposite.",
+        "vi": "0 là không có, 1 là như khi huấn luyện; dưới 0 là ngược lại.",
+    },
+    "edit_go": {"en": "Edit", "vi": "Chỉnh sửa"},
+    "edit_again": {"en": "Go on from the result", "vi": "Sửa tiếp từ kết quả"},
+    "edit_seed_info": {"en": "Another seed, another attempt.", "vi": "Seed khác là một lần thử khác."},
+    "edit_idle": {
+        "en": "The result appears here: beside the picture it came from, with what changed.",
+        "vi": "Kết quả hiện ra ở đây, bên cạnh tranh ban đầu, cùng với những chỗ đã thay đổi.",
+    },
+    "edit_done": {"en": "Done in {seconds} s.", "vi": "Xong sau {seconds} giây."},
+    "edit_working": {"en": "Step {index} of {n}", "vi": "Bước {index} trên {n}"},
+    "edit_before": {"en": "Before", "vi": "Trước"},
+    "edit_mask": {"en": "Mask: white is drawn anew", "vi": "Mặt nạ: chỗ trắng được vẽ lại"},
+    "edit_after": {"en": "After", "vi": "Sau"},
+    "edit_difference": {
+        "en": "Difference, times {gain}: black is unchanged", "vi": "Chỗ khác nhau, nhân {gain}: màu đen là không đổi"
+    },
+    "edit_slide": {"en": "Share that shows the picture before", "vi": "Phần cho thấy tranh trước"},
+    "edit_sizes": {
+        "en": "Left of the line: before, {width} × {height} pixels. Right: after, {wide} × {high}.",
+        "vi": "Bên trái vạch: trước, {width} × {height} pixel. Bên phải: sau, {wide} × {high}.",
+    },
+    "edit_kept": {
+        "en": "Of the {count} pixels outside of the mask, {changed} have changed.",
+        "vi": "Trong {count} pixel ngoài mặt nạ, có {changed} pixel thay đổi.",
+    },
+    "edit_changed": {
+        "en": "On average a colour differs by {mean} of 255.", "vi": "Trung bình mỗi màu khác đi {mean} trên 255."
+    },
+    # painting
+    "edit_paint_hint": {
+        "en": "Paint with a finger, a pen or the mouse; without one, give a rectangle.",
+        "vi": "Tô bằng ngón tay, bút hoặc chuột; nếu không có, hãy cho một hình chữ nhật.",
+    },
+    "edit_brush": {"en": "Brush (pixels)", "vi": "Cỡ cọ (pixel)"},
+    "edit_paint": {"en": "Paint", "vi": "Tô"},
+    "edit_erase": {"en": "Erase", "vi": "Tẩy"},
+    "edit_clear": {"en": "Clear", "vi": "Xóa hết"},
+    "edit_invert": {"en": "Invert", "vi": "Đảo ngược"},
+    "edit_box": {"en": "Rectangle, in pixels", "vi": "Hình chữ nhật, tính bằng pixel"},
+    "edit_box_x": {"en": "from left", "vi": "từ trái"},
+    "edit_box_y": {"en": "from top", "vi": "từ trên"},
+    "edit_box_width": {"en": "width", "vi": "rộng"},
+    "edit_box_height": {"en": "height", "vi": "cao"},
+    "edit_box_add": {"en": "Add it", "vi": "Thêm vào"},
+    "edit_painted": {"en": "{share} % of the picture is marked.", "vi": "Đã đánh dấu {share} % bức tranh."},
+    # what is refused
+    "edit_no_picture": {
+        "en": "There is no picture yet: draw one, or choose one, to start from.",
+        "vi": "Chưa có tranh ban đầu: hãy vẽ hoặc chọn một bức.",
+    },
+    "edit_nothing_drawn": {
+        "en": "There is no picture in Create yet: draw one there first.",
+        "vi": "Ở thẻ Vẽ tranh chưa có bức nào: hãy vẽ một bức ở đó trước.",
+    },
+    "edit_no_result": {
+        "en": "There is no result yet to go on from: edit the picture first.",
+        "vi": "Chưa có kết quả nào để sửa tiếp: hãy chỉnh sửa tranh trước.",
+    },
+    "edit_not_picture": {
+        "en": "This is not a picture that can be read: choose a PNG or JPEG.",
+        "vi": "Đây không phải ảnh đọc được: hãy chọn tệp PNG hoặc JPEG.",
+    },
+    "edit_picture_large": {
+        "en": "This picture is too large: choose one of at most {megabytes} MB and {megapixels} million pixels.",
+        "vi": "Ảnh này quá lớn: hãy chọn ảnh không quá {megabytes} MB và {megapixels} triệu pixel.",
+    },
+    "edit_picture_small": {
+        "en": "This picture is too small: each side must have at least {least} pixels.",
+        "vi": "Ảnh này quá nhỏ: mỗi cạnh phải có ít nhất {least} pixel.",
+    },
+    "edit_mask_empty": {
+        "en": "Nothing is marked yet: paint over what should change, or add a rectangle.",
+        "vi": "Chưa đánh dấu chỗ nào: hãy tô lên chỗ cần thay đổi, hoặc thêm một hình chữ nhật.",
+    },
+    "edit_mask_full": {
+        "en": "Everything is marked, so nothing would be left: erase a part, or choose Draw anew with strength 1.",
+        "vi": "Toàn bộ tranh đã được đánh dấu nên sẽ không còn gì: hãy tẩy bớt, hoặc chọn Vẽ lại với độ mạnh 1.",
+    },
+    "edit_unknown_way": {
+        "en": "There is no such way to edit: choose one of {allowed}.",
+        "vi": "Không có cách chỉnh sửa đó: hãy chọn một trong {allowed}.",
+    },
+    "edit_no_sides": {
+        "en": "No side is chosen: choose at least one where the picture should go on.",
+        "vi": "Chưa chọn cạnh nào: hãy chọn ít nhất một phía để vẽ tiếp.",
+    },
+    "edit_words_wrong": {
+        "en": "{given} can't be read: write words and numbers, such as {such}.",
+        "vi": "Không đọc được {given}: hãy viết từ kèm số, như {such}.",
+    },
+    "edit_style_unknown": {
+        "en": "There is no style {given} for {model}: choose one of {allowed}.",
+        "vi": "Không có phong cách {given} cho {model}: hãy chọn một trong {allowed}.",
+    },
+    "edit_style_none": {
+        "en": "There are no styles for {model}: choose another model.",
+        "vi": "Không có phong cách nào cho {model}: hãy chọn mô hình khác.",
+    },
+    "edit_style_range": {
+        "en": "The weight of the style must be a number from {least} to {most}, not {given}.",
+        "vi": "Trọng số của phong cách phải là số từ {least} đến {most}, không phải {given}.",
+    },
 }
 
 IN_SCRIPTS = (  # labels that the page's scripts fill themselves
     "history_item", "inside_now", "inside_begin", "inside_end", "inside_chosen", "inside_difference", "inside_channel",
-    "inside_mean",
+    "inside_mean", "edit_painted",
 )  # fmt: skip
 
 SHORT = {"guidance": "learn_cfg", "start": "learn_interval"}  # what a control is called where there is little room
@@ -684,6 +894,23 @@ VARIANTS = {  # a prompt whose one word changes, for Compare
     "vi": "một {ngôi sao|trái tim|con cá} đỏ phía trên một ngôi nhà xanh dương",
 }
 
+EDITS = {  # for Edit: what the first picture shows, and then what an edited one could show, by the way of editing
+    "first": {"en": "a big red house left of a small green tree", "vi": "một ngôi nhà đỏ lớn bên trái một cái cây xanh lá nhỏ"},
+    "anew": {
+        "en": "a big red house left of a small green tree at night",
+        "vi": "một ngôi nhà đỏ lớn bên trái một cái cây xanh lá nhỏ vào ban đêm",
+    },
+    "part": {
+        "en": "a big red house left of a big yellow star",
+        "vi": "một ngôi nhà đỏ lớn bên trái một ngôi sao vàng lớn",
+    },
+    "beyond": {"en": "a big red house and two green trees", "vi": "một ngôi nhà đỏ lớn và hai cái cây xanh lá"},
+    "words": {
+        "en": "a big blue house left of a small green tree",
+        "vi": "một ngôi nhà xanh dương lớn bên trái một cái cây xanh lá nhỏ",
+    },
+}
+
 
 def examples(model: str) -> list[str]:
     """Prompts to try with a model."""
@@ -693,7 +920,8 @@ def examples(model: str) -> list[str]:
 def example_in(prompt: str | None, lang: str) -> str | None:
     """The prompt; in place of an example, the one beside it in `lang`."""
     pairs = [texts[k : k + 2] for texts in (EXAMPLES, *EXAMPLES_OF.values()) for k in range(0, len(texts), 2)]
-    found = next((pair for pair in (*pairs, list(VARIANTS.values())) if prompt in pair), None)
+    pairs += [list(texts.values()) for texts in (VARIANTS, *EDITS.values())]
+    found = next((pair for pair in pairs if prompt in pair), None)
     return found[lang == "vi"] if found else prompt
 
 

@@ -23,6 +23,7 @@ LESSONS = {
     "expansion": "00_tour",
     "loras": "11_lora",
     "teaching": "12_dreambooth",
+    "editing": "13_editing",
 }
 TEACHES = {  # control of Create -> what explains it
     "prompt": "prompts",
@@ -39,7 +40,12 @@ TEACHES = {  # control of Create -> what explains it
     "end": "guidance",
     "rescale": "guidance",
 }
-TABS = {"inspect": ("settling", "latents"), "compare": ("measuring",)}  # tab -> what explains it
+TABS = {  # tab -> what explains it
+    "inspect": ("settling", "latents"),
+    "compare": ("measuring",),
+    "edit": ("editing",),
+    "styles": ("loras", "teaching"),
+}
 
 
 def address(topic: str, lang: str) -> str:
