@@ -8,8 +8,8 @@ from __future__ import annotations
 from minidiff.pipelines.messages import LANGS
 from minidiff.studio import html
 from minidiff.studio.labels import label
+from minidiff.utils import release
 
-COURSE = "https://github.com/minidiff/minidiff/blob/v0.1.0/lessons"  # of the release that notebooks install
 LESSONS = {
     "steps": "04_samplers",
     "words": "07_words",
@@ -24,7 +24,7 @@ LESSONS = {
 
 
 def address(topic: str, lang: str) -> str:
-    return f"{COURSE}/{lang}/{LESSONS[topic]}.ipynb"
+    return f"{release.LESSONS}/{lang}/{LESSONS[topic]}.ipynb"
 
 
 def link(topic: str) -> str:
