@@ -13,7 +13,8 @@ from minidiff import cli
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/requirements.md").read_text(encoding="utf-8")
 COUNTS = {"C": 6, "T": 13, "L": 7, "E": 5, "K": 9, "F": 7, "N": 9}
-ROWS = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in PAGE.splitlines() if re.match(r"\| [A-Z]\d", line)]
+LINES = re.findall(r"^\| [A-Z]\d.*$", PAGE, re.MULTILINE)
+ROWS = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in LINES]
 NAMED = re.findall(r"`([^`]+)`", "\n".join(row[2] for row in ROWS) + PAGE.rpartition("\n")[0].rpartition("\n")[2])
 COMMANDS = sorted({name for name in NAMED if name.startswith("minidiff ")})
 FILES = sorted({name for name in NAMED if name.startswith(("tests/", "lessons/", "exercises/"))})
