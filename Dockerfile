@@ -8,7 +8,7 @@ COPY constraints.txt .
 # The build without CUDA, which is ten times as small.
 RUN pip install --no-cache-dir -c constraints.txt torch --index-url https://download.pytorch.org/whl/cpu
 COPY . source
-RUN pip install --no-cache-dir -c constraints.txt "./source[app]" && rm -rf source
+RUN pip install --no-cache-dir -c constraints.txt -e "./source[app]"  # -e: the weights lie in the source
 USER minidiff
 EXPOSE 7860
 CMD ["minidiff", "app", "--public"]

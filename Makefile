@@ -5,6 +5,7 @@
 # make lessons  the same installation, then every lesson and solution (their code is the same in both languages), each within 5 minutes and 3 GB
 # make slides  the same installation, then slides and handouts in build/slides
 # make bench  the same installation, then the benchmarks
+# make dist   the same installation, then the wheel, the sdist and the weights of a release in dist
 # make load   the same installation, then 16 visitors of the studio for 10 minutes
 PYTHON ?= python3
 VENV   := .venv
@@ -15,7 +16,7 @@ PYTEST ?=
 LOAD   ?=
 NOTEBOOKS ?= --measured lessons/measured.json lessons/en solutions/en
 
-.PHONY: app test test-full parity lessons slides lint bench load clean
+.PHONY: app test test-full parity lessons slides lint bench load dist clean
 
 app: $(VENV)/.app
 	$(VENV)/bin/python app.py --port $(PORT)
@@ -39,9 +40,15 @@ lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/vermin --target=3.10- --eval-annotations --no-tips --quiet minidiff benchmarks tests app.py
 
 bench: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks
+
+dist: $(VENV)/.test
+	rm -rf dist build/lib build/bdist.*
+	$(VENV)/bin/python -m build --outdir dist
+	cp minidiff/pretrained/weights/*.safetensors minidiff/pretrained/weights/*.json dist/
 
 load: $(VENV)/.test
 	$(VENV)/bin/python -m benchmarks.load $(LOAD)
@@ -63,4 +70,4 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.venv
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minidiff.pipelines.text_to_image import TextToImage
     from minidiff.text.encoders import load_encoder
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Request", "TextToImage", "__version__", "generate_image", "load_encoder", "load_pipeline", "sample"]
 
 _HOMES = {

@@ -68,6 +68,14 @@ class ZooAdd:
     """Another zoo directory; the shipped one when not given."""
 
 
+@dataclass
+class ZooFetch:
+    """Fetch shipped weights now, which otherwise come when they are first used."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Names in the zoo; all of them when none is given."""
+
+
 PUBLIC_SECONDS = 30.0  # that one drawing may take on a page which strangers share
 
 
@@ -123,6 +131,13 @@ def zoo_list(options: ZooList) -> None:
     print(text)
     if not healthy:
         raise UsageError("weights are missing or damaged: fetch the files again (git checkout minidiff/pretrained/weights).")
+
+
+def zoo_fetch(options: ZooFetch) -> None:
+    from minidiff.pretrained import zoo
+
+    for name in options.names or zoo.manifest(zoo.SHIPPED):
+        print(f"{name:<20}{zoo.path(name, zoo.SHIPPED)}", flush=True)
 
 
 def zoo_add(options: ZooAdd) -> None:
@@ -406,6 +421,7 @@ def zoo_commands() -> dict[str, Command]:
     return {
         "list": Command(ZooList, zoo_list, "minidiff zoo"),
         "add": Command(ZooAdd, zoo_add, "minidiff zoo add runs/world-dit\nminidiff zoo add runs/my-style --name ink"),
+        "fetch": Command(ZooFetch, zoo_fetch, "minidiff zoo fetch\nminidiff zoo fetch world-dit world-vae"),
     }
 
 
@@ -444,7 +460,7 @@ COMMANDS: dict[str, tuple[str, Loader]] = {
     "serve": ("answer requests over HTTP, without torch", serve_command),
     "course": ("build the lessons, exercises, solutions and slides", course_commands),
     "grade": ("score an exercise notebook", grade_command),
-    "zoo": ("list, verify and publish weights", zoo_commands),
+    "zoo": ("list, verify, fetch and publish weights", zoo_commands),
     "app": ("start the studio, a web page", app_command),
     "doctor": ("say what is installed, what is missing, and what it is for", doctor_command),
 }

@@ -252,6 +252,9 @@ def shipped_weights() -> Iterator[Finding]:
     if not rows:
         yield Finding(group, "zoo", "missing", "no manifest", "the shipped models", "core")
     for name in rows:
+        if zoo.waits(name):
+            yield Finding(group, name, "none", "not here yet", "fetched when first used, or by `minidiff zoo fetch`")
+            continue
         yield attempt(group, name, "core", partial(size_of, name))
 
 

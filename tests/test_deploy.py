@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from minidiff.course.build import RELEASE
-
 pytest.importorskip("gradio", reason="gradio is not installed: no studio")
 
 from minidiff import cli  # noqa: E402 (after the check that gradio is here)
@@ -67,11 +65,6 @@ def test_every_command_starts_a_public_studio(started: list[tuple[Any, ...]]) ->
 def test_options_reach_the_server(started: list[tuple[Any, ...]], options: list[str], expected: tuple[Any, ...]) -> None:
     assert cli.dispatch(["app", *options]) == 0
     assert started == [expected]
-
-
-def test_what_is_installed_is_the_release() -> None:
-    for file in ("deploy/space/Dockerfile", "docs/deploy.md"):
-        assert re.findall(r"git\+https://\S+?(?=\")", (ROOT / file).read_text(encoding="utf-8")) == [RELEASE], file
 
 
 def test_the_space_says_where_it_listens() -> None:

@@ -26,6 +26,7 @@ from minidiff.studio.looking_inside import BANDS, MOMENTS, Inside, look_inside, 
 from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 from minidiff.studio.tabs import inspect
+from minidiff.utils import release
 
 ROOT = Path(__file__).parents[1]
 
@@ -223,10 +224,7 @@ def test_the_finding_is_read_off_the_curves(inside: Inside) -> None:
 
 
 def test_lessons_are_those_of_the_course() -> None:
-    from minidiff.course.build import RELEASE
-
-    project, _, version = RELEASE.removeprefix("git+").partition("@")
-    assert lessons.COURSE == f"{project}/blob/{version}/lessons"
+    assert lessons.address("steps", "vi") == f"{release.LESSONS}/vi/04_samplers.ipynb"
     for topic, name in lessons.LESSONS.items():
         for lang in LANGS:
             assert (ROOT / "lessons" / lang / f"{name}.ipynb").is_file(), topic

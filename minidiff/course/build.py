@@ -35,8 +35,7 @@ from minidiff.course.source import EXERCISE_ROLES, Cell, SourceError, accept, pa
 from minidiff.pretrained import zoo
 from minidiff.utils.files import write_whole
 from minidiff.utils.plots import STATIC
-
-RELEASE = "git+https://github.com/minidiff/minidiff@v0.1.0"  # what a notebook installs where minidiff is missing
+from minidiff.utils.release import WHEEL
 
 SETUP = """# {comment}
 import importlib.util, os, subprocess, sys
@@ -141,7 +140,7 @@ def read_lesson(folder: Path) -> Lesson:
 def notebook_cells(lesson: Lesson, kind: str, lang: str) -> list[dict[str, Any]]:
     """The cells of one notebook: setup, then whatever belongs to this kind, exercises last."""
     wanted = ("lesson", "both") if kind == "lessons" else ("exercise", "both")
-    made = [("code", SETUP.format(comment=SETUP_COMMENT.of(lang), release=RELEASE, lang=lang))]
+    made = [("code", SETUP.format(comment=SETUP_COMMENT.of(lang), release=WHEEL, lang=lang))]
     for cell in lesson.cells:
         if cell.only in wanted and cell.role != "notes":
             made.append(("code", cell.code) if cell.is_code else ("markdown", filled(markdown(cell, lang), lesson, lang)))

@@ -12,9 +12,14 @@ from minidiff.course.say import LANGS
 from minidiff.course.source import SourceError
 from minidiff.course.tried import answers_of
 from minidiff.utils.files import write_whole
+from minidiff.utils.release import COLAB, KAGGLE
 
 BEGIN, END = "<!-- course table: minidiff course table -->", "<!-- end of the course table -->"
-HEAD = "| lesson | minutes | memory | exercises | points | wrong answers tried | languages |\n|---|---|---|---|---|---|---|"
+HEAD = "| lesson | minutes | memory | exercises | points | wrong answers tried | read, and do |\n|---|---|---|---|---|---|---|"
+BADGES = {  # whose picture says where a click opens the exercises
+    COLAB: "![Colab](https://colab.research.google.com/assets/colab-badge.svg)",
+    KAGGLE: "![Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)",
+}
 
 
 @dataclass
@@ -42,10 +47,16 @@ def table(root: Path) -> str:
         own = lesson.exercises.values()
         points = sum(exercise.points for exercise in own)
         wrong = sum(not answer.right for answer in answers_of(root, folder.name[:2]))
-        links = " ".join(f"[{lang}](lessons/{lang}/{folder.name}.ipynb)" for lang in LANGS)
+        links = "<br>".join(_links(folder.name, lang) for lang in LANGS)
         cost = f"{measured[name]['minutes']:.1f} | {measured[name]['gigabytes']:.1f} GB"
         rows.append(f"| {title} | {cost} | {len(own)} | {points} | {wrong} | {links} |")
     return "\n".join([HEAD, *rows])
+
+
+def _links(name: str, lang: str) -> str:
+    """The lesson in a language, to be read, and its exercises in Colab and Kaggle."""
+    badges = (f"[{badge}]({address}/exercises/{lang}/{name}.ipynb)" for address, badge in BADGES.items())
+    return " ".join([f"[{lang}](lessons/{lang}/{name}.ipynb)", *badges])
 
 
 def command(run: TableRun) -> None:

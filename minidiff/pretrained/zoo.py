@@ -1,7 +1,8 @@
 """The shipped weights: safetensors files in `weights`, and a manifest that says what each of them is.
 
-Everything is in the repository, and its size and SHA-256 are verified whenever it is read. Not here: downloads (hub.py),
-and what the configurations mean (configs.py). Set MINIDIFF_ZOO, or pass `root`, to use another directory.
+Everything is in the repository, and its size and SHA-256 are verified whenever it is read. A wheel has the manifest alone, and
+fetches the files from the release when they are first read (fetch.py). Not here: published models (hub.py), and what the
+configurations mean (configs.py). Set MINIDIFF_ZOO, or pass `root`, to use another directory.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from minidiff.pretrained.fetch import FetchError, fetch, kept
 from minidiff.pretrained.weight_file import ALLOWED, check_finite, read_header
 from minidiff.utils import strict_json
 from minidiff.utils.files import whole_file, write_whole
@@ -92,14 +94,30 @@ def entry(name: str, root: Path | str | None = None) -> dict[str, Any]:
     return entries[name]
 
 
+def place(name: str, root: Path | str | None = None) -> Path:
+    """Where the file of `name` is, or would be: beside the manifest, or where what a wheel leaves out is kept."""
+    row, folder = entry(name, root), zoo_root(root)
+    beside = folder / str(row["file"])
+    if beside.is_file() or folder != SHIPPED:
+        return beside
+    try:
+        return kept(row["file"], row["sha256"])
+    except FetchError as error:
+        raise ZooError(str(error)) from None
+
+
 def read(name: str, root: Path | str | None = None) -> bytes:
-    """The file of `name`, after its size and hash were found right.
+    """The file of `name`, after its size and hash were found right. Shipped weights that aren't here are fetched.
 
     Raises:
-        ZooError: unknown name, missing file, wrong size (truncated) or wrong hash (changed).
+        ZooError: unknown name, missing file, wrong size (truncated) or wrong hash (changed), or it can't be fetched.
     """
-    row = entry(name, root)
-    path = zoo_root(root) / row["file"]
+    row, path = entry(name, root), place(name, root)
+    if path.parent != zoo_root(root):
+        try:
+            path = fetch(row["file"], row["sha256"], row["bytes"])
+        except FetchError as error:
+            raise ZooError(str(error)) from None
     if not path.is_file():
         raise ZooError(f"The weights {name!r} are not here: {path} is missing. Fetch the repository's files again.")
     size = path.stat().st_size
@@ -137,7 +155,7 @@ def check_dependencies(name: str, root: Path | str | None = None) -> None:
 def path(name: str, root: Path | str | None = None) -> Path:
     """Where the verified file of `name` is, for what is not weights. Raises ZooError as `read`."""
     read(name, root)
-    return zoo_root(root) / entry(name, root)["file"]
+    return place(name, root)
 
 
 def load(name: str, root: Path | str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -234,9 +252,7 @@ def table(root: Path | str | None = None) -> tuple[str, bool]:
     total, healthy = 0, True
     for name, row in manifest(root).items():
         try:
-            load(name, root) if row["file"].endswith(".safetensors") else read(name, root)
-            check_dependencies(name, root)
-            state = "verified"
+            state = _state(name, row, root)
         except ZooError as error:
             state, healthy = str(error), False
         total += row["bytes"]
@@ -247,3 +263,18 @@ def table(root: Path | str | None = None) -> tuple[str, bool]:
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(5)), row[5]]) for row in rows]
     return "\n".join([*lines, f"{len(rows) - 1} files, {total / 1e6:.2f} MB, in {zoo_root(root)}"]), healthy
+
+
+def waits(name: str, root: Path | str | None = None) -> bool:
+    """Whether the file of `name` isn't here and is fetched when it is first read."""
+    path = place(name, root)
+    return path.parent != zoo_root(root) and not path.is_file()
+
+
+def _state(name: str, row: dict[str, Any], root: Path | str | None) -> str:
+    """"verified", or that it waits. Raises ZooError as `load`."""
+    check_dependencies(name, root)
+    if waits(name, root):
+        return "not here yet: fetched when first used"
+    load(name, root) if row["file"].endswith(".safetensors") else read(name, root)
+    return "verified"

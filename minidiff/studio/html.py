@@ -164,6 +164,7 @@ def history(loras: Sequence[str]) -> str:
     """The strip of this visit's pictures, which history.js fills and the server never sees. loras: the sliders of Create."""
     said, names = escape(notice(both("recalled"), "good")), escape(json.dumps(list(loras)))
     return (
-        f'<minidiff-history data-said="{said}" data-loras="{names}" hidden><p class="eyebrow">{both("history")}</p><div class="strip"></div>'
+        f'<minidiff-history data-said="{said}" data-loras="{names}" hidden>'
+        f'<p class="eyebrow">{both("history")}</p><div class="strip"></div>'
         f'<p class="eyebrow">{both("history_note")}</p></minidiff-history>'
     )

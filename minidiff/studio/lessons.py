@@ -8,8 +8,8 @@ from __future__ import annotations
 from minidiff.pipelines.messages import LANGS
 from minidiff.studio import html
 from minidiff.studio.labels import label
+from minidiff.utils import release
 
-COURSE = "https://github.com/minidiff/minidiff/blob/v0.1.0/lessons"  # of the release that notebooks install
 LESSONS = {
     "steps": "04_samplers",
     "words": "07_words",
@@ -54,7 +54,7 @@ def address(topic: str, lang: str) -> str:
 
 def notebook(folder: str, lang: str) -> str:
     """The address of the lesson in that folder, such as "04_samplers"."""
-    return f"{COURSE}/{lang}/{folder}.ipynb"
+    return f"{release.LESSONS}/{lang}/{folder}.ipynb"
 
 
 def link(topic: str) -> str:
