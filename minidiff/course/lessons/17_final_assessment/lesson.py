@@ -125,9 +125,9 @@ axis.set_axis_off()
 # | sampling | step 6, guidance 6, timesteps 4, wiring 4 | 20 |
 #
 # The tasks are not those of earlier lessons: names, shapes and conventions differ, so **read each docstring to its end**.
-# Each exercise is judged alone, with reference solutions in place of the others. A missing part costs its own points and no
-# more.
-# %% [markdown] lang="vi" of="4830bb1b"
+# Each exercise is judged alone, with reference solutions in place of the earlier ones. A missing part costs its own points
+# and no more.
+# %% [markdown] lang="vi" of="7163afa2"
 # ## 1. Bài thi diễn ra thế nào
 #
 # | phần | bài tập | điểm |
@@ -138,7 +138,7 @@ axis.set_axis_off()
 # | lấy mẫu | một bước 6, dẫn hướng 6, các bước thời gian (timesteps) 4, lắp ráp 4 | 20 |
 #
 # Đề không lặp lại các bài trước: tên, kích thước và quy ước đều khác, nên hãy **đọc docstring đến hết**. Mỗi bài tập được
-# chấm riêng, các phần khác thay bằng lời giải chuẩn. Thiếu một phần thì chỉ mất điểm của phần đó.
+# chấm riêng, các bài trước nó thay bằng lời giải chuẩn. Thiếu một phần thì chỉ mất điểm của phần đó.
 
 # %% [markdown] lang="en" slide="sub"
 # **How to work.**
@@ -334,14 +334,15 @@ curves = {name: (times, values) for name, values in losses.items()}
 lines(curves, x="t", y="loss", log="y", marker="o")
 
 # %% [markdown] lang="en"
-# In the assessment your loop trains a small network for a minute at most. It isn't compared with a number of ours: the loss
-# has to come clearly below that of a network which hasn't learnt. If yours stays near 1, look for three things: the target
-# isn't the one that the loss compares with; the network gets the wrong time; the optimizer's step is missing or comes before
-# `backward`.
-# %% [markdown] lang="vi" of="8f5bf183"
-# Trong bài thi, vòng lặp của bạn huấn luyện một mạng nhỏ, nhiều nhất một phút. Nó không bị so với một con số nào của chúng
-# tôi: giá trị của hàm mất mát (loss) phải xuống thấp hơn hẳn một mạng chưa học. Nếu nó cứ ở gần 1, hãy tìm ba điều: mục tiêu
-# không phải thứ mà hàm mất mát đem so; mạng nhận sai thời điểm; bước của optimizer bị thiếu hoặc đứng trước `backward`.
+# In the assessment your loop trains a small network, made of your own parts, to draw coloured spots. There is no loss of ours
+# to reach: see whether yours falls clearly below that of a network which hasn't learnt. If it stays near 1, look for three
+# things: the target isn't the one that the loss compares with; the network gets the wrong time; the optimizer's step is
+# missing or comes before `backward`.
+# %% [markdown] lang="vi" of="becd7cfb"
+# Trong bài thi, vòng lặp của bạn huấn luyện một mạng nhỏ, ghép từ chính các phần của bạn, để vẽ những đốm màu. Không có con
+# số nào của chúng tôi để đạt tới: hãy xem giá trị của hàm mất mát (loss) có xuống thấp hơn hẳn một mạng chưa học không. Nếu
+# nó cứ ở gần 1, hãy tìm ba điều: mục tiêu không phải thứ mà hàm mất mát đem so; mạng nhận sai thời điểm; bước của optimizer
+# bị thiếu hoặc đứng trước `backward`.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. Words (25 points)
