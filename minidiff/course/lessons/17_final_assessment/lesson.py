@@ -668,7 +668,7 @@ for name, pictures in results.items():
 # 2. chỉ đổi thời điểm: dự đoán phải đổi;
 # 3. thêm nhiễu rồi khử bằng $v$ thật: bức tranh phải trở lại, kể cả sau VAE.
 
-# %% slide="sub"
+# %%
 words, mask = pipe.encode(["a red star", "a blue fish in the sea", "a red star"])
 x, half = noise_of(0).repeat(3, 1, 1, 1), torch.tensor([500.0])
 alone = pipe.encode(["a red star"])
