@@ -378,13 +378,14 @@ python -m http.server --directory page"""),
 
 
 def course_commands() -> dict[str, Command]:
-    from minidiff.course import build, new, slides, table, tried
+    from minidiff.course import build, new, slides, table, tried, variant
 
     return {
         "build": Command(build.BuildRun, build.command, "minidiff course build --only 02"),
         "accept": Command(build.AcceptRun, build.accept_command, "minidiff course accept minidiff/course/lessons/02_ddpm"),
         "slides": Command(slides.SlidesRun, slides.command, "minidiff course slides"),
         "table": Command(table.TableRun, table.command, "minidiff course table"),
+        "variant": Command(variant.VariantRun, variant.command, "minidiff course variant --seed 7"),
         "try": Command(tried.TryRun, tried.command, "minidiff course try 02"),
         "new": Command(new.NewRun, new.command, 'minidiff course new 10 "Few steps"'),
     }

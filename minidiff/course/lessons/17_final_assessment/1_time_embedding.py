@@ -2,7 +2,7 @@
 
 # %% role="variants"
 vary("time_embedding", "time_code", "embed_time")
-vary(("10_000", "10000"), ("5_000", "5000"), ("20_000", "20000"))
+vary("period: float = 10_000.0", "period: float = 5_000.0", "period: float = 20_000.0")
 vary(("[angle.sin(), angle.cos()]", "s_0, c_0, s_1, c_1, ...", "sine first", "sin trước", "sine, then cosine", "sin rồi đến cos"),
      ("[angle.cos(), angle.sin()]", "c_0, s_0, c_1, s_1, ...", "cosine first", "cos trước", "cosine, then sine", "cos rồi đến sin"))
 
@@ -154,7 +154,7 @@ import torch
 from minidiff.nn.embeddings import timestep_embedding
 
 
-def time_embedding(t, width, period=10_000.0):
+def time_embedding(t, width, period: float = 10_000.0):
     """The library's halves, shuffled together."""
     halves = timestep_embedding(1000 * t.float(), width - width % 2, period)
     cosines, sines = halves.chunk(2, dim=1)
