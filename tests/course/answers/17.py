@@ -1176,3 +1176,61 @@ def draw(model, prompts, noise, steps, scale):
         out = model.network(x, model.table[t].to(x.dtype).repeat(n), kv, bias)
         x = sampler_step(x, out, t, s, model.table, 0.0, None)
     return model.decode(x)
+
+# %% 17.4 right PyTorch's kernel
+import torch.nn.functional as F
+from torch import nn
+
+
+class CrossAttention(nn.Module):
+    def __init__(self, width, heads, head_width):
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, heads * head_width, bias=False)
+        self.to_out = nn.Linear(heads * head_width, width)
+
+    def forward(self, x, keys, values, bias):
+        q = self.to_q(x.flatten(2).mT).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        found = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias)
+        return self.to_out(found.transpose(1, 2).flatten(2)).mT.reshape(x.shape)
+
+# %% 17.5 right numpy
+import numpy as np
+import torch
+
+
+def alpha_bars(steps):
+    b = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), steps) ** 2 * 1000 / steps
+    r = np.sqrt(np.concatenate([[1.0], np.cumprod(1 - np.minimum(b, 0.999))]))
+    return torch.from_numpy(((r - r[-1]) / (1 - r[-1])) ** 2)
+
+# %% 17.10 right einsum
+import torch
+
+
+def sentence_vector(tokens, weights):
+    clean = torch.where((weights == 0).unsqueeze(-1), torch.zeros_like(tokens), tokens)
+    s = torch.einsum("bld,bl->bd", clean, weights)
+    return s / torch.clamp(torch.linalg.vector_norm(s, dim=-1, keepdim=True), min=1e-12)
+
+# %% 17.12 right cat of zeros
+import torch
+
+
+def drop_words(words, bias, empty, lots, drop):
+    L, D = words.shape[1:]
+    row = torch.cat([empty, empty.new_zeros(L - len(empty), D)])
+    b = torch.full((L,), HIDDEN)
+    b[: len(empty)] = 0
+    gone = (lots < drop).view(-1, 1, 1)
+    return torch.where(gone, row, words), torch.where(gone.unsqueeze(1), b, bias)
+
+# %% 17.13 right an early return for DDIM
+def sampler_step(x, v, t, s, table, eta, noise):
+    a, b = (table[k].item() for k in (t, s))
+    x0 = a**0.5 * x - (1 - a) ** 0.5 * v
+    eps = (1 - a) ** 0.5 * x + a**0.5 * v
+    if not eta:
+        return b**0.5 * x0 + (1 - b) ** 0.5 * eps
+    var = eta * eta * (1 - b) / (1 - a) * (1 - a / b)
+    return b**0.5 * x0 + (1 - b - var) ** 0.5 * eps + var**0.5 * noise
