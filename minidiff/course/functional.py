@@ -172,10 +172,12 @@ class Mark:
         return self.recognised >= RECOGNISED and self.diversity >= DIVERSITY
 
 
-SAID = Say("Functional mark: the judge recognises {recognised:.0%} of {count} pictures ({wanted:.0%} are needed); two pictures of "
-           "one sentence differ by at least {diversity:.2f} ({least:.2f} is needed).",
-           "Điểm chức năng: giám khảo nhận ra {recognised:.0%} trong {count} bức tranh (cần {wanted:.0%}); hai bức của cùng một câu "
-           "khác nhau ít nhất {diversity:.2f} (cần {least:.2f}).")  # fmt: skip
+SAID = Say(
+    "Functional mark: the judge recognises {recognised:.0%} of {count} pictures ({wanted:.0%} are needed); two pictures of one "
+    "sentence differ by at least {diversity:.2f} ({least:.2f} is needed).",
+    "Điểm chức năng: giám khảo nhận ra {recognised:.0%} trong {count} bức tranh (cần {wanted:.0%}); hai bức của cùng một câu "
+    "khác nhau ít nhất {diversity:.2f} (cần {least:.2f}).",
+)
 NOT_RECOGNISED = Say("Not passed: too many pictures don't show what their sentence says.",
                      "Chưa đạt: quá nhiều bức tranh không vẽ đúng điều câu nói.")  # fmt: skip
 ALIKE = Say("Not passed: some pictures of one sentence are alike, though each began with noise of its own.",

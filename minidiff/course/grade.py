@@ -101,8 +101,10 @@ class Graded:
 def grade(
     notebook: Path, limits: Limits | None = None, hidden: Path | None = None, variant: int | None = None
 ) -> Graded:
-    """Scores of all exercises of the notebook's lesson, or of its variant with this seed. Raises NotebookError when it cannot be read or belongs to none, and
-    GraderError when an exercise could not be graded for a reason that is none of its answer's."""
+    """Scores of all exercises of the notebook's lesson, or of its variant with this seed.
+
+    Raises NotebookError when it cannot be read or belongs to none, and GraderError when an exercise could not be graded for a
+    reason that is none of its answer's."""
     chosen = limits or Limits()
     extra = hidden_checks(hidden) if hidden else {}
     seed = seed_of(notebook.name) if variant is None else variant

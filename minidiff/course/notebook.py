@@ -23,7 +23,8 @@ from minidiff.course.say import LANGS, Say
 from minidiff.utils.plots import cloud, histogram, lines, panels, show, slider
 
 __all__ = [
-    "CheckFailed", "check", "cloud", "histogram", "language", "lines", "panels", "payoff", "show", "slider", "source", "variant",
+    "CheckFailed", "check", "cloud", "histogram", "language", "lines", "panels", "payoff", "show", "slider", "source",
+    "variant",
 ]  # fmt: skip
 
 PASSED = Say("All {points} points. Well done.", "Đủ {points} điểm. Làm tốt lắm.")

@@ -64,7 +64,8 @@ def choices_in(path: Path) -> list[Choice]:
                 assert len(choice) > 1 and len(set(map(len, choice))) == 1
                 found.append(choice)
         except (AssertionError, SyntaxError, ValueError):
-            raise SourceError(f'{path}:{line}: variants are lines `vary("old", "new", ...)`, or of tuples of one length.') from None
+            what = 'variants are lines `vary("old", "new", ...)`, or of tuples of one length.'
+            raise SourceError(f"{path}:{line}: {what}") from None
     return found
 
 
