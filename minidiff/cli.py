@@ -393,7 +393,7 @@ python -m http.server --directory page"""),
 
 
 def course_commands() -> dict[str, Command]:
-    from minidiff.course import build, cheat_sheet, new, slides, table, tried
+    from minidiff.course import build, cheat_sheet, new, slides, table, tried, variant
 
     return {
         "build": Command(build.BuildRun, build.command, "minidiff course build --only 02"),
@@ -403,6 +403,7 @@ def course_commands() -> dict[str, Command]:
 minidiff course cheat-sheet
 minidiff course cheat-sheet build/cheat-sheet --no-pdf"""),
         "table": Command(table.TableRun, table.command, "minidiff course table"),
+        "variant": Command(variant.VariantRun, variant.command, "minidiff course variant --seed 7"),
         "try": Command(tried.TryRun, tried.command, "minidiff course try 02"),
         "new": Command(new.NewRun, new.command, 'minidiff course new 10 "Few steps"'),
     }

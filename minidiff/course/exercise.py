@@ -13,6 +13,7 @@ The cells of such a file, in this order; texts are pairs of English and Vietname
     role="wrong" name="added"      (code) ... and what they write: `patch("old", "new")` of the solution, or a function
     role="library"      (code) the same function by means of the library; tests compare it with the solution
     role="payoff"       (code) the learner's function in a trained model
+    role="variants"     (code, if any) what differs between the variants of an assessment, see variant.py
 
 The stub is made of the solution: its signature, the docstring and the steps in the notebook's language. `given="2"` in the
 stub's header leaves the first two statements of the solution in it; `given="added"` the wrong answer of that name, for

@@ -13,7 +13,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from minidiff.course.judging import COURSE_IMPORTED, Finding, findings
 from minidiff.course.probing import Outcome, readable
 from minidiff.course.sandbox import UNREADABLE, IsolationError, Limits, read_notebook, run_answer
 from minidiff.course.say import LANGS, Say
+from minidiff.course.source import SourceError
+from minidiff.course.variant import seed_of, variant_exercises
 from minidiff.utils.files import write_whole
 from minidiff.utils.validation import one_line
 
@@ -58,6 +60,8 @@ class GradeRun:
     """Share of the points that passes, 0 to 1."""
     hidden: Path | None = None
     """A teacher's folder with further checks."""
+    variant: int | None = None
+    """Seed of the variant that was handed out; by default the one in the notebook's name, if there is one."""
     seconds: float = 60.0
     """Time limit of each exercise."""
     gigabytes: float = 3.0
@@ -103,12 +107,21 @@ class Graded:
     walls: dict[str, bool] = field(default_factory=dict)
 
 
-def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = None) -> Graded:
-    """Scores of all exercises of the notebook's lesson. Raises NotebookError when it cannot be read or belongs to none, and
-    GraderError when an exercise could not be graded for a reason that is none of its answer's."""
+def grade(
+    notebook: Path, limits: Limits | None = None, hidden: Path | None = None, variant: int | None = None
+) -> Graded:
+    """Scores of all exercises of the notebook's lesson, or of its variant with this seed.
+
+    Raises NotebookError when it cannot be read or belongs to none, and GraderError when an exercise could not be graded for a
+    reason that is none of its answer's."""
     chosen = limits or Limits()
     extra = hidden_checks(hidden) if hidden else {}
-    found = read_notebook(_content(notebook), notebook.name, names(), chosen)
+    seed = seed_of(notebook.name) if variant is None else variant
+    known = names()
+    changed = _variants(notebook.name, seed) if seed is not None else {}
+    for lesson_changed, given in changed.items():
+        known[lesson_changed] = {number: exercise.name for number, exercise in given.items()}
+    found = read_notebook(_content(notebook), notebook.name, known, chosen)
     if "error" in found:
         raise NotebookError({
             "notebook": f"{notebook} is not a Jupyter notebook (.ipynb): save it from Jupyter once more.",
@@ -116,7 +129,9 @@ def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = No
     lesson, answers = found.get("lesson"), found.get("answers")
     if lesson not in lessons() or not isinstance(answers, dict):
         raise NotebookError(f"{notebook} belongs to no lesson: its name should begin with one of {', '.join(lessons())}.")
-    own = {number: extra.get(number, exercise) for number, exercise in exercises(lesson).items()}
+    plain = exercises(lesson)
+    own = {number: _with_hidden(exercise, plain.get(number, exercise), extra.get(number))
+           for number, exercise in changed.get(lesson, plain).items()}  # fmt: skip
     walls: list[dict[str, bool]] = []
 
     def score(exercise: Exercise) -> Score:
@@ -139,6 +154,25 @@ def grade(notebook: Path, limits: Limits | None = None, hidden: Path | None = No
             scores |= {found.exercise.number: found for found in pool.map(score, wave)}
     ordered = [scores[number] for number in own]
     return Graded(ordered, {name: all(stood[name] for stood in walls) for name in (walls[0] if walls else ())})
+
+
+def _with_hidden(exercise: Exercise, plain: Exercise, hidden: Exercise | None) -> Exercise:
+    """The exercise, or its variant, with what a teacher added to the plain one."""
+    if hidden is None:
+        return exercise
+    checks, probes = hidden.checks[len(plain.checks) :], hidden.probes_code[len(plain.probes_code) :]
+    return replace(exercise, checks=(*exercise.checks, *checks), probes_code=(*exercise.probes_code, *probes))
+
+
+def _variants(file: str, seed: int) -> dict[str, Mapping[str, Exercise]]:
+    """The exercises of a variant by its lesson. Raises NotebookError for a lesson that has none."""
+    lesson = file[:2]
+    if lesson not in lessons():
+        raise NotebookError(f"{file} is said to be of variant {seed}, but its name doesn't begin with a lesson's number.")
+    try:
+        return {lesson: variant_exercises(lesson, seed)}
+    except (SourceError, ValueError) as error:
+        raise NotebookError(f"{file} cannot be graded as variant {seed}: {error}") from None
 
 
 def company_of(exercise: Exercise, answer: dict[str, Any]) -> list[str]:
@@ -288,7 +322,7 @@ def command(run: GradeRun) -> int:
 
 
 def _once(run: GradeRun, notebook: Path) -> int:
-    graded = grade(notebook, Limits(run.seconds, run.gigabytes, run.isolated), run.hidden)
+    graded = grade(notebook, Limits(run.seconds, run.gigabytes, run.isolated), run.hidden, run.variant)
     report = as_json(graded.scores, run.lang)
     text = as_markdown(graded.scores, run.lang, run.pass_mark)
     print(text)

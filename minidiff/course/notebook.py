@@ -17,11 +17,15 @@ from torch import Tensor
 
 import minidiff
 from minidiff.course.catalogue import get_exercise
+from minidiff.course.exercise import Exercise
 from minidiff.course.judging import Finding, difference, judge
 from minidiff.course.say import LANGS, Say
 from minidiff.utils.plots import cloud, histogram, lines, panels, show, slider
 
-__all__ = ["CheckFailed", "check", "cloud", "histogram", "language", "lines", "panels", "payoff", "show", "slider", "source"]
+__all__ = [
+    "CheckFailed", "check", "cloud", "histogram", "language", "lines", "panels", "payoff", "show", "slider", "source",
+    "variant",
+]  # fmt: skip
 
 PASSED = Say("All {points} points. Well done.", "Đủ {points} điểm. Làm tốt lắm.")
 FAILED = Say("{points} of {maximum} points so far.", "Mới được {points} trên {maximum} điểm.")
@@ -33,6 +37,7 @@ PICTURE = Say("your picture", "bức tranh của bạn")
 GOOD, BAD = "#1a7f37", "#b42318"  # green and red that can be read on white and on black
 
 _lang = "en"
+_seed: int | None = None  # of the variant whose notebook this is
 
 
 class CheckFailed(AssertionError):
@@ -50,11 +55,27 @@ def language(lang: str) -> None:
     _lang = lang
 
 
+def variant(seed: int | None) -> None:
+    """Say of which variant the notebook's exercises are; None: of none. The first cell of such a notebook does."""
+    global _seed
+    _seed = seed
+
+
+def exercise_of(number: str) -> Exercise:
+    """The exercise of that number in this notebook. Raises ValueError for a number that is no exercise's."""
+    if _seed is None:
+        return get_exercise(number)
+    from minidiff.course.variant import variant_exercises  # it needs what builds notebooks, which a plain one does without
+
+    found = variant_exercises(number.split(".")[0], _seed)
+    return found[number] if number in found else get_exercise(number)
+
+
 def check(number: str, answer: Any) -> None:
     """Judge `answer`, show the findings, and raise CheckFailed unless everything is right.
 
     Raises ValueError for a number that is no exercise's."""
-    exercise = get_exercise(number)
+    exercise = exercise_of(number)
     found = judge(exercise, answer)
     points, maximum = sum(f.points for f in found), exercise.points
     verdict = (PASSED if points == maximum else FAILED).of(_lang).format(points=points, maximum=maximum)
@@ -92,7 +113,7 @@ def payoff(number: str, draw: Callable[[Any], Tensor], mine: Any, tolerance: flo
     """Draw with `mine` and with the exercise's solution, show both, and raise CheckFailed unless they agree.
 
     draw(function) gives pictures (B, C, H, W) in -1..1, the same ones in every call for the same function."""
-    expected, got = draw(get_exercise(number).reference), draw(mine)
+    expected, got = draw(exercise_of(number).reference), draw(mine)
     show([*expected, *got], titles=[REFERENCE.of(_lang)] * len(expected) + [MINE.of(_lang)] * len(got), columns=len(expected))
     wrong = difference(expected, got, rtol=0, atol=tolerance, where=PICTURE)
     if wrong:

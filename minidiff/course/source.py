@@ -27,7 +27,9 @@ from minidiff.utils.files import write_whole
 
 SLIDES = ("slide", "sub", "fragment")
 ROLES = ("", "think", "notes", "pitfall")
-EXERCISE_ROLES = ("task", "shown", "hints", "stub", "solution", "checks", "probes", "mistake", "wrong", "library", "payoff")
+EXERCISE_ROLES = (
+    "variants", "task", "shown", "hints", "stub", "solution", "checks", "probes", "mistake", "wrong", "library", "payoff",
+)  # fmt: skip
 PARTS = ("lesson", "exercise", "both")
 
 

@@ -87,8 +87,14 @@ def test_an_exercise_says_what_it_is_worth_in_both_languages_and_fits_a_narrow_p
         assert [line for line in text.split("\n") if len(line) > 88] == []
 
 
+def test_the_assessment_is_worth_100_points_in_90_minutes() -> None:
+    own = exercises("17")
+    points = [own[f"17.{k}"].points for k in range(1, 17)]
+    assert points == [6, 8, 8, 8, 5, 5, 5, 10, 5, 5, 10, 5, 6, 6, 4, 4] and sum(e.minutes for e in own.values()) == 90
+
+
 @pytest.mark.parametrize("folder", lesson_folders(ROOT), ids=lambda folder: folder.name)
 def test_a_lesson_has_three_to_six_exercises_and_a_payoff(folder: Path) -> None:
     own = exercises(folder.name[:2])
-    assert 3 <= len(own) <= 6
+    assert 3 <= len(own) <= 6 or folder.name == "17_final_assessment"
     assert any(exercise.payoff for exercise in own.values())
