@@ -618,9 +618,9 @@ show(rows, titles=[vague] * 4 + titles, columns=4)
 # | guidance, negative prompt | 05 conditions, 07 cross-attention |
 # | tokens, text tower | 06 CLIP |
 # | latent and VAE; the shipped network | 08 VAE, 09 DiT |
-# | what it cannot draw | 11 LoRA, 12 DreamBooth, 13 editing |
+# | what it cannot draw, or draws wrong | 11 LoRA, 12 DreamBooth, 13 editing |
 # | how good it is; larger models | 14 measuring, 15 Stable Diffusion, 16 many machines, 17 assessment |
-# %% [markdown] lang="vi" of="2998f305"
+# %% [markdown] lang="vi" of="c902c4ae"
 # ## Bản đồ khóa học
 #
 # | bạn đã thấy | bạn sẽ tự dựng ở bài |
@@ -630,7 +630,7 @@ show(rows, titles=[vague] * 4 + titles, columns=4)
 # | dẫn hướng, prompt phủ định | 05 điều kiện, 07 chú ý chéo (cross-attention) |
 # | token, tháp văn bản | 06 CLIP |
 # | latent và VAE; mạng có sẵn | 08 VAE, 09 DiT |
-# | những gì nó không vẽ được | 11 LoRA, 12 DreamBooth, 13 chỉnh sửa |
+# | những gì nó không vẽ được, hoặc vẽ sai | 11 LoRA, 12 DreamBooth, 13 chỉnh sửa |
 # | nó tốt đến đâu; mô hình lớn hơn | 14 đo lường, 15 Stable Diffusion, 16 nhiều máy, 17 bài thi cuối |
 
 # %% [markdown] lang="en"

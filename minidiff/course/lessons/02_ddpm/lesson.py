@@ -859,11 +859,11 @@ def every_tenth(x, t):
 show(torch.stack([hearts[:8], x]), titles=["data"] * 8 + ["drawn"] * 8)
 
 # %% [markdown] lang="en"
-# Hearts, after half a minute: dented and mottled, but nobody drew them. They get better with more steps of training, not with
-# other code. The next network has the same code and was trained for much longer.
-# %% [markdown] lang="vi" of="e37e2a73"
-# Những trái tim, chỉ sau nửa phút: móp méo, loang lổ, nhưng không ai vẽ chúng. Muốn đẹp hơn thì huấn luyện nhiều bước hơn,
-# chứ không cần mã khác. Mạng tiếp theo dùng cùng mã ấy và đã được huấn luyện lâu hơn nhiều.
+# Hearts, after so little training: dented and mottled, but nobody drew them. They get better with more steps of training, not
+# with other code. The next network has the same code and was trained for much longer.
+# %% [markdown] lang="vi" of="6dd19cb8"
+# Những trái tim, dù mới huấn luyện rất ít: móp méo, loang lổ, nhưng không ai vẽ chúng. Muốn đẹp hơn thì huấn luyện nhiều
+# bước hơn, chứ không cần mã khác. Mạng tiếp theo dùng cùng mã ấy và đã được huấn luyện lâu hơn nhiều.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 10. Our loop, the shipped network
