@@ -394,8 +394,8 @@ show(torch.stack(both), titles=[f"t = {float(k):.2f}" for k in t])
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
 # %% [markdown] lang="vi" of="83e2f242"
 # Chọn kiểu dự đoán tức là cũng ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1000: ở đó hàm mất mát của eps coi sai số của
-# $x_0$ nặng gấp một nghìn lần so với ở giữa, nơi SNR bằng 1, còn của v thì gấp năm trăm lần. **Min-SNR** (Hang và cộng sự
-# 2023) chọn một cách công khai: với mọi kiểu dự đoán, bình phương sai số của $x_0$ được nhân với $\min(\text{SNR}, \gamma)$,
+# $x_0$ nặng gấp một nghìn lần so với ở giữa, nơi SNR bằng 1, còn của v thì gấp năm trăm lần. **Min-SNR** (Hang và cộng
+# sự 2023) chọn một cách công khai: với mọi kiểu dự đoán, bình phương sai số của $x_0$ được nhân với $\min(\text{SNR}, \gamma)$,
 # với $\gamma = 5$. Vậy chỉ việc chia cho thừa số riêng của từng kiểu:
 #
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$

@@ -783,8 +783,8 @@ show(torch.stack(three, dim=1), [*cases])                       # (3, 4, 3, 128,
 # whatever size comes in. The eye may miss a wrong factor, so print the deviation.
 # %% [markdown] lang="vi" of="66b39667"
 # Với `none`, màu nhợt và đường viền có quầng. Với `twice`, màu quá gắt và cạnh mềm đi; với 0.18215 còn hơn thế. Hư hại không
-# nặng vì các lớp GroupNorm của bộ giải mã bù được một phần: đặc trưng đi vào lớn nhỏ thế nào, chúng cũng đưa về độ lệch chuẩn
-# 1. Mắt có thể bỏ sót một hệ số sai, nên hãy in độ lệch.
+# nặng vì các lớp GroupNorm của bộ giải mã bù được một phần: đặc trưng đi vào lớn nhỏ thế nào, chúng cũng đưa về độ lệch
+# chuẩn 1. Mắt có thể bỏ sót một hệ số sai, nên hãy in độ lệch.
 
 # %% [markdown] lang="en" slide="slide"
 # ## Summary
