@@ -3,14 +3,15 @@
 # %% [markdown] lang="en" role="task" difficulty="1" minutes="6"
 # ## The timesteps of a drawing
 #
-# A drawing of `n` steps visits times that fall evenly from 1 (all noise) to 0 (all picture): its *timesteps*. A step leads
-# from one time to the next, so how many times are there? Return them as a float64 tensor. For `n = 4`: 1, 0.75, 0.5, 0.25, 0.
-# %% [markdown] lang="vi" of="79e980a3"
+# A drawing of `n` steps visits times that fall evenly from 1 (all noise) to 0 (all picture): its *timesteps*. (The network
+# itself is told 1000 times these numbers.) A step leads from one time to the next, so how many times are there? Return them
+# as a float64 tensor. For `n = 4`: 1, 0.75, 0.5, 0.25, 0.
+# %% [markdown] lang="vi" of="86df4f28"
 # ## Các bước thời gian của một lần vẽ
 #
 # Một lần vẽ `n` bước đi qua các thời điểm giảm đều từ 1 (toàn nhiễu) về 0 (toàn hình), gọi là các *bước thời gian*
-# (timesteps). Mỗi bước dẫn từ một thời điểm đến thời điểm kế tiếp, vậy có bao nhiêu thời điểm? Trả về một tensor float64. Với
-# `n = 4`: 1, 0.75, 0.5, 0.25, 0.
+# (timesteps). (Riêng mạng thì được báo các số ấy nhân với 1000.) Mỗi bước dẫn từ một thời điểm đến thời điểm kế tiếp, vậy có
+# bao nhiêu thời điểm? Trả về một tensor float64. Với `n = 4`: 1, 0.75, 0.5, 0.25, 0.
 
 # %% [markdown] lang="en" role="hints"
 # How many posts has a fence of four gaps?

@@ -44,8 +44,8 @@ show(rough + moments[-1].images, titles=[*names, "picture"])
 # [[map]]
 #
 # **Mục tiêu.** Bạn vẽ bằng mô hình có sẵn, bằng tiếng Anh và tiếng Việt; nói được mỗi bộ phận nhận gì và trả về gì, kèm kích
-# thước tensor; biết seed, số bước, mức dẫn hướng (guidance), bộ lấy mẫu (sampler) và negative prompt làm gì; nhìn tranh là
-# nhận ra ngay khi các con số nằm sai khoảng.
+# thước tensor; biết seed, số bước, hệ số dẫn hướng (guidance scale), bộ lấy mẫu (sampler) và prompt phủ định (negative
+# prompt) làm gì; nhìn tranh là nhận ra ngay khi các con số nằm sai khoảng.
 #
 # **Thời gian:** [[time]]. **Cần biết:** Python, tensor của PyTorch và kích thước của nó. Mọi thứ chạy được trên CPU của
 # laptop; bài này không huấn luyện gì cả, kể cả khi có GPU.
@@ -163,9 +163,9 @@ assert torch.equal(x_t, schedule.mix(x0, eps, t))
 # thrown once for each of the 3,072 numbers. Below, a small scene of our drawn world goes from data to noise. This direction,
 # the **forward process**, needs no network, and at $t = 1$ nothing is left of the scene.
 # %% [markdown] lang="vi" of="47a4a5a9"
-# Với một bức tranh vẫn là tổng ấy, làm cho từng con số: $x_0$ có kích thước `(1, 3, 32, 32)`, $\epsilon$ cũng vậy, gieo xúc
-# xắc 3072 lần. Dưới đây, một cảnh nhỏ trong thế giới vẽ của ta đi từ dữ liệu đến nhiễu. Chiều này, **quá trình thuận (forward
-# process)**, không cần mạng nào cả, và ở $t = 1$ cảnh không còn lại gì.
+# Với một bức tranh, vẫn là tổng ấy, tính cho từng con số: $x_0$ có kích thước `(1, 3, 32, 32)`, $\epsilon$ cũng vậy: xúc xắc
+# được gieo riêng cho từng số trong 3072 số. Dưới đây, một cảnh nhỏ trong thế giới vẽ của ta đi từ dữ liệu đến nhiễu. Chiều
+# này, **quá trình thuận (forward process)**, không cần mạng nào cả, và ở $t = 1$ cảnh không còn lại gì.
 
 # %% slide="slide"
 from minidiff.data.world.random_scenes import scene_at
@@ -269,14 +269,15 @@ print("places with a token or a mark:", int(mask.sum()))
 
 # %% [markdown] lang="en"
 # **The network.** It does not work on pixels but on a *latent*, a small code of a picture: *one picture, 4 channels, 16 rows,
-# 16 columns*. It gets the noisy latent, the time (from 0 to 1000) and the vectors, and returns something of the latent's own
-# shape. Ours returns $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; from $v$ and $x_t$ both $x_0$ and $\epsilon$ follow
-# (lesson 03). At $t = 1$ that is easy to check: $\alpha = 0$ and $\sigma = 1$, so $x_0 = -v$.
-# %% [markdown] lang="vi" of="7091cbab"
+# 16 columns*. It gets the noisy latent, the time as a *timestep* from 0 to 1000 (that is $1000\,t$) and the vectors, and
+# returns something of the latent's own shape. Ours returns $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; from $v$ and $x_t$ both
+# $x_0$ and $\epsilon$ follow (lesson 03). At $t = 1$ that is easy to check: $\alpha = 0$ and $\sigma = 1$, so $x_0 = -v$.
+# %% [markdown] lang="vi" of="873ea557"
 # **Mạng.** Nó không làm việc trên điểm ảnh mà trên *latent*, một mã nhỏ gọn của bức tranh: *một bức, 4 kênh, 16 hàng, 16
-# cột*. Nó nhận latent đầy nhiễu, thời điểm (từ 0 đến 1000) và các vector, rồi trả về thứ có đúng kích thước của latent. Mạng
-# của ta trả về $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; từ $v$ và $x_t$ suy ra cả $x_0$ lẫn $\epsilon$ (bài 03). Ở $t = 1$
-# thì kiểm tra rất dễ: $\alpha = 0$ và $\sigma = 1$, nên $x_0 = -v$.
+# cột*. Nó nhận latent đầy nhiễu, thời điểm dưới dạng *bước thời gian* (timestep) từ 0 đến 1000 (tức $1000\,t$) và các
+# vector, rồi trả về thứ có đúng kích thước của latent. Mạng của ta trả về $v = \alpha_t\,\epsilon - \sigma_t\,x_0$; từ $v$
+# và $x_t$ suy ra cả $x_0$ lẫn $\epsilon$ (bài 03). Ở $t = 1$ thì kiểm tra rất dễ: $\alpha = 0$ và $\sigma = 1$, nên
+# $x_0 = -v$.
 
 # %%
 from minidiff.diffusion.prediction import to_x0_eps
@@ -370,8 +371,8 @@ print({step: round(apart[step - 1], 2) for step in (1, 5, 10, 15, 20)})
 # |---|---|---|
 # | seed | 42 | nhiễu lúc đầu, tức là bức nào trong mọi bức hợp với lời |
 # | steps | 20 | hỏi mạng bao nhiêu lần |
-# | mức dẫn hướng | 3 | phóng đại lời văn đến đâu |
-# | negative prompt | rỗng | cần tránh xa điều gì |
+# | hệ số dẫn hướng | 3 | phóng đại lời văn đến đâu |
+# | prompt phủ định (negative prompt) | rỗng | cần tránh xa điều gì |
 # | bộ lấy mẫu | DPM++ 2M | tạo một bước từ các lời đoán thế nào |
 
 # %% [markdown] lang="en"
@@ -394,7 +395,7 @@ show(drawn, titles=[f"steps = {n}" for n in counts])
 #
 # By hand: with 0.3 and 0.1, and scale 5: $0.1 + 5 \cdot 0.2 = 1.1$.
 # %% [markdown] lang="vi" of="36a8ccdc"
-# **Dẫn hướng.** Mạng đoán hai lần: một lần với lời của bạn, một lần với negative prompt (mặc định là rỗng). Hiệu của hai lời
+# **Dẫn hướng.** Mạng đoán hai lần: một lần với lời của bạn, một lần với prompt phủ định (mặc định là rỗng). Hiệu của hai lời
 # đoán là phần do lời văn mang lại, và nó được nhân với `scale`:
 #
 # $$x_0 = x_0^{\text{neg}} + \text{scale} \cdot (x_0^{\text{words}} - x_0^{\text{neg}})$$
@@ -418,7 +419,7 @@ for scale in (0.0, 1.0, 5.0):
 # %% [markdown] lang="vi" of="cbf7eaf4"
 # **Đoán xem.** Scale 0 vẽ gì? Còn scale 1? Có phải càng lớn càng tốt? Rồi hãy vặn núm.
 # ---
-# Ở 0, lời văn bị triệt tiêu: có thể ra bất kỳ bức nào của thế giới này, nó phớt lờ bạn. Ở 1, lời đoán của negative prompt bị
+# Ở 0, lời văn bị triệt tiêu: có thể ra bất kỳ bức nào của thế giới này, nó phớt lờ bạn. Ở 1, lời đoán của prompt phủ định bị
 # triệt tiêu: ra đúng điều mạng hiểu từ lời của bạn, thường hơi mơ hồ. Lớn hơn 1, lời văn được phóng đại: tranh rõ hơn, và quá
 # một ngưỡng thì thái quá, màu gắt, hình rách. Trong ví dụ tính tay, 1.1 đã vượt ra ngoài khoảng 0.1..0.3.
 
@@ -446,12 +447,12 @@ slider(guided, "scale", [0, 1, 5, 15])
 # nothing at all: its term has the weight $1 - \text{scale} = 0$, and the library does not even compute it. If you lower the
 # guidance scale to 1, you switch the negative prompt off, and nothing warns you.
 # %% [markdown] lang="vi" of="a9856186"
-# **Negative prompt** thế chỗ cho lời rỗng trong công thức trên. Prompt tiếp theo để ngỏ bối cảnh; mỗi negative prompt vẽ hai
-# bức. Đoán xem mỗi cặp có điểm gì chung. Và: ở scale 1, negative prompt làm được gì?
+# **Prompt phủ định** thế chỗ cho lời rỗng trong công thức trên. Prompt tiếp theo để ngỏ bối cảnh; mỗi prompt phủ định vẽ hai
+# bức. Đoán xem mỗi cặp có điểm gì chung. Và: ở scale 1, prompt phủ định làm được gì?
 # ---
 # Mỗi cặp tránh bối cảnh bị phủ định, và thường rơi vào bối cảnh khác nó nhất. Ở scale 1 nó không làm gì cả: số hạng của nó có
-# trọng số $1 - \text{scale} = 0$, và thư viện thậm chí không tính. Hạ mức dẫn hướng xuống 1 là bạn đã tắt negative prompt mà
-# không hề có cảnh báo.
+# trọng số $1 - \text{scale} = 0$, và thư viện thậm chí không tính. Hạ hệ số dẫn hướng xuống 1 là bạn đã tắt prompt phủ định
+# mà không hề có cảnh báo.
 
 # %%
 import textwrap
@@ -617,19 +618,19 @@ show(rows, titles=[vague] * 4 + titles, columns=4)
 # | guidance, negative prompt | 05 conditions, 07 cross-attention |
 # | tokens, text tower | 06 CLIP |
 # | latent and VAE; the shipped network | 08 VAE, 09 DiT |
-# | what it cannot draw | 11 LoRA, 12 DreamBooth, 13 editing |
+# | what it cannot draw, or draws wrong | 11 LoRA, 12 DreamBooth, 13 editing |
 # | how good it is; larger models | 14 measuring, 15 Stable Diffusion, 16 many machines, 17 assessment |
-# %% [markdown] lang="vi" of="2998f305"
+# %% [markdown] lang="vi" of="c902c4ae"
 # ## Bản đồ khóa học
 #
 # | bạn đã thấy | bạn sẽ tự dựng ở bài |
 # |---|---|
 # | mạng khử nhiễu (denoise) | 01 U-Net, 02 DDPM, 03 dự đoán cái gì |
 # | bước đi, bộ lấy mẫu, vẽ ít bước | 04 bộ lấy mẫu, 10 chưng cất (distillation) |
-# | dẫn hướng, negative prompt | 05 điều kiện, 07 chú ý chéo (cross-attention) |
+# | dẫn hướng, prompt phủ định | 05 điều kiện, 07 chú ý chéo (cross-attention) |
 # | token, tháp văn bản | 06 CLIP |
 # | latent và VAE; mạng có sẵn | 08 VAE, 09 DiT |
-# | những gì nó không vẽ được | 11 LoRA, 12 DreamBooth, 13 chỉnh sửa |
+# | những gì nó không vẽ được, hoặc vẽ sai | 11 LoRA, 12 DreamBooth, 13 chỉnh sửa |
 # | nó tốt đến đâu; mô hình lớn hơn | 14 đo lường, 15 Stable Diffusion, 16 nhiều máy, 17 bài thi cuối |
 
 # %% [markdown] lang="en"

@@ -3,13 +3,13 @@
 # %% [markdown] lang="en" role="task" difficulty="2" minutes="12"
 # ## GroupNorm by hand
 #
-# GroupNorm with your own hands, for whole feature maps. Each group of each picture has its own mean and variance; each
+# GroupNorm as in section 5, now for whole feature maps. Each group of each picture has its own mean and variance; each
 # channel has its own weight and bias.
-# %% [markdown] lang="vi" of="843c4911"
+# %% [markdown] lang="vi" of="6bb49281"
 # ## Tự tay viết GroupNorm
 #
-# Tự tay viết GroupNorm cho cả bản đồ đặc trưng. Mỗi nhóm của mỗi ảnh có trung bình và phương sai riêng; mỗi kênh có weight
-# và bias riêng.
+# GroupNorm như ở mục 5, giờ cho cả bản đồ đặc trưng. Mỗi nhóm của mỗi ảnh có trung bình và phương sai riêng; mỗi kênh có
+# weight và bias riêng.
 
 # %% [markdown] lang="en" role="hints"
 # `x.reshape(B, groups, -1)` puts neighbouring channels into one row.

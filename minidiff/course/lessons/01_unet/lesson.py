@@ -53,14 +53,14 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 #
 # The network is `world-pixels`, shipped with the course: 2.7 million weights, 32 × 32 pixels, 18 kinds of things. The picture
 # is one that it never saw in training. At the end of this lesson you'll have rebuilt its parts. (`denoiser` turns the
-# network's output into a picture; lesson 03 builds it.)
-# %% [markdown] lang="vi" of="4273d8f3"
-# Có hai điều cần giải thích. Làm sao một chồng phép tích chập tìm ra con mèo mà mắt ta không còn thấy? Và vì sao càng sang
+# network's output into a picture; lesson 03 shows how.)
+# %% [markdown] lang="vi" of="8ad36cca"
+# Có hai điều cần giải thích. Làm sao một chồng lớp tích chập tìm ra con mèo mà mắt ta không còn thấy? Và vì sao càng sang
 # phải câu trả lời càng **nhòe**, chứ không đơn giản là một con mèo sắc nét khác?
 #
 # Mạng ở đây là `world-pixels`, đi kèm khóa học: 2.7 triệu trọng số, 32 × 32 điểm ảnh (pixel), 18 loại vật. Bức tranh này nó
 # chưa từng thấy khi huấn luyện. Cuối bài, bạn sẽ tự dựng lại được các bộ phận của nó. (`denoiser` đổi kết quả của mạng thành
-# một bức tranh; bài 03 sẽ dựng nó.)
+# một bức tranh; bài 03 cho thấy cách làm.)
 
 # %% [markdown] lang="en" role="think"
 # **Three quick questions from lesson 00**
@@ -69,17 +69,19 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 # 2. A picture is drawn in 20 steps. What does the network get in each step, and what does it give back?
 # 3. What changes when we draw with more steps?
 # ---
-# 1. The noise that drawing starts from, and nothing else.
+# 1. The noise that drawing starts from. (And, where there are such, the noise that a sampler adds on the way and the places
+#    that `generate_image` adds to a vague prompt.)
 # 2. It gets the noisy picture of that step, the time and what to draw; it gives a prediction of the same size as the picture.
 # 3. The network is asked more often, so drawing takes longer; up to a point the picture gets better.
-# %% [markdown] lang="vi" of="b80d32f6"
+# %% [markdown] lang="vi" of="716a5e98"
 # **Ba câu hỏi nhanh từ bài 00**
 #
 # 1. Seed của một bức tranh quyết định điều gì?
 # 2. Một bức tranh được vẽ trong 20 bước. Ở mỗi bước, mạng nhận gì và trả về gì?
 # 3. Điều gì thay đổi khi vẽ với nhiều bước hơn?
 # ---
-# 1. Lớp nhiễu mà từ đó quá trình vẽ bắt đầu, ngoài ra không gì khác.
+# 1. Lớp nhiễu mà từ đó quá trình vẽ bắt đầu. (Và, nếu có, nhiễu mà bộ lấy mẫu thêm dọc đường cùng những vị trí mà
+#    `generate_image` thêm vào một prompt mơ hồ.)
 # 2. Nó nhận bức tranh nhiễu của bước đó, thời gian và thứ cần vẽ; nó trả về một dự đoán cùng kích thước với bức tranh.
 # 3. Mạng được hỏi nhiều lần hơn nên vẽ lâu hơn; đến một mức nào đó, tranh sẽ đẹp hơn.
 
@@ -112,19 +114,19 @@ show(torch.cat(noisy + guesses), [f"t = {t}" for t in levels], columns=6)
 # %% [markdown] lang="en" slide="slide"
 # ## 1. The task, with one number
 #
-# A noisy pixel is a mix of the clean one, $x_0$, and a random number $\varepsilon$ from the normal distribution:
+# A noisy pixel is a mix of the clean one, $x_0$, and a random number $\epsilon$ from the normal distribution:
 #
-# $$x = \alpha\, x_0 + \sigma\, \varepsilon, \qquad \alpha^2 + \sigma^2 = 1$$
+# $$x = \alpha\, x_0 + \sigma\, \epsilon, \qquad \alpha^2 + \sigma^2 = 1$$
 #
-# With $\alpha = 0.8$, $\sigma = 0.6$, $x_0 = 0.5$, $\varepsilon = -1$: $\;x = 0.4 - 0.6 = -0.2$.
-# %% [markdown] lang="vi" of="5f21ffe7"
+# With $\alpha = 0.8$, $\sigma = 0.6$, $x_0 = 0.5$, $\epsilon = -1$: $\;x = 0.4 - 0.6 = -0.2$.
+# %% [markdown] lang="vi" of="d9a21a62"
 # ## 1. Bài toán, với một con số
 #
-# Một điểm ảnh nhiễu là hỗn hợp của điểm ảnh sạch $x_0$ và một số ngẫu nhiên $\varepsilon$ lấy từ phân phối chuẩn:
+# Một điểm ảnh nhiễu là hỗn hợp của điểm ảnh sạch $x_0$ và một số ngẫu nhiên $\epsilon$ lấy từ phân phối chuẩn:
 #
-# $$x = \alpha\, x_0 + \sigma\, \varepsilon, \qquad \alpha^2 + \sigma^2 = 1$$
+# $$x = \alpha\, x_0 + \sigma\, \epsilon, \qquad \alpha^2 + \sigma^2 = 1$$
 #
-# Với $\alpha = 0.8$, $\sigma = 0.6$, $x_0 = 0.5$, $\varepsilon = -1$: $\;x = 0.4 - 0.6 = -0.2$.
+# Với $\alpha = 0.8$, $\sigma = 0.6$, $x_0 = 0.5$, $\epsilon = -1$: $\;x = 0.4 - 0.6 = -0.2$.
 
 # %% [markdown] lang="en"
 # The network sees $-0.2$ and should say $0.5$. The noise schedule, how $\alpha$ and $\sigma$ depend on $t$, is the subject of
@@ -841,7 +843,7 @@ show(torch.stack([start, once, ten], dim=1), ["noise", "1 call", "10 calls"])
 #
 # | part | what it does | shapes |
 # |---|---|---|
-# | mix | $x = \alpha x_0 + \sigma \varepsilon$ | $(B, 3, H, W)$, same |
+# | mix | $x = \alpha x_0 + \sigma \epsilon$ | $(B, 3, H, W)$, same |
 # | $n$ convolutions | see $2n + 1$ pixels | $(B, C, H, W)$, same |
 # | `Downsample` / `Upsample` | stride 2 / repeat, convolve | $H \to H/2 \to H$ |
 # | skip | `cat([h, skip], dim=1)` | $C_h, C_s \to C_h + C_s$ |
@@ -849,12 +851,12 @@ show(torch.stack([start, once, ten], dim=1), ["noise", "1 call", "10 calls"])
 # | `ResBlock` | $x + f(x, \text{time})$ | $(B, C, H, W), (B, D)$ |
 # | time | $\cos, \sin$ of $t \cdot 10000^{-k/\text{half}}$ | $(B,) \to (B, 2\,\text{half})$ |
 # | one guess | $\mathbb{E}[x_0 \mid x]$: a mean, so a blur | $(B, 3, H, W)$ |
-# %% [markdown] lang="vi" of="6e87d90b"
+# %% [markdown] lang="vi" of="4f3508e3"
 # ## Tóm tắt
 #
 # | bộ phận | làm gì | kích thước |
 # |---|---|---|
-# | trộn nhiễu | $x = \alpha x_0 + \sigma \varepsilon$ | $(B, 3, H, W)$, giữ nguyên |
+# | trộn nhiễu | $x = \alpha x_0 + \sigma \epsilon$ | $(B, 3, H, W)$, giữ nguyên |
 # | $n$ lớp tích chập | thấy $2n + 1$ điểm ảnh | $(B, C, H, W)$, giữ nguyên |
 # | `Downsample` / `Upsample` | stride 2 / lặp lại rồi tích chập | $H \to H/2 \to H$ |
 # | kết nối tắt | `cat([h, skip], dim=1)` | $C_h, C_s \to C_h + C_s$ |

@@ -7,8 +7,8 @@
 # `torch.randn`, both from `generator`; take your `ddpm_loss`; and make one step of the optimizer along the gradient of this
 # batch alone. The network changes in place. Leave it in the mode that it is in, training or evaluation.
 #
-# The weights jitter from batch to batch, so one samples with their **exponential moving average (EMA)** instead. It begins at
-# the initial weights; after every step, with $d$ = `decay`,
+# The weights jitter from batch to batch, so one samples with their **exponential moving average (EMA)** instead (lesson 03
+# measures what that gains). It begins at the initial weights; after every step, with $d$ = `decay`,
 #
 # $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
 #
@@ -17,15 +17,15 @@
 # Below it, everything that you wrote in this lesson works together. Your loop trains a small network for 1000 steps (some
 # seconds), and 2000 points are drawn. From left to right: the data, points drawn with the last weights, and points drawn with
 # their average.
-# %% [markdown] lang="vi" of="3d4deb9c"
+# %% [markdown] lang="vi" of="7d2ef4f9"
 # ## Vòng lặp huấn luyện
 #
 # **Huấn luyện.** Với mỗi lô `x0`, sinh `t` bằng `torch.randint`, mỗi mẫu một bước trong $1..T$, rồi sinh `eps` bằng
 # `torch.randn`, cả hai từ `generator`; tính `ddpm_loss` của bạn; rồi cho optimizer đi một bước theo gradient của riêng lô này.
 # Mạng được thay đổi tại chỗ. Mạng đang ở chế độ nào, huấn luyện hay đánh giá, thì cứ để nguyên chế độ đó.
 #
-# Các trọng số dao động từ lô này sang lô khác, nên người ta lấy mẫu bằng
-# **trung bình trượt hàm mũ (exponential moving average, EMA)** của chúng. Nó bắt đầu từ các trọng số ban đầu; sau mỗi bước, với
+# Các trọng số dao động từ lô này sang lô khác, nên người ta lấy mẫu bằng **trung bình trượt hàm mũ (exponential moving
+# average, EMA)** của chúng (bài 03 sẽ đo xem như thế được lợi gì). Nó bắt đầu từ các trọng số ban đầu; sau mỗi bước, với
 # $d$ = `decay`,
 #
 # $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$

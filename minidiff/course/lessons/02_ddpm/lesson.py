@@ -4,14 +4,15 @@
 # # 02 DDPM: noise in, noise out
 #
 # Two pictures appear out of pure noise below. The network behind them was only ever asked one thing: *here is a noisy
-# picture; which noise is in it?* In lesson 01 the same question, asked once, gave a blur. Asked fifty times, with a little
-# fresh noise put back each time, it gives a star and a house. Why should putting noise **in** help to take noise **out**?
-# %% [markdown] lang="vi" of="14cca434"
+# picture; what in it is noise, and what is picture?* In lesson 01 the same question, asked once, gave a blur. Asked fifty
+# times, with a little fresh noise put back each time, it gives a star and a house. Why should putting noise **in** help to
+# take noise **out**?
+# %% [markdown] lang="vi" of="68233b64"
 # # 02 DDPM: nhiễu vào, nhiễu ra
 #
 # Dưới đây, hai bức tranh hiện ra từ nhiễu thuần. Mạng đứng sau chúng chỉ từng được hỏi đúng một câu: *đây là một bức ảnh có
-# nhiễu; nhiễu trong đó là gì?* Ở bài 01, cũng câu hỏi ấy, hỏi một lần, chỉ cho ra một vệt nhòe. Hỏi năm mươi lần, mỗi lần trả
-# lại một ít nhiễu mới, thì được ngôi sao và ngôi nhà. Vì sao đưa nhiễu **vào** lại giúp lấy nhiễu **ra**?
+# nhiễu; trong đó đâu là nhiễu, đâu là hình?* Ở bài 01, cũng câu hỏi ấy, hỏi một lần, chỉ cho ra một vệt nhòe. Hỏi năm mươi
+# lần, mỗi lần trả lại một ít nhiễu mới, thì được ngôi sao và ngôi nhà. Vì sao đưa nhiễu **vào** lại giúp lấy nhiễu **ra**?
 
 # %% slide="fragment"
 import math
@@ -185,7 +186,7 @@ lines(ratios, right, r"$\bar\alpha_t\, /\, (1 - \bar\alpha_t)$", x="t", log="y")
 # %% [markdown] lang="en"
 # With `linear` half of the data's variance is gone at step 260, and the last third of the steps looks like pure noise; with
 # `cosine` (Nichol & Dhariwal 2021) half is gone at step 500. The right-hand plot shows the same as a ratio of data to noise.
-# Lesson 03 measures which schedule is better, and for whom.
+# Lesson 03 looks at where each of them spends its steps, and which pictures that suits.
 #
 # In the library such a table is a `NoiseSchedule`, with time from 0 to 1 instead of steps. Mind the names: there are three alphas.
 #
@@ -194,10 +195,10 @@ lines(ratios, right, r"$\bar\alpha_t\, /\, (1 - \bar\alpha_t)$", x="t", log="y")
 # | $\alpha_t = 1 - \beta_t$ | variance kept by **one step** | (not needed) |
 # | $\bar\alpha_t$ | variance kept by **all steps** up to $t$ | `schedule.alpha(t) ** 2` |
 # | $\sqrt{\bar\alpha_t},\ \sqrt{1 - \bar\alpha_t}$ | what $x_0$ and $\epsilon$ are **multiplied** by | `schedule.alpha(t)`, `schedule.sigma(t)` |
-# %% [markdown] lang="vi" of="0a6b01b5"
-# Với `linear`, đến bước 260 đã mất nửa phương sai của dữ liệu, và một phần ba số bước cuối trông như nhiễu thuần; với `cosine`
-# (Nichol & Dhariwal 2021) thì đến bước 500 mới mất một nửa. Hình bên phải cũng cho thấy điều đó, viết thành tỉ số dữ liệu trên
-# nhiễu. Lịch nào tốt hơn, và tốt cho ai, bài 03 sẽ đo.
+# %% [markdown] lang="vi" of="5ed9caee"
+# Với `linear`, đến bước 260 đã mất nửa phương sai của dữ liệu, và một phần ba số bước cuối trông như nhiễu thuần; với
+# `cosine` (Nichol & Dhariwal 2021) thì đến bước 500 mới mất một nửa. Hình bên phải cũng cho thấy điều đó, viết thành tỉ số dữ
+# liệu trên nhiễu. Bài 03 xem mỗi lịch dành các bước của nó cho những mức nhiễu nào, và như thế hợp với loại ảnh nào.
 #
 # Trong thư viện, một bảng như thế là một `NoiseSchedule`, với thời gian từ 0 đến 1 thay cho số bước. Hãy để ý tên gọi: có tới ba
 # alpha.
@@ -664,9 +665,9 @@ source(samplers.sample)
 # An error of one in 1000 can't be seen in a picture, which is why it lives on in so much code. The library's
 # `schedule.timestep` takes care of it.
 # %% [markdown] lang="vi" of="a8bf69e6"
-# Có một cái bẫy dọc đường: các bảng đã công bố bắt đầu từ bước *có nhiễu* đầu tiên, nên mạng làm cho chúng được báo $t - 1$. Lệch
-# một trong 1000 thì nhìn ảnh không thấy, vì thế lỗi này sống dai trong rất nhiều mã nguồn. `schedule.timestep` của thư viện đã lo
-# việc đó.
+# Có một cái bẫy dọc đường: các bảng đã công bố bắt đầu từ bước *có nhiễu* đầu tiên, nên mạng huấn luyện theo các bảng ấy được
+# báo $t - 1$. Lệch một trong 1000 thì nhìn ảnh không thấy, vì thế lỗi này sống dai trong rất nhiều mã nguồn.
+# `schedule.timestep` của thư viện đã lo việc đó.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 8. Break it on purpose
@@ -772,11 +773,12 @@ for (name, step), axis in zip(ways.items(), panels(5, 1.8), strict=True):
 # Đó là **DDIM**. Bài 04 cho thấy nó và bước của ta chỉ khác nhau ở vị trí của một núm vặn.
 
 # %% [markdown] lang="en" role="think"
-# **The second classic.** `sample_ddpm` runs under `torch.no_grad()`. Without it every number is the same. What is not?
+# **The second classic mistake.** `sample_ddpm` runs under `torch.no_grad()`. Without it every number is the same. What is
+# not?
 # ---
 # Memory. Each step's `x` was computed from the last one, so PyTorch keeps the inputs of every layer of every step, in case
 # someone calls `backward`. Below we count those bytes for a tiny network. A large U-Net fills a GPU within a few dozen steps.
-# %% [markdown] lang="vi" of="af68b570"
+# %% [markdown] lang="vi" of="d3bd41b7"
 # **Lỗi kinh điển thứ hai.** `sample_ddpm` chạy dưới `torch.no_grad()`. Bỏ nó đi, mọi con số vẫn y nguyên. Vậy cái gì khác?
 # ---
 # Bộ nhớ. `x` của mỗi bước tính từ bước trước, nên PyTorch giữ lại đầu vào của mọi lớp ở mọi bước, phòng khi ai đó gọi
@@ -857,24 +859,26 @@ def every_tenth(x, t):
 show(torch.stack([hearts[:8], x]), titles=["data"] * 8 + ["drawn"] * 8)
 
 # %% [markdown] lang="en"
-# Hearts, after half a minute: dented and mottled, but nobody drew them. They get better with more steps of training, not with
-# other code. The next network has the same code and was trained for ten minutes.
-# %% [markdown] lang="vi" of="1dba3e09"
-# Những trái tim, chỉ sau nửa phút: móp méo, loang lổ, nhưng không ai vẽ chúng. Muốn đẹp hơn thì huấn luyện nhiều bước hơn, chứ
-# không cần mã khác. Mạng tiếp theo dùng cùng mã ấy và đã được huấn luyện mười phút.
+# Hearts, after so little training: dented and mottled, but nobody drew them. They get better with more steps of training, not
+# with other code. The next network has the same code and was trained for much longer.
+# %% [markdown] lang="vi" of="6dd19cb8"
+# Những trái tim, dù mới huấn luyện rất ít: móp méo, loang lổ, nhưng không ai vẽ chúng. Muốn đẹp hơn thì huấn luyện nhiều
+# bước hơn, chứ không cần mã khác. Mạng tiếp theo dùng cùng mã ấy và đã được huấn luyện lâu hơn nhiều.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 10. Our loop, the shipped network
 #
-# `world-pixels` is a wider U-Net from the same file, at 32 × 32, trained on 20,000 pictures. Our loop needs a `denoise(x, t)`
-# and an `alpha_bar` of 51 entries. The pipeline's denoiser counts time from 0 to 1 and answers `(x0, eps)`. Hidden inside are
-# two more things: the network was taught *v*, not $\epsilon$ (lesson 03), and it knows the word "star" (lesson 05).
-# %% [markdown] lang="vi" of="16706875"
+# `world-pixels` is a wider U-Net from the same file, at 32 × 32, trained on tens of thousands of pictures. Our loop needs a
+# `denoise(x, t)` and an `alpha_bar` of 51 entries. The pipeline's denoiser counts time from 0 to 1 and answers `(x0, eps)`.
+# Hidden inside are two more things: the network was taught *v*, not $\epsilon$ (lesson 03), and it knows the word "star"
+# (lesson 05).
+# %% [markdown] lang="vi" of="c4016d54"
 # ## 10. Vòng lặp của ta, mạng có sẵn
 #
-# `world-pixels` là một U-Net rộng hơn từ cùng tệp mã ấy, cỡ 32 × 32, huấn luyện trên 20 000 bức ảnh. Vòng lặp của ta cần
-# `denoise(x, t)` và một `alpha_bar` gồm 51 phần tử. Bộ khử nhiễu của pipeline tính thời gian từ 0 đến 1 và trả lời `(x0, eps)`.
-# Bên trong còn giấu hai điều: mạng được dạy *v* chứ không phải $\epsilon$ (bài 03), và nó biết từ "star" (bài 05).
+# `world-pixels` là một U-Net rộng hơn từ cùng tệp mã ấy, cỡ 32 × 32, huấn luyện trên hàng chục nghìn bức ảnh. Vòng lặp của ta
+# cần `denoise(x, t)` và một `alpha_bar` gồm 51 phần tử. Bộ khử nhiễu của pipeline tính thời gian từ 0 đến 1 và trả lời
+# `(x0, eps)`. Bên trong còn giấu hai điều: mạng được dạy *v* chứ không phải $\epsilon$ (bài 03), và nó biết từ "star" (bài
+# 05).
 
 # %% slide="fragment"
 fifty = pipe.scheduler.schedule.alpha(torch.arange(51).double() / 50) ** 2      # (51,)

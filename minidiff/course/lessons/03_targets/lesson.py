@@ -53,18 +53,18 @@ show(pictures[:2], titles=["?"] * 4)
 # %% [markdown] lang="en"
 # [[map]]
 #
-# **Aims.** You can convert each of eps, x0, v and flow into the others, by hand and in code; you can say where each of them is
-# badly conditioned, and why v never is; you know what the cosine schedule, min-SNR weights and EMA change; you have measured
-# all of it with equal compute, and you know what such a measurement can't tell.
+# **Aims.** You can convert each of eps, x0, v and flow into the others, by hand and in code; you can say where each of them
+# is badly conditioned, and why v never is; you know what the cosine schedule, min-SNR weights and EMA change; you have
+# compared prediction types, weights and EMA with equal compute, and you know what such a measurement can't tell.
 #
 # **Time:** [[time]]. **You need:** lessons 01 and 02 (a U-Net, the forward process, the training loop). The networks trained
 # here are tiny and run on the CPU of any machine: a GPU would not be faster, and so everybody's numbers can be compared.
-# %% [markdown] lang="vi" of="470bdaf4"
+# %% [markdown] lang="vi" of="0b787102"
 # [[map]]
 #
 # **Mục tiêu.** Bạn đổi được qua lại giữa eps, x0, v và flow, bằng tay và bằng mã; nói được mỗi kiểu kém ổn định (badly
-# conditioned) ở đâu và vì sao v không bao giờ như thế; biết lịch cosine, trọng số min-SNR và EMA thay đổi điều gì; đã tự đo tất
-# cả với cùng một lượng tính toán, và biết phép đo như vậy không nói lên được điều gì.
+# conditioned) ở đâu và vì sao v không bao giờ như thế; biết lịch cosine, trọng số min-SNR và EMA thay đổi điều gì; đã tự so
+# các kiểu dự đoán, trọng số và EMA với cùng một lượng tính toán, và biết phép đo như vậy không nói lên được điều gì.
 #
 # **Thời gian:** [[time]]. **Cần có:** bài 01 và 02 (U-Net, quá trình thuận (forward process), vòng lặp huấn luyện). Các mạng
 # được huấn luyện ở đây rất nhỏ và chạy trên CPU của máy nào cũng được: GPU không nhanh hơn, và nhờ vậy con số của mọi người so
@@ -76,22 +76,26 @@ show(pictures[:2], titles=["?"] * 4)
 # 1. `x_t = alpha x0 + sigma eps`. What are alpha and sigma of the cosine schedule at t = 0, at t = 1, and what is
 #    alpha² + sigma² in between?
 # 2. In lesson 02 the loss compared the network's answer with `eps`. What did the sampler then do to get `x0`?
-# 3. In lesson 01 one network denoised in one shot, and blurred. What was its answer the mean *of*?
+# 3. Several pictures fit what a network sees, each with an eps of its own, and it is trained with a squared loss. Which eps
+#    does it answer?
 # ---
 # 1. (1, 0), (0, 1), and 1 throughout: cos² + sin². (Lesson 02 wrote alpha as the root of `alpha_bar`.)
 # 2. It solved for it: `x0 = (x_t - sigma eps) / alpha`. Look at that division again where t is near 1.
-# 3. Of all pictures that might lie behind the noise: E[x0 | x_t]. Every prediction in this lesson is a mean like that.
-# %% [markdown] lang="vi" of="d466521a"
+# 3. The mean of them all, E[eps | x_t], just as the network of lesson 01 answered E[x0 | x_t]. Every prediction in this
+#    lesson is a mean like that.
+# %% [markdown] lang="vi" of="7422f730"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
 # 1. `x_t = alpha x0 + sigma eps`. Alpha và sigma của lịch cosine bằng bao nhiêu tại t = 0, tại t = 1, và ở giữa thì
 #    alpha² + sigma² bằng bao nhiêu?
 # 2. Ở bài 02, hàm mất mát (loss) so câu trả lời của mạng với `eps`. Sau đó bộ lấy mẫu làm gì để có `x0`?
-# 3. Ở bài 01, một mạng khử nhiễu chỉ trong một phát, và cho ảnh nhòe. Câu trả lời của nó là trung bình *của cái gì*?
+# 3. Nhiều bức ảnh cùng khớp với điều mạng nhìn thấy, mỗi bức ứng với một eps riêng, và mạng được huấn luyện bằng sai số
+#    bình phương. Nó trả lời eps nào?
 # ---
 # 1. (1, 0), (0, 1), và luôn bằng 1: cos² + sin². (Bài 02 viết alpha là căn bậc hai của `alpha_bar`.)
 # 2. Nó giải phương trình: `x0 = (x_t - sigma eps) / alpha`. Hãy nhìn lại phép chia này khi t gần 1.
-# 3. Của mọi bức ảnh có thể nằm sau lớp nhiễu: E[x0 | x_t]. Mọi dự đoán trong bài này đều là một trung bình như thế.
+# 3. Trung bình của tất cả, E[eps | x_t], cũng như mạng ở bài 01 trả lời E[x0 | x_t]. Mọi dự đoán trong bài này đều là một
+#    trung bình như thế.
 
 # %% [markdown] lang="en" slide="slide"
 # ## By hand: one pixel, four answers
@@ -389,10 +393,10 @@ show(torch.stack(both), titles=[f"t = {float(k):.2f}" for k in t])
 #
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
 # %% [markdown] lang="vi" of="83e2f242"
-# Chọn kiểu dự đoán tức là cũng ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1 000: ở đó hàm mất mát của eps coi sai số của
-# $x_0$ nặng gấp một nghìn lần so với ở giữa, nơi SNR bằng 1, còn của v thì gấp năm trăm lần. **Min-SNR** (Hang và cộng sự 2023)
-# chọn một cách công khai: với mọi kiểu dự đoán, bình phương sai số của $x_0$ được nhân với $\min(\text{SNR}, \gamma)$, với
-# $\gamma = 5$. Vậy chỉ việc chia cho thừa số riêng của từng kiểu:
+# Chọn kiểu dự đoán tức là cũng ngầm chọn trọng số. Tại t = 0.02, SNR vào khoảng 1000: ở đó hàm mất mát của eps coi sai số của
+# $x_0$ nặng gấp một nghìn lần so với ở giữa, nơi SNR bằng 1, còn của v thì gấp năm trăm lần. **Min-SNR** (Hang và cộng
+# sự 2023) chọn một cách công khai: với mọi kiểu dự đoán, bình phương sai số của $x_0$ được nhân với $\min(\text{SNR}, \gamma)$,
+# với $\gamma = 5$. Vậy chỉ việc chia cho thừa số riêng của từng kiểu:
 #
 # $$w = \frac{\min(\text{SNR}, \gamma)}{(b - a\,\alpha/\sigma)^2}$$
 
@@ -450,15 +454,16 @@ for prediction_type in PREDICTION_TYPES:
 #
 # Training ends wherever the last noisy step has left the weights. When a walk jitters around a goal, its average is usually
 # nearer to the goal than the walk itself. So keep a second copy of the weights that follows slowly, and sample with **that**
-# (EMA: exponential moving average):
+# (EMA: exponential moving average; exercise 02.6 had it without the warm-up below):
 #
 # $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
-# %% [markdown] lang="vi" of="a19474c9"
+# %% [markdown] lang="vi" of="c001dc5b"
 # ## Mẹo cuối: lấy trung bình các trọng số (EMA)
 #
 # Huấn luyện kết thúc với trọng số ở chỗ mà bước cập nhật cuối cùng, vốn đầy nhiễu, để lại. Khi một đường đi dao động quanh
-# đích, trung bình của nó thường gần đích hơn chính nó. Vậy hãy giữ một bản sao thứ hai của trọng số, đi theo thật chậm, và lấy
-# mẫu bằng **bản đó** (EMA: exponential moving average, trung bình trượt theo hàm mũ):
+# đích, trung bình của nó thường gần đích hơn chính nó. Vậy hãy giữ một bản sao thứ hai của trọng số, đi theo thật chậm, và
+# lấy mẫu bằng **bản đó** (EMA: exponential moving average, trung bình trượt hàm mũ; bài tập 02.6 đã viết nó, chưa có phần
+# khởi động dưới đây):
 #
 # $$\bar w \leftarrow d\,\bar w + (1 - d)\,w$$
 
@@ -765,19 +770,19 @@ assert (at_002[2] > 3 * at_002[[0, 4, 6]]).all()        # x0 is worst, for every
 # The probability for a fair coin assumes independent seeds and rows, which is not quite true of networks that share batches.
 # And this was a plane with four heaps, one size of network, one learning rate, 800 steps. Pictures fill only a thin part of a
 # space of thousands of dimensions, while noise fills all of it, so what is *easy to output* matters too, not only how errors
-# convert; with large patches this favours x0. All four used the cosine schedule here, though flow usually has a schedule of its
-# own, a straight line from data to noise (lesson 10). A fair test trains each prediction type at its best learning rate, on the
-# real data, with several seeds, and measures samples (lesson 14).
+# convert; with large patches (lesson 09) this favours x0. All four used the cosine schedule here, though flow usually has a
+# schedule of its own, a straight line from data to noise (lesson 10). A fair test trains each prediction type at its best
+# learning rate, on the real data, with several seeds, and measures samples (lesson 14).
 #
 # What v and flow offer is not a better last digit but **no time at which errors are amplified**. That is no accident of the
 # seeds: it follows from the determinant, and it is why minidiff's own models predict v.
-# %% [markdown] lang="vi" of="221d202f"
-# Xác suất của đồng xu cân đối giả định các seed và các dòng độc lập với nhau, điều không hẳn đúng với những mạng học chung các
-# lô. Và đây là một mặt phẳng với bốn cụm điểm, một cỡ mạng, một tốc độ học, 800 bước. Ảnh chỉ chiếm một phần rất mỏng của không
-# gian hàng nghìn chiều, còn nhiễu lấp đầy cả không gian, nên cái gì *dễ xuất ra* cũng quan trọng, không chỉ chuyện sai số được
-# đổi ra sao; với patch lớn, điều đó có lợi cho x0. Ở đây cả bốn dùng chung lịch cosine, dù flow thường có lịch nhiễu riêng, một
-# đường thẳng từ dữ liệu đến nhiễu (bài 10). Muốn so công bằng phải huấn luyện mỗi kiểu dự đoán với tốc độ học tốt nhất của nó,
-# trên dữ liệu thật, với nhiều seed, rồi đo các mẫu (bài 14).
+# %% [markdown] lang="vi" of="25712a55"
+# Xác suất của đồng xu cân đối giả định các seed và các dòng độc lập với nhau, điều không hẳn đúng với những mạng học chung
+# các lô. Và đây là một mặt phẳng với bốn cụm điểm, một cỡ mạng, một tốc độ học, 800 bước. Ảnh chỉ chiếm một phần rất mỏng của
+# không gian hàng nghìn chiều, còn nhiễu lấp đầy cả không gian, nên cái gì *dễ xuất ra* cũng quan trọng, không chỉ chuyện sai
+# số được đổi ra sao; với patch lớn (bài 09), điều đó có lợi cho x0. Ở đây cả bốn dùng chung lịch cosine, dù flow thường có
+# lịch nhiễu riêng, một đường thẳng từ dữ liệu đến nhiễu (bài 10). Muốn so công bằng phải huấn luyện mỗi kiểu dự đoán với tốc
+# độ học tốt nhất của nó, trên dữ liệu thật, với nhiều seed, rồi đo các mẫu (bài 14).
 #
 # Thứ v và flow mang lại không phải chữ số cuối đẹp hơn mà là **không khuếch đại sai số ở thời điểm nào**. Điều đó không phải
 # do seed may rủi: nó suy ra từ định thức, và vì thế các mô hình của minidiff dự đoán v.
@@ -809,17 +814,19 @@ for name, xs in runs.items():
 # %% [markdown] lang="en" role="think"
 # v is about $-x_0$ near t = 1, and about eps near t = 0. Explain the three wrong columns.
 # ---
-# *As eps*: at the start the answer (about $-x_0$, small) is taken for the noise, so the noise vanishes at once (std falls below
-# 0.3), and $x - \sigma v$ is divided by a small alpha: dark, overblown blobs. *As x0*: at the end the answer is eps, and it is
-# returned as the picture: noise. *As flow*: flow agrees with v at both ends, but in between too little noise is taken away, so
-# grain stays. The last is the dangerous one: it looks like a badly trained model.
-# %% [markdown] lang="vi" of="fa0b8ac9"
+# *As eps*: at the start the answer (about $-x_0$, small) is taken for the noise, so the noise vanishes at once (std falls far
+# below 1), and $x - \sigma v$ is divided by a small alpha: dark, overblown blobs. *As x0*: at the end the answer is eps, and
+# it is returned as the picture: noise. *As flow*: the lines of v and flow are never more than 45° apart, so the picture comes
+# out, but the $x_0$ that is read still holds $\sigma(1 - \alpha)/(\alpha + \sigma)$ of the noise: grain stays. The last is
+# the dangerous one: it looks like a badly trained model.
+# %% [markdown] lang="vi" of="d40c1a8f"
 # v xấp xỉ $-x_0$ khi t gần 1, và xấp xỉ eps khi t gần 0. Hãy giải thích ba cột tranh hỏng.
 # ---
-# *Đọc là eps*: lúc đầu câu trả lời (khoảng $-x_0$, nhỏ) bị coi là nhiễu, nên nhiễu biến mất ngay (std tụt xuống dưới 0.3), còn
-# $x - \sigma v$ lại bị chia cho alpha rất nhỏ: những mảng tối, cháy. *Đọc là x0*: ở cuối, câu trả lời là eps và được trả về làm
-# bức ảnh: nhiễu. *Đọc là flow*: flow trùng với v ở hai đầu, nhưng ở giữa nhiễu được bớt quá ít, nên còn hạt. Trường hợp sau cùng
-# mới nguy hiểm: trông hệt như một mô hình học dở.
+# *Đọc là eps*: lúc đầu câu trả lời (khoảng $-x_0$, nhỏ) bị coi là nhiễu, nên nhiễu biến mất ngay (std tụt xuống thấp hơn 1
+# nhiều), còn $x - \sigma v$ lại bị chia cho alpha rất nhỏ: những mảng tối, cháy. *Đọc là x0*: ở cuối, câu trả lời là eps và
+# được trả về làm bức ảnh: nhiễu. *Đọc là flow*: đường của v và đường của flow không bao giờ lệch nhau quá 45°, nên bức ảnh
+# vẫn hiện ra, nhưng $x_0$ đọc được còn chứa $\sigma(1 - \alpha)/(\alpha + \sigma)$ lần nhiễu: hạt còn lại. Trường hợp sau
+# cùng mới nguy hiểm: trông hệt như một mô hình học dở.
 
 # %% [markdown] lang="en"
 # **How to find out a network's prediction type:** add noise to some real pictures, run the network once, and compute the

@@ -61,23 +61,25 @@ show(torch.stack([few, many]), titles=[SAMPLERS[name].label for name in names])
 # %% [markdown] lang="en" role="think"
 # **Three quick questions from earlier lessons**
 #
-# 1. How do you make $x_t$ from $x_0$ in one go?
+# 1. In lesson 02 the points ran together without fresh noise, and yet "old noise" drew the heart. What did it put in the
+#    place of fresh noise, and how much of it?
 # 2. Our network predicts $v$. How do you get $x_0$ and $\epsilon$?
 # 3. How often did the ancestral sampling of lesson 02 call the network for one picture?
 # ---
-# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, where $\alpha_t^2+\sigma_t^2=1$ in our noise schedule (lesson 02; the papers
-#    write $\bar\alpha_t=\alpha_t^2$).
+# 1. The noise that the network found in $x_t$, at the full weight of time $s$: $x_s=\alpha_s x_0+\sigma_s\epsilon$, where
+#    $\alpha_s^2+\sigma_s^2=1$ in our noise schedule (the papers write $\bar\alpha_s=\alpha_s^2$).
 # 2. Two equations, two unknowns: $x_0=\alpha_t x_t-\sigma_t v$ and $\epsilon=\sigma_t x_t+\alpha_t v$ (lesson 03).
 # 3. Once for every timestep it visits; as published, 1000 times. That is what we are about to save.
-# %% [markdown] lang="vi" of="e808644a"
+# %% [markdown] lang="vi" of="b6ebd143"
 # **Ba câu hỏi nhanh từ các bài trước**
 #
-# 1. Làm sao có ngay $x_t$ từ $x_0$ chỉ bằng một phép tính?
+# 1. Ở bài 02, thiếu nhiễu mới thì các điểm dồn vào một chỗ, vậy mà "old noise" (nhiễu cũ) vẫn vẽ ra trái tim. Nó đặt gì vào
+#    chỗ của nhiễu mới, và đặt bao nhiêu?
 # 2. Mạng của ta dự đoán $v$. Lấy $x_0$ và $\epsilon$ ra thế nào?
 # 3. Phép lấy mẫu tổ tiên (ancestral sampling) ở bài 02 gọi mạng bao nhiêu lần cho một bức ảnh?
 # ---
-# 1. $x_t=\alpha_t x_0+\sigma_t\epsilon$, trong đó $\alpha_t^2+\sigma_t^2=1$ với lịch nhiễu (noise schedule) của ta (bài 02;
-#    các bài báo viết $\bar\alpha_t=\alpha_t^2$).
+# 1. Chính nhiễu mà mạng tìm thấy trong $x_t$, với trọn hệ số của thời điểm $s$: $x_s=\alpha_s x_0+\sigma_s\epsilon$, trong
+#    đó $\alpha_s^2+\sigma_s^2=1$ với lịch nhiễu (noise schedule) của ta (các bài báo viết $\bar\alpha_s=\alpha_s^2$).
 # 2. Hai phương trình, hai ẩn: $x_0=\alpha_t x_t-\sigma_t v$ và $\epsilon=\sigma_t x_t+\alpha_t v$ (bài 03).
 # 3. Mỗi bước thời gian (timestep) đi qua là một lần; theo bài báo gốc là 1000 lần. Đó chính là thứ ta sắp tiết kiệm.
 
@@ -196,7 +198,7 @@ assert np.allclose(ours, ddpm)
 #
 # - $\eta=0$: không có nhiễu mới. **DDIM.** $x$ đầu tiên quyết định tất cả.
 # - $\eta=1$: **DDPM**, lấy mẫu tổ tiên. Quá trình làm nhiễu chạy ngược.
-# - ở giữa: DDIM với $\eta$ (Song và cộng sự 2021, pt. 12 và 16).
+# - ở giữa: DDIM với $\eta$ (Song và cộng sự 2021, công thức 12 và 16).
 
 # %% [markdown] lang="en"
 # Now with tensors. $x_0$, $\epsilon$ and the noise are (B, C, H, W); the four numbers $\alpha,\sigma$ at $t$ and $s$ are single
@@ -236,8 +238,9 @@ source(step)
 # "New value = old value + length × slope": Euler's method on the probability-flow ODE $\dfrac{du}{d\rho}=\epsilon$
 # (Song et al. 2021, eq. 14).
 #
-# With the schedule of flow matching, $\alpha=1-t$, $\sigma=t$, the same step is $x_s=x_t+(s-t)(\epsilon-x_0)$: Euler again.
-# %% [markdown] lang="vi" of="d4b5384a"
+# With the schedule of flow matching (lesson 10), $\alpha=1-t$, $\sigma=t$, the same step is $x_s=x_t+(s-t)(\epsilon-x_0)$:
+# Euler again.
+# %% [markdown] lang="vi" of="97e670b1"
 # ## 3. Vì sao DDIM là Euler, hai lần
 #
 # Chia bước có $\eta=0$ cho $\alpha_s$. Đặt $u=x/\alpha$ và $\rho=\sigma/\alpha$:
@@ -245,9 +248,10 @@ source(step)
 # $$u_s=x_0+\rho_s\,\epsilon=u_t+(\rho_s-\rho_t)\,\epsilon$$
 #
 # "Giá trị mới = giá trị cũ + độ dài × độ dốc": đó là phương pháp Euler trên phương trình vi phân dòng xác suất
-# (probability-flow ODE) $\dfrac{du}{d\rho}=\epsilon$ (Song và cộng sự 2021, pt. 14).
+# (probability-flow ODE) $\dfrac{du}{d\rho}=\epsilon$ (Song và cộng sự 2021, công thức 14).
 #
-# Với lịch nhiễu của flow matching, $\alpha=1-t$, $\sigma=t$, cũng bước ấy thành $x_s=x_t+(s-t)(\epsilon-x_0)$: lại là Euler.
+# Với lịch nhiễu của flow matching (bài 10), $\alpha=1-t$, $\sigma=t$, cũng bước ấy thành $x_s=x_t+(s-t)(\epsilon-x_0)$: lại
+# là Euler.
 
 # %%
 def ode_euler(schedule, x0, eps, t, s):
@@ -492,17 +496,17 @@ show(torch.cat([*pictures, loop(good, late=True)]), titles)
 # more noise and less picture in $z$ than there is, so it makes the picture too strong. The grey background becomes white, and so
 # do the sails. More steps do not help: try `loop(uniform(schedule, 32), late=True)`.
 #
-# The library rejects at once what can only be a mistake: timesteps that rise raise an error. Timesteps that stop above 0 are
-# allowed (editing needs them, lesson 13), and no check can know which time *your* loop should tell the denoiser. Those mistakes
-# you have to notice in the picture.
-# %% [markdown] lang="vi" of="6588c6c9"
+# The library rejects at once what can only be a mistake: timesteps that rise raise an error. Timesteps that begin below 1 or
+# stop above 0 are allowed (editing begins below 1, lesson 13), and no check can know which time *your* loop should tell the
+# denoiser. Those mistakes you have to notice in the picture.
+# %% [markdown] lang="vi" of="266fc83f"
 # Lỗi cuối khó nhận ra nhất, vì bức ảnh không còn nhiễu. Ở mỗi bước, bộ khử nhiễu được báo rằng trong $z$ có nhiều nhiễu hơn và ít
 # ảnh hơn thực tế, nên nó vẽ ảnh quá đậm. Nền xám thành trắng, và cánh buồm cũng vậy. Thêm bước cũng không đỡ: hãy thử
 # `loop(uniform(schedule, 32), late=True)`.
 #
-# Thư viện từ chối ngay những gì chỉ có thể là nhầm lẫn: các bước thời gian tăng dần sẽ báo lỗi. Dãy dừng trên 0 thì được phép (bài
-# 13, chỉnh sửa ảnh, cần đến), và không phép kiểm tra nào biết được vòng lặp *của bạn* phải báo thời điểm nào cho bộ khử nhiễu.
-# Những lỗi ấy bạn phải tự nhận ra khi nhìn ảnh.
+# Thư viện từ chối ngay những gì chỉ có thể là nhầm lẫn: các bước thời gian tăng dần sẽ báo lỗi. Dãy bắt đầu dưới 1 hoặc dừng
+# trên 0 thì được phép (chỉnh sửa ảnh, ở bài 13, bắt đầu dưới 1), và không phép kiểm tra nào biết được vòng lặp *của bạn* phải
+# báo thời điểm nào cho bộ khử nhiễu. Những lỗi ấy bạn phải tự nhận ra khi nhìn ảnh.
 
 # %%
 try:
@@ -708,7 +712,7 @@ for name, axis in zip(["ddim", "dpmpp_2m", "heun", "euler_a"], panels(4), strict
 # ---
 # Euler, bậc 1: một nửa. Heun và DPM++ 2M, bậc 2: một phần tư. Giờ thì đo: dữ liệu một chiều, một nửa quanh -1, một nửa quanh 1,
 # mà ta biết mọi phân vị. Sai số là khoảng cách trung bình giữa các mẫu đã sắp xếp và các phân vị ấy. Ta đo với hai cách chia các
-# bước thời gian: chia đều, và cách của Karras với nhiều bước tí hon gần dữ liệu (Karras và cộng sự 2022, pt. 5).
+# bước thời gian: chia đều, và cách của Karras với nhiều bước tí hon gần dữ liệu (Karras và cộng sự 2022, công thức 5).
 
 # %%
 two, points = mixture(schedule, [-1.0, 1.0], 0.3), 2**16
@@ -889,11 +893,11 @@ show(sheets, titles, columns=6)
 #
 # **Exercises:** [[notebook]].
 # %% [markdown] lang="vi" of="ead0ab89"
-# **Nguồn.** Ho, Jain & Abbeel 2020, *Denoising Diffusion Probabilistic Models*, pt. 6-7. Song, Meng & Ermon 2021, *Denoising
-# Diffusion Implicit Models*, pt. 12, 14, 16 và mục 4.2. Nichol & Dhariwal 2021, *Improved DDPM*. Lu và cộng sự 2022,
-# *DPM-Solver++*, thuật toán 2. Karras và cộng sự 2022, *Elucidating the Design Space*, pt. 5 và thuật toán 1. Lipman và cộng sự
-# 2023, *Flow Matching*. Lin và cộng sự 2024, *Common Diffusion Noise Schedules and Sample Steps are Flawed*, bảng 2. Heusel và
-# cộng sự 2017 (khoảng cách Fréchet), pt. 6.
+# **Nguồn.** Ho, Jain & Abbeel 2020, *Denoising Diffusion Probabilistic Models*, công thức 6-7. Song, Meng & Ermon 2021,
+# *Denoising Diffusion Implicit Models*, công thức 12, 14, 16 và mục 4.2. Nichol & Dhariwal 2021, *Improved DDPM*. Lu và cộng
+# sự 2022, *DPM-Solver++*, thuật toán 2. Karras và cộng sự 2022, *Elucidating the Design Space*, công thức 5 và thuật toán 1.
+# Lipman và cộng sự 2023, *Flow Matching*. Lin và cộng sự 2024, *Common Diffusion Noise Schedules and Sample Steps are
+# Flawed*, bảng 2. Heusel và cộng sự 2017 (khoảng cách Fréchet), công thức 6.
 #
 # **Bài tập:** [[notebook]].
 

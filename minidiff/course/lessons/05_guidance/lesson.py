@@ -52,22 +52,28 @@ show(torch.cat(houses), titles)
 # %% [markdown] lang="en" role="think"
 # **Three quick questions** from earlier lessons.
 #
-# 1. (01) How does the network learn the time $t$: where does that number enter?
-# 2. (03) The network predicts $v = \alpha\,\epsilon - \sigma\, x_0$. You know $x$ and $v$. What are $x_0$ and $\epsilon$?
+# 1. (01) The vector of the time is added inside every residual block, as $(B, C, 1, 1)$. Could a vector that enters like
+#    this say *what* to draw? Could it say *where*?
+# 2. (03) For the same $x$ a network predicts $v_1$ when told one thing, $v_2$ when told another. By how much do the two
+#    $x_0$ differ?
 # 3. (04) A sampler calls a denoiser with `(x, t)`. What does it get back, and does it matter what the denoiser is made of?
 # ---
-# 1. As a vector: sines and cosines of $t$ through a small MLP, added inside every residual block.
-# 2. $x_0 = \alpha x - \sigma v$ and $\epsilon = \sigma x + \alpha v$: weighted sums of $x$ and the prediction.
+# 1. What, yes: it moves whole channels. Where, no: it adds the same numbers at every place.
+# 2. By $-\sigma\,(v_1 - v_2)$, since $x_0 = \alpha x - \sigma v$: $x$ drops out. The two $\epsilon$ differ by
+#    $\alpha\,(v_1 - v_2)$.
 # 3. The pair `(x0, eps)`. It doesn't matter, and today we put guidance between the network and the sampler.
-# %% [markdown] lang="vi" of="5ba77e38"
+# %% [markdown] lang="vi" of="969ed623"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
-# 1. (01) Mạng biết thời điểm $t$ bằng cách nào: con số đó đi vào ở đâu?
-# 2. (03) Mạng dự đoán $v = \alpha\,\epsilon - \sigma\, x_0$. Biết $x$ và $v$, hãy tìm $x_0$ và $\epsilon$.
+# 1. (01) Vector thời gian được cộng vào trong từng khối residual, dưới dạng $(B, C, 1, 1)$. Một vector đi vào như thế có
+#    nói được phải vẽ *gì* không? Có nói được vẽ *ở đâu* không?
+# 2. (03) Với cùng một $x$, mạng dự đoán $v_1$ khi được bảo một điều, $v_2$ khi được bảo điều khác. Hai $x_0$ chênh nhau bao
+#    nhiêu?
 # 3. (04) Bộ lấy mẫu gọi bộ khử nhiễu bằng `(x, t)`. Nó nhận lại gì, và bộ khử nhiễu được làm từ gì có quan trọng không?
 # ---
-# 1. Dưới dạng vector: các sin và cos của $t$ đi qua một MLP nhỏ, rồi được cộng vào trong từng khối residual.
-# 2. $x_0 = \alpha x - \sigma v$ và $\epsilon = \sigma x + \alpha v$: tổng có trọng số của $x$ và dự đoán.
+# 1. Vẽ gì thì được: nó dịch cả một kênh. Ở đâu thì không: nó cộng cùng những số ấy vào mọi chỗ.
+# 2. Chênh nhau $-\sigma\,(v_1 - v_2)$, vì $x_0 = \alpha x - \sigma v$: $x$ triệt tiêu. Hai $\epsilon$ thì chênh nhau
+#    $\alpha\,(v_1 - v_2)$.
 # 3. Cặp `(x0, eps)`. Không quan trọng, và hôm nay ta sẽ đặt phần dẫn hướng vào giữa mạng và bộ lấy mẫu.
 
 # %% [markdown] lang="en" slide="slide"
@@ -114,15 +120,15 @@ source(UNet._time)
 # **Predict.** Below, one noise is drawn under seven labels: circle, heart, house, fish, cat, umbrella, and `null`. What will the
 # pictures share, and what does the last one show?
 # ---
-# They share what the noise decides before the kind matters: the colour of the paper, and often the colour and the place of the
-# thing. The last one is *some* thing: `null` leaves the kind to the noise. Here it is half a cat and half a blob, and that is
-# honest: asked for "anything", a small network wavers between kinds.
-# %% [markdown] lang="vi" of="6828933e"
+# They share what the noise decides before the kind matters: the colour of the paper, and often the colour and the place of
+# the thing. The last one is *some* thing: `null` leaves the kind to the noise. It may well be half one kind and half another,
+# and that is honest: asked for "anything", a small network wavers between kinds.
+# %% [markdown] lang="vi" of="1c88cfd4"
 # **Đoán xem.** Dưới đây, cùng một nhiễu được vẽ theo bảy nhãn: circle, heart, house, fish, cat, umbrella và `null`. Các bức
 # tranh có gì chung, và bức cuối cho thấy gì?
 # ---
-# Chúng có chung những gì nhiễu đã quyết định trước khi loại vật có ảnh hưởng: màu giấy, và thường cả màu và vị trí của vật. Bức
-# cuối là *một thứ gì đó*: `null` để nhiễu quyết định loại vật. Ở đây nó nửa giống mèo, nửa là một khối không rõ hình, và như
+# Chúng có chung những gì nhiễu đã quyết định trước khi loại vật có ảnh hưởng: màu giấy, và thường cả màu và vị trí của vật.
+# Bức cuối là *một thứ gì đó*: `null` để nhiễu quyết định loại vật. Nó có thể nửa giống loại này, nửa giống loại kia, và như
 # thế là thành thật: được yêu cầu "gì cũng được", một mạng nhỏ sẽ lưỡng lự giữa các loại.
 
 # %% slide="sub"
@@ -241,19 +247,20 @@ slider(draw_density, "w", [0, 0.5, 1, 2, 4, 8])
 # %% [markdown] lang="en" slide="slide"
 # ## 3. From scores to networks
 #
-# The score of noisy data is the noise, scaled: $\nabla\log p_t(x) = -\epsilon/\sigma_t$. And $\epsilon$, $x_0$, $v$ are weighted
-# sums of one another and $x$ (lesson 03). A rule whose weights, $w$ and $1-w$, add up to 1 passes through weighted sums
-# unchanged, so **one line guides them all**:
+# The score of noisy data is the noise to be expected in it, scaled: $\nabla\log p_t(x) = -E[\epsilon\mid x]/\sigma_t$. And
+# $\epsilon$, $x_0$, $v$ are weighted sums of one another and $x$ (lesson 03). A rule whose weights, $w$ and $1-w$, add up to
+# 1 passes through weighted sums unchanged, so **one line guides them all**:
 #
 # `unconditional + scale * (conditional - unconditional)`
 #
 # The paper counts from the conditional one: its $w$ is our `scale - 1`. Here, as in most libraries, `scale = 1` is *no* guidance.
-# %% [markdown] lang="vi" of="47178a3f"
+# %% [markdown] lang="vi" of="c10dfbad"
 # ## 3. Từ score đến mạng
 #
-# Score của dữ liệu có nhiễu chính là nhiễu nhân hệ số: $\nabla\log p_t(x) = -\epsilon/\sigma_t$. Còn $\epsilon$, $x_0$, $v$ là
-# tổng có trọng số của nhau và của $x$ (bài 03). Quy tắc nào có các trọng số, $w$ và $1-w$, cộng lại bằng 1 thì đi qua tổng có
-# trọng số mà không đổi, nên **một dòng dẫn hướng được tất cả**:
+# Score của dữ liệu có nhiễu chính là kỳ vọng của nhiễu trong đó, nhân hệ số:
+# $\nabla\log p_t(x) = -E[\epsilon\mid x]/\sigma_t$. Còn $\epsilon$, $x_0$, $v$ là tổng có trọng số của nhau và của $x$ (bài
+# 03). Quy tắc nào có các trọng số, $w$ và $1-w$, cộng lại bằng 1 thì đi qua tổng có trọng số mà không đổi, nên **một dòng
+# dẫn hướng được tất cả**:
 #
 # `unconditional + scale * (conditional - unconditional)`
 #
@@ -434,7 +441,7 @@ source(cfg)
 # the noisy version of the sharpened one. $p_w$ is the intuition; the sampler goes further (Bradley & Nakkiran 2024).
 # %% [markdown] lang="vi" of="48cce9c1"
 # **Đoán xem.** Trở lại với một con số: ta dẫn hướng hai bộ khử nhiễu chính xác của "phải" và "gì cũng được" với $w = 4$, rồi
-# lấy mẫu 4 000 số. Biểu đồ tần suất có phải là $p_4$, quả đồi xanh ở mục 2 không?
+# lấy mẫu 4000 số. Biểu đồ tần suất có phải là $p_4$, quả đồi xanh ở mục 2 không?
 # ---
 # Không: nó nằm xa hơn về bên phải. Ở mỗi mức nhiễu, mũi tên làm nhọn mật độ *có nhiễu*, mà mật độ có nhiễu được làm nhọn thì
 # không phải là bản có nhiễu của mật độ đã làm nhọn. $p_w$ cho ta trực giác; bộ lấy mẫu còn đi xa hơn (Bradley & Nakkiran 2024).
@@ -534,22 +541,21 @@ show(torch.stack([pictures[some] for pictures in swept.values()], dim=1), titles
 #   **contrast**: the pictures are paler than the data. At 2 they match it, and 2 is this model's default. Text-to-image models
 #   have far more to draw and obey less at 1: `world-dit` works best with 3, Stable Diffusion with about 7.5.
 # - **Diversity** falls all the way. This is the narrow hill of section 2: the pictures of a kind become more and more alike.
-# - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 nearly a fifth of all values is lost, and
+# - From 4 on, values leave ±1 and are cut off: black becomes blacker than black. At 15 a good part of all values is lost, and
 #   details are burnt out. The top of the hill has moved past the mode.
-# - **Recognised** is near 1 from scale 1 on. Does the judge begin to doubt at 15? Three misses of 36 may be chance, as the two
-#   at 4 may be. So we look at which kinds it missed, and draw twelve new pictures of the one that it missed twice.
-# %% [markdown] lang="vi" of="9153e0da"
+# - **Recognised** is near 1 from scale 1 on. Does the judge begin to doubt at 15? A few misses of 36 may be chance. So we
+#   look at which kinds it missed, and draw twelve new pictures of a kind with fine parts, the flower.
+# %% [markdown] lang="vi" of="b57c7b64"
 # Mỗi hàng là một loại, mỗi cột là một hệ số. Trên đồ thị, đường cam là kết quả của cùng phép đo trên tranh thật.
 #
 # - Từ 0 đến 1, nhãn bắt đầu có tác dụng. Thế giới này nhỏ và sạch, nên ở hệ số 1 mạng đã vẽ đúng nhãn. Cái còn thiếu là **độ
 #   tương phản**: tranh nhạt hơn dữ liệu. Ở 2 thì vừa khớp, và 2 là giá trị mặc định của mô hình này. Các mô hình vẽ theo lời
 #   văn phải vẽ nhiều thứ hơn hẳn và kém nghe lời hơn ở hệ số 1: `world-dit` hợp nhất với 3, Stable Diffusion với khoảng 7.5.
 # - **Độ đa dạng** giảm suốt. Đó chính là quả đồi hẹp ở mục 2: tranh của cùng một loại ngày càng giống nhau.
-# - Từ 4 trở đi, các giá trị vượt khỏi ±1 và bị cắt: đen hơn cả đen. Ở 15, gần một phần năm số giá trị bị mất, chi tiết cháy
+# - Từ 4 trở đi, các giá trị vượt khỏi ±1 và bị cắt: đen hơn cả đen. Ở 15, một phần đáng kể số giá trị bị mất, chi tiết cháy
 #   hết. Đỉnh đồi đã vượt quá đỉnh của mật độ có điều kiện.
-# - **Recognised** gần bằng 1 kể từ hệ số 1. Ở 15, giám khảo có bắt đầu ngờ vực không? Trượt ba bức trong 36 có thể là ngẫu
-#   nhiên, hai bức ở hệ số 4 cũng vậy. Vì thế ta xem giám khảo trượt những loại nào, rồi vẽ thêm mười hai bức mới của loại mà
-#   nó trượt hai lần.
+# - **Recognised** gần bằng 1 kể từ hệ số 1. Ở 15, giám khảo có bắt đầu ngờ vực không? Trượt vài bức trong 36 có thể là ngẫu
+#   nhiên. Vì thế ta xem giám khảo trượt những loại nào, rồi vẽ thêm mười hai bức mới của một loại có chi tiết nhỏ, bông hoa.
 
 # %% slide="sub"
 missed = every[~recognised(judge, swept[15], every)].tolist()
@@ -563,13 +569,13 @@ for scale, pictures in twelve.items():
 show(torch.stack([*twelve.values()]))
 
 # %% [markdown] lang="en"
-# The upper row is drawn at scale 1, the lower one at scale 15. The judge recognises all of the new flowers at scale 1, but only
-# little more than half of them at 15: it does doubt. Both faults are plain to see: the flowers are dark with a glaring yellow
-# middle, and nearly all of them are alike, though each came from a noise of its own.
-# %% [markdown] lang="vi" of="7507a57a"
-# Hàng trên là hệ số 1, hàng dưới là hệ số 15. Giám khảo nhận ra tất cả các bông hoa mới ở hệ số 1, nhưng ở 15 chỉ nhận ra hơn
-# một nửa một chút: nó ngờ vực thật. Ở đây thấy rõ cả hai chỗ hỏng: hoa tối sẫm với nhụy vàng chói, và gần như giống hệt nhau,
-# dù mỗi bông được vẽ từ một nhiễu riêng.
+# The upper row is drawn at scale 1, the lower one at scale 15. Compare the two counts: at 15 the judge recognises far fewer
+# of the new flowers than at 1, so it does doubt. Both faults are plain to see: the flowers are dark and glaring, and nearly
+# all of them are alike, though each came from a noise of its own.
+# %% [markdown] lang="vi" of="3f2d78ae"
+# Hàng trên là hệ số 1, hàng dưới là hệ số 15. Hãy so hai con số đếm: ở 15, giám khảo nhận ra ít hoa mới hơn hẳn so với ở 1,
+# vậy nó ngờ vực thật. Ở đây thấy rõ cả hai chỗ hỏng: hoa tối sẫm mà chói, và gần như giống hệt nhau, dù mỗi bông được vẽ từ
+# một nhiễu riêng.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 7. Where it breaks, and three remedies
@@ -602,13 +608,13 @@ for name, pictures in healed.items():
 show(torch.stack([*healed.values()], dim=1), [*healed] * 2, columns=8)
 
 # %% [markdown] lang="en"
-# The same four kinds with each remedy, all at scale 8 and from the same noise. The interval is the best trade here: circle
-# and car have light colours again, and the cat is no longer black. Rescale tames the contrast, yet the colours stay those of
-# strong guidance: it repairs the exposure, not the choice. Its core is `match_std`:
-# %% [markdown] lang="vi" of="6512a539"
-# Vẫn bốn loại ấy với từng cách chữa, đều ở hệ số 8 và từ cùng một nhiễu. Ở đây interval có lợi nhất: hình tròn và
-# chiếc xe lại có màu sáng, con mèo không còn đen. Rescale ghìm được tương phản, nhưng màu vẫn là màu của dẫn hướng mạnh: nó sửa
-# độ phơi sáng chứ không sửa lựa chọn. Phần cốt lõi của nó là `match_std`:
+# The same four kinds with each remedy, all at scale 8 and from the same noise. The interval is the best trade here: the
+# light colours are back. Rescale tames the contrast, yet the colours stay those of strong guidance: it repairs the exposure,
+# not the choice. Its core is `match_std`:
+# %% [markdown] lang="vi" of="c17d5563"
+# Vẫn bốn loại ấy với từng cách chữa, đều ở hệ số 8 và từ cùng một nhiễu. Ở đây interval có lợi nhất: các màu sáng đã trở lại.
+# Rescale ghìm được tương phản, nhưng màu vẫn là màu của dẫn hướng mạnh: nó sửa độ phơi sáng chứ không sửa lựa chọn. Phần cốt
+# lõi của nó là `match_std`:
 
 # %%
 source(match_std)
@@ -645,11 +651,11 @@ negated = draw(cfg(pair_of(wanted, unwanted), 3.0), dots)
 show(torch.stack([plainly, negated]), wishes + [f"not {name}" for name in dislikes])
 
 # %% [markdown] lang="en"
-# The house loses its straight walls, the balloon and the cloud get slim, and the star gets thin arms. "Anything but a circle"
-# turns a round blob into a pointed one. Note that nothing was *removed*: a negative prompt is a direction.
-# %% [markdown] lang="vi" of="b4bea0f5"
-# Ngôi nhà mất những bức tường thẳng, quả bóng và đám mây gầy đi, ngôi sao có cánh mảnh. Còn "gì cũng được trừ hình tròn" biến
-# một khối tròn thành khối nhọn. Hãy để ý rằng chẳng có gì bị *xóa đi*: prompt phủ định là một hướng đi.
+# The house loses its straight walls, the balloon and the cloud are less round, and the star is less full. "Anything but a
+# circle" becomes a thing that is far from round. Note that nothing was *removed*: a negative prompt is a direction.
+# %% [markdown] lang="vi" of="b6bd8f53"
+# Ngôi nhà mất những bức tường thẳng, quả bóng và đám mây bớt tròn, ngôi sao bớt đầy. Còn "gì cũng được trừ hình tròn" thì ra
+# một vật khác xa hình tròn. Hãy để ý rằng chẳng có gì bị *xóa đi*: prompt phủ định là một hướng đi.
 
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall: the label or the negative prompt does nothing

@@ -13,8 +13,8 @@
 # %% [markdown] lang="vi" of="dae27594"
 # ## Gỡ lỗi: một CLIP học kém
 #
-# "Hàm mất mát đã giảm xuống dưới mức đoán mò, vậy sao CLIP của tôi chẳng tìm được gì?" Các ô dưới đây huấn luyện một CLIP tí
-# hon với hàm đang bị nghi ngờ: lúc đầu giá trị mất mát cao hơn hẳn mức đoán mò, ln 16, và cuối cùng ma trận độ giống nhau không
+# "Hàm mất mát đã giảm xuống dưới mức đoán bừa, vậy sao CLIP của tôi chẳng tìm được gì?" Các ô dưới đây huấn luyện một CLIP tí
+# hon với hàm đang bị nghi ngờ: lúc đầu giá trị mất mát cao hơn hẳn mức đoán bừa, ln 16, và cuối cùng ma trận độ giống nhau không
 # có đường chéo sáng. Trong hàm có **bốn** chỗ sai. Sửa một chỗ thì triệu chứng đổi chứ chưa hết; `check` cho biết còn gì.
 #
 # Hàm tính giá trị mất mát của một bước huấn luyện: từ các bức tranh (B, 3, H, W), và các câu dưới dạng `ids` và `mask` (B, L).
@@ -267,7 +267,7 @@ patch("F.normalize(texts, dim=-1)", "F.normalize(texts, dim=0)")
 # far above that of a guess. Use it once.
 # %% [markdown] lang="vi" of="128744c0"
 # Hệ số được nhân hai lần, trong các logit rồi lại trong các cross-entropy: 14 lần thành 200 lần, và ngay ở bước đầu hàm mất mát
-# đã cao hơn hẳn mức đoán mò. Chỉ dùng nó một lần.
+# đã cao hơn hẳn mức đoán bừa. Chỉ dùng nó một lần.
 # %% role="wrong" name="temperature_twice"
 patch("F.cross_entropy(logits, labels)", "F.cross_entropy(scale * logits, labels)")
 patch("F.cross_entropy(logits.T, labels)", "F.cross_entropy(scale * logits.T, labels)")

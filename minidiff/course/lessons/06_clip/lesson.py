@@ -598,16 +598,17 @@ confusion(says_colour, colour, COLOURS, right)
 
 # %% [markdown] lang="en"
 # Rows are the truth, columns the answer; brighter means more often. Colours (right) are nearly all on the diagonal. Kinds
-# (left) are better than guessing and still mostly wrong: circles are usually called squares, which look alike at 32 pixels,
-# and some columns, such as "house", catch pictures of many kinds. Ten phrasings do not help here. For OpenAI's CLIP, 80 gave
-# 3.5 points on ImageNet (Radford et al. 2021, section 3.1.4).
+# (left), after the short training on a CPU, are better than guessing and still mostly wrong: circles are usually called
+# squares, which look alike at 32 pixels, and some columns, such as "house", catch pictures of many kinds. Ten phrasings do
+# not help here. For OpenAI's CLIP, 80 gave 3.5 points on ImageNet (Radford et al. 2021, section 3.1.4).
 #
 # Colours come before kinds because they are easy to see and tell most pictures of a batch apart.
-# %% [markdown] lang="vi" of="2009bdf3"
+# %% [markdown] lang="vi" of="c9cf1bf9"
 # Hàng là sự thật, cột là câu trả lời; càng sáng thì càng nhiều lần. Màu (bên phải) gần như nằm cả trên đường chéo. Loại vật
-# (bên trái) thì hơn đoán bừa mà vẫn sai phần lớn: hình tròn (circle) thường bị gọi là hình vuông (square), vì ở 32 điểm ảnh
-# chúng giống nhau, và vài cột, như "house" (ngôi nhà), hút tranh của nhiều loại. Ở đây mười cách nói không giúp gì thêm. Với
-# CLIP của OpenAI, 80 cách nói giúp tăng 3.5 điểm trên ImageNet (Radford và cộng sự 2021, mục 3.1.4).
+# (bên trái), sau đợt huấn luyện ngắn trên CPU, thì hơn đoán bừa mà vẫn sai phần lớn: hình tròn (circle) thường bị gọi là
+# hình vuông (square), vì ở 32 điểm ảnh chúng giống nhau, và vài cột, như "house" (ngôi nhà), hút tranh của nhiều loại. Ở đây
+# mười cách nói không giúp gì thêm. Với CLIP của OpenAI, 80 cách nói giúp tăng 3.5 điểm trên ImageNet (Radford và cộng sự
+# 2021, mục 3.1.4).
 #
 # Màu được học trước loại vật vì màu dễ thấy và đủ để phân biệt phần lớn các bức tranh trong một lô.
 

@@ -221,7 +221,7 @@ lines(curves, right, "mean weight of the top word", "d", log="x", marker="o")
 # %% [markdown] lang="vi" of="42e66fec"
 # ## 3. Chú ý chéo: tranh hỏi, lời trả lời
 #
-# Trong **chú ý chéo (cross-attention)**, mỗi thứ Q, K, V do một tầng tuyến tính tạo ra:
+# Trong **chú ý chéo (cross-attention)**, mỗi thứ Q, K, V do một lớp tuyến tính tạo ra:
 #
 # - $Q$ lấy từ **tranh**: một bản đồ đặc trưng (feature map) của U-Net, (B, D, 8, 8), được trải phẳng thành $x$ kích thước (B,
 #   N, D), mỗi vị trí trong $N=64$ vị trí một vector;
@@ -358,7 +358,7 @@ for name, weights in maps[:7]:                                  # of the first s
 # words enter where there are 8 × 8 or 4 × 4 positions. A position of the 8 × 8 grid covers 16 × 16 pixels; finer details come
 # from the ResBlocks and the skip connections.
 # %% [markdown] lang="vi" of="89dc2256"
-# Có bảy tầng nhìn vào lời. (`sample` đã đệm 12 token của ta thành 16.) Mức mịn nhất của U-Net, 16 × 16, không có tầng nào: lời
+# Có bảy lớp nhìn vào lời. (`sample` đã đệm 12 token của ta thành 16.) Mức mịn nhất của U-Net, 16 × 16, không có lớp nào: lời
 # đi vào ở những mức có 8 × 8 hoặc 4 × 4 vị trí. Một vị trí của lưới 8 × 8 phủ 16 × 16 điểm ảnh; các chi tiết nhỏ hơn là nhờ các
 # khối residual và các kết nối tắt (skip connection).
 
@@ -373,7 +373,7 @@ for name, weights in maps[:7]:                                  # of the first s
 # %% [markdown] lang="vi" of="91d89d92"
 # ## 5. Bản đồ chú ý cho thấy gì
 #
-# Mỗi tầng, mỗi bước cho các trọng số (B, h, N, L). `token_maps` lấy trung bình của chúng theo tầng, đầu và bước, rồi trả về một
+# Mỗi lớp, mỗi bước cho các trọng số (B, h, N, L). `token_maps` lấy trung bình của chúng theo lớp, đầu và bước, rồi trả về một
 # bản đồ 8 × 8 cho mỗi token: mỗi vị trí nhìn token ấy nhiều hay ít. Tại mỗi vị trí, trọng số của mọi token có tổng bằng 1.
 #
 # **Đoán xem.** Các token gồm dấu mở đầu `<bos>`, mười từ và dấu kết thúc `<eos>`. Token nào làm sáng ngôi sao, token nào ngôi
@@ -419,15 +419,15 @@ heatmap(torch.stack(shares), rows, tokens, title="mean weight", vmin=0, vmax=1)
 
 # %% [markdown] lang="en"
 # Each map above was stretched to the full range of brightness. This table has the weights themselves, averaged over positions
-# and steps. `<bos>` gets **about half** of all attention, the word after it a good part of the rest, "star" or "house" a few
-# hundredths. The weights of a position must add up to 1, so a position that needs no word still has to look *somewhere*. A
-# token that takes up this attention is called an **attention sink** (Xiao et al. 2024, on language models).
-# %% [markdown] lang="vi" of="d5d337dd"
-# Mỗi bản đồ ở trên đã được kéo giãn cho đủ từ tối đến sáng. Bảng này cho biết chính các trọng số, lấy trung bình theo vị trí và
-# bước; mỗi hàng một tầng, mỗi cột một token. `<bos>` nhận **khoảng một nửa** toàn bộ sự chú ý, từ ngay sau nó nhận một phần
-# đáng kể của nửa còn lại, còn "star" hay "house" chỉ được vài phần trăm. Các trọng số của một vị trí phải có tổng bằng 1, nên
-# vị trí không cần từ nào vẫn phải nhìn *vào đâu đó*. Token gánh phần chú ý này gọi là **điểm hút chú ý (attention sink)** (Xiao
-# và cộng sự 2024, với mô hình ngôn ngữ).
+# and steps. `<bos>` and the word after it get **most** of all attention, "star" or "house" a few hundredths. The weights of a
+# position must add up to 1, so a position that needs no word still has to look *somewhere*. A token that takes up this
+# attention is called an **attention sink** (Xiao et al. 2024, on language models).
+# %% [markdown] lang="vi" of="0bc72616"
+# Mỗi bản đồ ở trên đã được kéo giãn cho đủ từ tối đến sáng. Bảng này cho biết chính các trọng số, lấy trung bình theo vị trí
+# và bước; mỗi hàng một lớp, mỗi cột một token. `<bos>` và từ ngay sau nó nhận **phần lớn** toàn bộ sự chú ý, còn "star" hay
+# "house" chỉ được vài phần trăm. Các trọng số của một vị trí phải có tổng bằng 1, nên vị trí không cần từ nào vẫn phải nhìn
+# *vào đâu đó*. Token gánh phần chú ý này gọi là **điểm hút chú ý (attention sink)** (Xiao và cộng sự 2024, với mô hình ngôn
+# ngữ).
 
 # %% slide="sub"
 def house_at(step: int, axis) -> None:
@@ -452,13 +452,14 @@ slider(house_at, "step", [1, 2, 3, 5, 8, 12])
 # keeps all its tokens) and draw from the same noise. What happens without "red"? Without all ten words? Without the sinks
 # `<bos>`, the first "a" and `<eos>`?
 # ---
-# The star stays red. Only the background is drawn. The drawing gets cluttered. The text below the pictures says why.
-# %% [markdown] lang="vi" of="97f75d74"
+# As a rule the star stays red. Only the background is drawn. The drawing gets cluttered. The text below the pictures says
+# why.
+# %% [markdown] lang="vi" of="85ac2c5d"
 # **Đoán xem.** Ngôi sao có màu đỏ là vì các vị trí của nó nhìn vào "red" chăng? Ta giấu một số token khỏi U-Net (mặt nạ False;
 # prompt rỗng giữ đủ token) rồi vẽ từ cùng một nhiễu. Bỏ "red" thì sao? Bỏ cả mười từ? Bỏ các điểm hút `<bos>`, chữ "a" đầu tiên
 # và `<eos>`?
 # ---
-# Ngôi sao vẫn đỏ. Chỉ còn nền. Tranh lộn xộn. Phần chữ dưới các bức tranh giải thích vì sao.
+# Thường thì ngôi sao vẫn đỏ. Chỉ còn nền. Tranh lộn xộn. Phần chữ dưới các bức tranh giải thích vì sao.
 
 # %%
 from minidiff.diffusion.guidance import cfg
@@ -487,20 +488,21 @@ with torch.no_grad():
 show(pipe.pixels(state.x), [f"hidden: {name}" for name in hidden])
 
 # %% [markdown] lang="en"
-# Without "red" the star is **still red**, so other tokens carry the colour: the tower has mixed "red" into its neighbours'
-# vectors. Without "star" or "house" a part of the thing is left for the same reason, but smaller and poorer in colour. Without
-# any word only the background is drawn, although `<bos>` and `<eos>` have read the sentence too. Without the sinks there is
-# clutter: positions that need no word now have to look at words.
+# Without "red" the star is mostly **still red**, so other tokens carry the colour: the tower has mixed "red" into its
+# neighbours' vectors. Without "star" or "house" a part of the thing is left for the same reason, but smaller and poorer in
+# colour. Without any word only the background is drawn, although `<bos>` and `<eos>` have read the sentence too. Without the
+# sinks there is clutter: positions that need no word now have to look at words.
 #
 # So a map says **where** a layer looked, not **why** something was drawn (compare Jain and Wallace 2019). To learn why, take a
 # token away and look again, with more noises than the one used here.
-# %% [markdown] lang="vi" of="99ae774e"
-# Từ trái sang phải, lần lượt giấu: không gì cả, "red", "star", "house", mọi từ, các điểm hút. Không có "red", ngôi sao **vẫn
-# đỏ**, vậy màu đến từ token khác: tháp đã trộn "red" vào vector của các từ bên cạnh. Không có "star" hay "house" thì vẫn còn
-# lại một phần của vật, cũng vì lý do ấy, nhưng nhỏ hơn và màu kém hơn. Không còn từ nào thì chỉ còn nền, mặc dù `<bos>` và
-# `<eos>` cũng đã đọc cả câu. Thiếu các điểm hút thì tranh lộn xộn: những vị trí không cần từ nào nay phải nhìn vào các từ.
+# %% [markdown] lang="vi" of="06d06b4a"
+# Từ trái sang phải, lần lượt giấu: không gì cả, "red", "star", "house", mọi từ, các điểm hút. Không có "red", ngôi sao
+# thường **vẫn đỏ**, vậy màu đến từ token khác: tháp đã trộn "red" vào vector của các từ bên cạnh. Không có "star" hay
+# "house" thì vẫn còn lại một phần của vật, cũng vì lý do ấy, nhưng nhỏ hơn và màu kém hơn. Không còn từ nào thì chỉ còn nền,
+# mặc dù `<bos>` và `<eos>` cũng đã đọc cả câu. Thiếu các điểm hút thì tranh lộn xộn: những vị trí không cần từ nào nay phải
+# nhìn vào các từ.
 #
-# Vậy bản đồ cho biết một tầng đã nhìn **vào đâu**, chứ không cho biết **vì sao** một thứ được vẽ (xem Jain và Wallace 2019).
+# Vậy bản đồ cho biết một lớp đã nhìn **vào đâu**, chứ không cho biết **vì sao** một thứ được vẽ (xem Jain và Wallace 2019).
 # Muốn biết vì sao, hãy bỏ một token đi rồi xem lại, với nhiều nhiễu hơn chứ không chỉ một nhiễu như ở đây.
 
 # %% [markdown] lang="en" slide="slide"
@@ -731,15 +733,16 @@ show(torch.stack([fine, scrambled]))
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 3: guidance scale 1
 #
-# **Symptom.** The prompt is followed weakly, and the negative prompt does nothing. **Cause:** the guidance scale is 1, so the
-# second half of the batch has weight 0: $u+1\cdot(c-u)=c$. **Fix:** print the scale that reaches the loop; look for a default
-# of 1. Below: without a negative prompt (top) and with "at night" (bottom).
-# %% [markdown] lang="vi" of="4e2d3079"
+# **Symptom.** The prompt is followed weakly, and the negative prompt does nothing, as in lesson 05. **Cause:** the guidance
+# scale is 1, so the second half of the batch has weight 0: $u+1\cdot(c-u)=c$. **Fix:** print the scale that reaches the loop;
+# look for a default of 1. Below: without a negative prompt (top) and with "at night" (bottom).
+# %% [markdown] lang="vi" of="29044968"
 # ## Cạm bẫy 3: hệ số dẫn hướng bằng 1
 #
-# **Triệu chứng.** Tranh bám theo prompt rất yếu, còn prompt phủ định không có tác dụng. **Nguyên nhân:** hệ số dẫn hướng
-# (guidance scale) bằng 1, nên nửa sau của lô có trọng số 0: $u+1\cdot(c-u)=c$. **Cách chữa:** in ra hệ số thật sự đến được vòng
-# lặp; tìm xem có mặc định nào bằng 1 không. Dưới đây: không có prompt phủ định (hàng trên) và có "at night" (hàng dưới).
+# **Triệu chứng.** Tranh bám theo prompt rất yếu, còn prompt phủ định không có tác dụng, như ở bài 05. **Nguyên nhân:** hệ số
+# dẫn hướng (guidance scale) bằng 1, nên nửa sau của lô có trọng số 0: $u+1\cdot(c-u)=c$. **Cách chữa:** in ra hệ số thật sự
+# đến được vòng lặp; tìm xem có mặc định nào bằng 1 không. Dưới đây: không có prompt phủ định (hàng trên) và có "at night"
+# (hàng dưới).
 
 # %% slide="sub"
 weak = draw([moon] * 6, seeds, 1.0)
@@ -751,17 +754,17 @@ show(torch.stack([weak, weak_negated]))
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 4: `no_grad` is missing
 #
-# **Symptom.** The pictures are right, but memory grows with every step until none is left. **Cause:** autograd keeps what it
-# would need to go back through **all** steps, since each $x$ is made from the one before. **Fix:** `@torch.no_grad()` around
-# the whole loop.
+# **Symptom.** The pictures are right, but memory grows with every step until none is left, as in lesson 02. **Cause:**
+# autograd keeps what it would need to go back through **all** steps, since each $x$ is made from the one before. **Fix:**
+# `@torch.no_grad()` around the whole loop.
 #
 # `saved_tensors_hooks` calls our `pack` for every tensor that autograd keeps. We add up their bytes, without the weights.
-# %% [markdown] lang="vi" of="fb79d2ec"
+# %% [markdown] lang="vi" of="9a6cf4a5"
 # ## Cạm bẫy 4: thiếu `no_grad`
 #
-# **Triệu chứng.** Tranh vẫn đúng, nhưng bộ nhớ bị chiếm thêm sau mỗi bước cho đến khi cạn. **Nguyên nhân:** autograd giữ lại
-# mọi thứ cần để đi ngược qua **tất cả** các bước, vì mỗi $x$ được tính từ $x$ trước đó. **Cách chữa:** đặt `@torch.no_grad()`
-# cho cả vòng lặp.
+# **Triệu chứng.** Tranh vẫn đúng, nhưng bộ nhớ bị chiếm thêm sau mỗi bước cho đến khi cạn, như ở bài 02. **Nguyên nhân:**
+# autograd giữ lại mọi thứ cần để đi ngược qua **tất cả** các bước, vì mỗi $x$ được tính từ $x$ trước đó. **Cách chữa:** đặt
+# `@torch.no_grad()` cho cả vòng lặp.
 #
 # `saved_tensors_hooks` gọi hàm `pack` của ta cho mỗi tensor mà autograd giữ lại. Ta cộng số byte của chúng, không kể các trọng
 # số của mạng.

@@ -70,7 +70,7 @@ show(torch.stack(row), names)
 # **Three quick questions** from earlier lessons.
 #
 # 1. (01) A network that is trained with squared error doesn't know exactly where an edge is. What does it paint?
-# 2. (02) In $x_t = \alpha_t x_0 + \sigma_t \epsilon$, which deviation should $x_0$ have so that $x_t$ has deviation 1 at every
+# 2. (03) In $x_t = \alpha_t x_0 + \sigma_t \epsilon$, which deviation should $x_0$ have so that $x_t$ has deviation 1 at every
 #    $t$?
 # 3. (04) Which two numbers decide how long sampling takes?
 # ---
@@ -78,11 +78,11 @@ show(torch.stack(row), names)
 # 2. Deviation 1, since $\alpha_t^2 + \sigma_t^2 = 1$. Remember this one for section 7.
 # 3. How often the network is called, and how many seconds one call takes. Lesson 04 reduced the first; this one reduces the
 #    second.
-# %% [markdown] lang="vi" of="da232ed3"
+# %% [markdown] lang="vi" of="55428aaf"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
 # 1. (01) Một mạng được huấn luyện bằng sai số bình phương không biết chính xác cạnh nằm ở đâu. Nó vẽ gì?
-# 2. (02) Trong $x_t = \alpha_t x_0 + \sigma_t \epsilon$, $x_0$ phải có độ lệch chuẩn bao nhiêu để $x_t$ có độ lệch chuẩn 1 với
+# 2. (03) Trong $x_t = \alpha_t x_0 + \sigma_t \epsilon$, $x_0$ phải có độ lệch chuẩn bao nhiêu để $x_t$ có độ lệch chuẩn 1 với
 #    mọi $t$?
 # 3. (04) Hai con số nào quyết định việc lấy mẫu mất bao lâu?
 # ---
@@ -319,12 +319,12 @@ class SmallVAE(nn.Module):
 # %% [markdown] lang="en" slide="sub"
 # The pictures are those of `world-pixels`: one thing each, 32 pixels wide. Training never shows those in `held`. Convolution
 # kernels are trained with the optimiser Muon (Jordan et al. 2024), which needs far fewer steps than AdamW here; how it works
-# doesn't matter now. `extra` is an optional third term of the loss, for section 4.
-# %% [markdown] lang="vi" of="bd2d3198"
+# doesn't matter here. `extra` is an optional third term of the loss, for section 4.
+# %% [markdown] lang="vi" of="236e9fa8"
 # Tranh là loại tranh của `world-pixels`: mỗi bức một vật, rộng 32 điểm ảnh (pixel). Những bức trong `held` không có trong lúc
 # huấn luyện. Các kernel tích chập được huấn luyện bằng thuật toán tối ưu Muon (Jordan và cộng sự 2024), ở đây cần ít bước hơn
-# AdamW nhiều; bên trong nó ra sao, lúc này chưa cần biết. `extra` là số hạng thứ ba của hàm mất mát, không bắt buộc, dành cho
-# mục 4.
+# AdamW nhiều; bên trong nó ra sao thì ở đây không cần biết. `extra` là số hạng thứ ba của hàm mất mát, không bắt buộc, dành
+# cho mục 4.
 
 # %%
 from minidiff.train.optim import Muon
@@ -581,8 +581,8 @@ show(torch.stack([pipe.pixels(start), pipe.pixels(x)]), columns=4)
 #
 # | | điểm ảnh | latent | tỉ số |
 # |---|---|---|---|
-# | Stable Diffusion ở 256 | 256 × 256 × 3 = 196 608 | 32 × 32 × 4 = 4 096 | 48 |
-# | `world-vae` ở 128 | 128 × 128 × 3 = 49 152 | 16 × 16 × 4 = 1 024 | 48 |
+# | Stable Diffusion ở 256 | 256 × 256 × 3 = 196 608 | 32 × 32 × 4 = 4096 | 48 |
+# | `world-vae` ở 128 | 128 × 128 × 3 = 49 152 | 16 × 16 × 4 = 1024 | 48 |
 #
 # **Đoán xem** một lần gọi mạng nhanh hơn bao nhiêu lần. Chi phí của tích chập tỉ lệ với số *ô*, ít hơn 64 lần; chi phí của cơ
 # chế chú ý (attention) tỉ lệ với bình phương số ô.
@@ -617,8 +617,8 @@ print(f"pixels {pixels:.2f} s, latents {latents:.4f} s: {pixels / latents:.0f} t
 # at each picture, which is right only if everything that the prompt says is there: kinds, colours, numbers, places. Seconds are
 # of processor time: two busy cores count twice.
 # %% [markdown] lang="vi" of="f20c1910"
-# Vài chục lần, tùy máy: tích chập tốn ít hơn 64 lần, cơ chế chú ý (attention) còn ít hơn nữa, nhưng mỗi lớp cũng có một chi phí
-# cố định. Huấn luyện (training) cũng lợi khoảng ngần ấy.
+# Vài chục lần, tùy máy: tích chập tốn ít hơn 64 lần, cơ chế chú ý còn ít hơn nữa, nhưng mỗi lớp cũng có một chi phí cố định.
+# Huấn luyện cũng lợi khoảng ngần ấy.
 #
 # Giờ đến số lần gọi: bao nhiêu bước là đủ? Các prompt là những tổ hợp không xuất hiện khi huấn luyện. `world-judge` nhìn từng
 # bức tranh, và tranh chỉ được tính là đúng nếu có đủ mọi điều prompt nói: loại vật, màu, số lượng, vị trí. Số giây là thời gian
@@ -745,8 +745,8 @@ show(torch.stack(rows), [f"t = {t:.2f}" for t in times.tolist()], columns=4)
 # them, but sampling starts from pure noise. Only in the middle row does the picture fade gradually.
 # %% [markdown] lang="vi" of="710b6081"
 # Ở hàng trên, ngay tại $t = 0.25$ đã chẳng còn gì nhiều: ở hầu hết mọi thời điểm, mạng chỉ thấy gần như toàn nhiễu. Ở hàng
-# dưới, đến tận 0.9 vẫn còn nhận ra các vật. Lúc huấn luyện (training), mạng hầu như luôn thấy ít nhiều dấu vết của vật, trong
-# khi lấy mẫu lại bắt đầu từ nhiễu thuần. Chỉ ở hàng giữa, bức tranh mới mờ đi từ từ.
+# dưới, đến tận 0.9 vẫn còn nhận ra các vật. Lúc huấn luyện, mạng hầu như luôn thấy ít nhiều dấu vết của vật, trong khi lấy
+# mẫu lại bắt đầu từ nhiễu thuần. Chỉ ở hàng giữa, bức tranh mới mờ đi từ từ.
 
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall: no scale factor, or twice, or somebody else's
@@ -778,15 +778,13 @@ three = [vae.decode(latents[[3, 13, 20]]) for latents in cases.values()]
 show(torch.stack(three, dim=1), [*cases])                       # (3, 4, 3, 128, 128)
 
 # %% [markdown] lang="en"
-# With `none`, colours are pale, outlines have fringes, and the black heart has spots. With `twice`, colours are too strong and
-# edges soft; with 0.18215 more so. The damage is mild because the decoder's GroupNorms undo part of it: in a separate test with
-# their statistics fixed at those of the right latents, the squared error was two to seven times larger. The eye may miss a
-# wrong factor, so print the deviation.
-# %% [markdown] lang="vi" of="90a0b7ee"
-# Với `none`, màu nhợt, đường viền có quầng, trái tim đen lốm đốm. Với `twice`, màu quá gắt và cạnh mềm đi; với 0.18215 còn hơn
-# thế. Hư hại không nặng vì các lớp GroupNorm của bộ giải mã bù được một phần: trong một thử nghiệm riêng, khi cố định các số
-# thống kê của chúng như với latent đúng, sai số bình phương lớn hơn từ hai đến bảy lần. Mắt có thể bỏ sót một hệ số sai, nên
-# hãy in độ lệch.
+# With `none`, colours are pale and outlines have fringes. With `twice`, colours are too strong and edges soft; with 0.18215
+# more so. The damage is mild because the decoder's GroupNorms undo part of it: they bring features back to deviation 1,
+# whatever size comes in. The eye may miss a wrong factor, so print the deviation.
+# %% [markdown] lang="vi" of="66b39667"
+# Với `none`, màu nhợt và đường viền có quầng. Với `twice`, màu quá gắt và cạnh mềm đi; với 0.18215 còn hơn thế. Hư hại không
+# nặng vì các lớp GroupNorm của bộ giải mã bù được một phần: đặc trưng đi vào lớn nhỏ thế nào, chúng cũng đưa về độ lệch
+# chuẩn 1. Mắt có thể bỏ sót một hệ số sai, nên hãy in độ lệch.
 
 # %% [markdown] lang="en" slide="slide"
 # ## Summary
