@@ -24,10 +24,12 @@ from typing import Any
 import psutil
 import tyro
 
+from minidiff.pipelines.loras import shipped
 from minidiff.studio.labels import examples
 
 MOST_GROWTH = 50e6  # bytes
 STARVED = 1 / 3     # of what a visitor gets in the median
+NO_LORAS: list[Any] = [[], *[0.8] * len(shipped())]  # none chosen, and the slider of each
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Visitor:
         """One picture, as the page asks for it; returns the notice at its end."""
         session, steps = uuid.uuid4().hex, rng.choice([4, 10, 20, 20, 30])
         own = [rng.choice(examples(model)), "", "dpmpp_2m", steps, 3.0, rng.randrange(2**31)]
-        values = [*own, 1, 0.0, True, 0.0, 1.0, 0.0, model, False]
+        values = [*own, 1, 0.0, True, 0.0, 1.0, 0.0, model, False, *NO_LORAS]
         self.ask(f"{studio}gradio_api/queue/join", {"data": values, "fn_index": function, "session_hash": session}).read()
         with self.ask(f"{studio}gradio_api/queue/data?session_hash={session}") as events:
             for line in events:
@@ -83,10 +85,10 @@ class Visitor:
 
 
 def drawing_function(studio: str) -> int:
-    """The number of the page's function that draws: the one whose inputs are a picture's 14 settings."""
+    """The number of the page's function that draws: the one whose inputs are a picture's 14 settings and its LoRAs."""
     with urllib.request.urlopen(f"{studio}config", timeout=60) as answer:
         functions = json.loads(answer.read())["dependencies"]
-    return next(one["id"] for one in functions if len(one["inputs"]) == 14 and len(one["outputs"]) == 6)
+    return next(one["id"] for one in functions if len(one["inputs"]) == 14 + len(NO_LORAS) and len(one["outputs"]) == 6)
 
 
 def main(options: Options) -> int:

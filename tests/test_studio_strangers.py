@@ -20,6 +20,7 @@ import pytest
 from test_studio import free_port
 
 from minidiff.pipelines.loading import load_pipeline
+from minidiff.pipelines.loras import shipped
 from minidiff.studio import app, callbacks
 from minidiff.studio.line import ABANDONED, MODEL, UNREAD, Line
 
@@ -87,9 +88,10 @@ def until(true: Any, seconds: float = 10.0) -> None:
 def join(address: str, blocks: Any, steps: int, images: int = 1, **headers: str) -> tuple[int, Any, str]:
     """A page that asks for a drawing: status, answer and its session."""
     functions = (fn for fn in blocks.fns.values() if fn.concurrency_id == MODEL and fn.api_name != "generate")
-    number = next(fn._id for fn in functions if len(fn.inputs) == 14)
     session = uuid.uuid4().hex
     values = ["a red star", "", "ddim", steps, 3.0, 42, images, 0.0, True, 0.0, 1.0, 0.0, "world-dit", False]
+    values += [[], *[0.8] * len(shipped())]  # no LoRA, and a slider for each
+    number = next(fn._id for fn in functions if len(fn.inputs) == len(values))
     status, answer = post(
         f"{address}gradio_api/queue/join", {"data": values, "fn_index": number, "session_hash": session}, **headers
     )
@@ -202,7 +204,7 @@ def test_what_is_drawn_when_the_server_ends_stops_at_its_next_step(slow: Slow, m
         list(images)
 
 
-DRAWING = ["a star", "", "ddim", 100, 3.0, 1, 9, 0.0, "world-dit", True, [0.0, 1.0], 0.0]  # as /generate takes it
+DRAWING = ["a star", "", "ddim", 100, 3.0, 1, 9, 0.0, "world-dit", True, [0.0, 1.0], 0.0, {}]  # as /generate takes it
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="on Windows a process can't be sent SIGTERM, nor Ctrl-C from here")

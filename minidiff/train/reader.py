@@ -35,7 +35,7 @@ class ReaderRun(LoopConfig):
     """Train the network that reads prompts of the drawn world."""
 
     out: Path = Path("runs/world-reader")
-    steps: Count = 1500
+    steps: Count = 2400
     batch: Count = 128
     lr: Positive = 3e-3
     optimizer: Literal["adamw", "muon"] = "muon"

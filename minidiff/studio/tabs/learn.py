@@ -22,6 +22,9 @@ FOLDER = "."  # where `minidiff grade` is usually called
 LONGEST = 1000  # characters of a folder
 
 
+PROMPTS = ()  # nothing is drawn here
+
+
 @dataclass
 class Controls:
     """The parts of the tab by name, for wiring and relabelling."""
