@@ -19,7 +19,7 @@
 # Trung bình chỉ là một con số. Nó có thể xê dịch bao nhiêu nếu dùng những prompt khác cùng loại?
 #
 # Bootstrap (Efron 1979) trả lời mà không cần tranh mới: rút ngẫu nhiên có hoàn lại đúng P **prompt**, lấy trung bình, rồi lặp
-# lại. Khoảng từ phân vị 2,5 % đến 97,5 % của các trung bình ấy là câu trả lời. Phải rút cả hàng chứ không rút từng bức: các
+# lại. Khoảng từ phân vị 2.5 % đến 97.5 % của các trung bình ấy là câu trả lời. Phải rút cả hàng chứ không rút từng bức: các
 # seed của cùng một prompt thường cùng đúng hoặc cùng sai, nên P prompt với S seed không phải là P × S bức độc lập.
 #
 # Để các bài làm so sánh được với nhau, các hàng được rút bằng `torch.randint(P, (resamples, P), generator=generator)`, và phân
