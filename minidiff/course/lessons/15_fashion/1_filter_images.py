@@ -268,7 +268,7 @@ patch("long / short > max_aspect", "long / short >= max_aspect")
 # %% [markdown] lang="en" role="mistake" name="whole_aspect"
 # `//` cuts the fraction: an image 1.9 or 2.9 times as long as wide counts as 1 or 2 times. Divide with `/`.
 # %% [markdown] lang="vi" of="78d293ff"
-# `//` cắt mất phần lẻ: ảnh dài gấp 1,9 hay 2,9 lần bị tính là 1 hay 2 lần. Hãy chia bằng `/`.
+# `//` cắt mất phần lẻ: ảnh dài gấp 1.9 hay 2.9 lần bị tính là 1 hay 2 lần. Hãy chia bằng `/`.
 # %% role="wrong" name="whole_aspect"
 patch("long / short", "long // short")
 
