@@ -143,7 +143,7 @@ axis.set_axis_off()
 # %% [markdown] lang="en" slide="sub"
 # **How to work.**
 #
-# 1. **Read all** sixteen tasks first, about ten minutes. Mark those that you could write at once.
+# 1. **Read all** sixteen tasks first, about ten minutes beside the 90. Mark those that you could write at once.
 # 2. **Fill one** TODO. Write the shapes beside the lines before you write the lines.
 # 3. **Run** it on numbers that you know: section 3 has some.
 # 4. **Verify** with `check`. It says what is right, what isn't, and often which mistake it looks like.
@@ -151,10 +151,10 @@ axis.set_axis_off()
 #
 # At the end, restart the kernel and run all cells: a function that needs a variable from a deleted cell works for you, and for
 # nobody else. Then, in a terminal: `minidiff grade` and the path of your notebook. 60 points pass.
-# %% [markdown] lang="vi" of="274e24fd"
+# %% [markdown] lang="vi" of="f94d5dd7"
 # **Cách làm bài.**
 #
-# 1. **Đọc hết** mười sáu đề trước, khoảng mười phút. Đánh dấu những bài bạn viết được ngay.
+# 1. **Đọc hết** mười sáu đề trước, khoảng mười phút, ngoài 90 phút. Đánh dấu những bài bạn viết được ngay.
 # 2. **Điền một** chỗ trống (TODO). Ghi kích thước bên cạnh các dòng trước khi viết các dòng ấy.
 # 3. **Chạy** với những con số bạn biết kết quả: mục 3 có vài con số.
 # 4. **Kiểm tra** bằng `check`. Nó cho biết chỗ nào đúng, chỗ nào chưa, và thường nói rõ giống lỗi nào.
@@ -335,14 +335,14 @@ lines(curves, x="t", y="loss", log="y", marker="o")
 
 # %% [markdown] lang="en"
 # In the assessment your loop trains a small network, made of your own parts, to draw coloured spots. There is no loss of ours
-# to reach: see whether yours falls clearly below that of a network which hasn't learnt. If it stays near 1, look for three
-# things: the target isn't the one that the loss compares with; the network gets the wrong time; the optimizer's step is
-# missing or comes before `backward`.
-# %% [markdown] lang="vi" of="becd7cfb"
+# to reach: see whether yours falls clearly below that of "always 0". (Spots on grey have a variance far below 1, so there this
+# is about 0.4.) If it doesn't, look for three things: the target isn't the one that the loss compares with; the network gets
+# the wrong time; the optimizer's step is missing or comes before `backward`.
+# %% [markdown] lang="vi" of="c6d14565"
 # Trong bài thi, vòng lặp của bạn huấn luyện một mạng nhỏ, ghép từ chính các phần của bạn, để vẽ những đốm màu. Không có con
-# số nào của chúng tôi để đạt tới: hãy xem giá trị của hàm mất mát (loss) có xuống thấp hơn hẳn một mạng chưa học không. Nếu
-# nó cứ ở gần 1, hãy tìm ba điều: mục tiêu không phải thứ mà hàm mất mát đem so; mạng nhận sai thời điểm; bước của optimizer
-# bị thiếu hoặc đứng trước `backward`.
+# số nào của chúng tôi để đạt tới: hãy xem giá trị của hàm mất mát (loss) có xuống thấp hơn hẳn "luôn trả lời 0" không. (Các
+# đốm trên nền xám có phương sai nhỏ hơn 1 nhiều, nên ở đó giá trị ấy vào khoảng 0.4.) Nếu không, hãy tìm ba điều: mục tiêu
+# không phải thứ mà hàm mất mát đem so; mạng nhận sai thời điểm; bước của optimizer bị thiếu hoặc đứng trước `backward`.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. Words (25 points)
@@ -686,7 +686,8 @@ for name, a, b in (("another prompt", both[0], both[1]),
 # ## 7. The functional mark
 #
 # The last exercise puts your parts together: with them alone, the shipped weights draw ten pictures of each of two sentences,
-# one in each language, with a composition that no training has shown. Two numbers decide:
+# one in each language, with a composition that no training has shown. The mark gives no points of its own: its cell passes or
+# fails. Two numbers decide:
 #
 # - **recognised**: the share of pictures in which the judge of lesson 14 finds all that the sentence says, and no other thing.
 #   At least 95 %.
@@ -695,11 +696,12 @@ for name, a, b in (("another prompt", both[0], both[1]),
 #
 # Below, two other sentences, twenty pictures of each, and the diversity as the **mean** over all pairs, which is larger. Who
 # decides is the library's `judge`; here it is:
-# %% [markdown] lang="vi" of="b8f1b01e"
+# %% [markdown] lang="vi" of="a4a81f11"
 # ## 7. Điểm chức năng: cho cả hệ thống
 #
 # Bài tập cuối ghép các phần của bạn lại: chỉ bằng các phần ấy, trọng số có sẵn vẽ mười bức cho mỗi câu trong hai câu, mỗi ngôn
-# ngữ một câu, tả những cảnh mà lúc huấn luyện chưa từng có. Hai con số quyết định:
+# ngữ một câu, tả những cảnh mà lúc huấn luyện chưa từng có. Điểm này không cộng vào 100 điểm: ô của nó chỉ đạt hoặc không đạt.
+# Hai con số quyết định:
 #
 # - **nhận ra được (recognised)**: tỉ lệ số tranh mà trong đó giám khảo của bài 14 thấy đủ mọi điều câu nói, và không thấy vật
 #   nào khác. Ít nhất 95 %.
