@@ -67,22 +67,24 @@ show([picture[0], mosaic, again], ["drawn", "64 patches", "together again"])
 #
 # 1. (07) In cross-attention, what are the queries made from, and what the keys and values?
 # 2. (08) The VAE turns 128 × 128 × 3 into 16 × 16 × 4. What is done to the latent before the network sees it?
-# 3. (05) How is the guided prediction made of two predictions?
+# 3. (01) What do the skip connections of a U-Net carry, and from where to where?
 # ---
 # 1. Queries from the image's tokens, (B, N, D); keys and values from the text's, (B, L, D). Each head has an N × L table of
 #    weights.
 # 2. Its mean is subtracted and it is divided by its deviation, channel by channel. After drawing, both are undone.
-# 3. `unconditional + scale * (conditional - unconditional)`.
-# %% [markdown] lang="vi" of="7bd6e9ae"
+# 3. The features of each level on the way down, to the same level on the way up: the places and edges that the small maps in
+#    between have lost. Today's network needs none, since it never makes its maps smaller.
+# %% [markdown] lang="vi" of="c309e5d4"
 # **Ba câu hỏi nhanh** từ các bài trước.
 #
 # 1. (07) Trong chú ý chéo, query được tạo từ đâu, key và value được tạo từ đâu?
 # 2. (08) VAE biến 128 × 128 × 3 thành 16 × 16 × 4. Trước khi mạng thấy latent, ta làm gì với nó?
-# 3. (05) Dự đoán được dẫn hướng tạo từ hai dự đoán như thế nào?
+# 3. (01) Các kết nối tắt (skip connection) của U-Net mang gì, từ đâu đến đâu?
 # ---
 # 1. Query từ các token của ảnh, (B, N, D); key và value từ các token của văn bản, (B, L, D). Mỗi đầu có bảng trọng số N × L.
 # 2. Trừ trung bình rồi chia cho độ lệch, theo từng kênh. Vẽ xong thì làm ngược lại.
-# 3. `unconditional + scale * (conditional - unconditional)`.
+# 3. Đặc trưng của mỗi tầng trên đường xuống, đưa sang cùng tầng ấy trên đường lên: những vị trí và đường nét mà các bản đồ nhỏ
+#    ở giữa đã đánh mất. Mạng hôm nay không cần chúng, vì nó không bao giờ thu nhỏ các bản đồ của mình.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 1. From a picture to a row, and back
@@ -221,8 +223,8 @@ slider(like, "place", [0, 29, 58])
 # Each map compares the vector of one place with those of all 64: the brighter, the more alike. Place 29 is column 5 of row 3.
 # The likeness falls off in all directions, slowest along its own row and column, where half of the vector stays the same.
 # %% [markdown] lang="vi" of="2e1a91c2"
-# Mỗi bản đồ so vector của một vị trí với vector của cả 64 vị trí: càng sáng càng giống nhau. Vị trí (place) 29 là cột 5 của hàng
-# 3. Độ giống giảm dần về mọi phía, chậm nhất dọc theo hàng và cột của chính nó, vì ở đó một nửa vector không đổi.
+# Mỗi bản đồ so vector của một vị trí với vector của cả 64 vị trí: càng sáng càng giống nhau. Vị trí (place) 29 là cột 5 của
+# hàng 3. Độ giống giảm dần về mọi phía, chậm nhất dọc theo hàng và cột của chính nó, vì ở đó một nửa vector không đổi.
 
 # %% [markdown] lang="en" role="think"
 # **Predict.** We draw twice with the trained DiT, but tamper with its table: once all positions are 0, once the rows of the
@@ -869,11 +871,10 @@ mine.adaln_single.clock = clocks["256"]
 
 # %% [markdown] lang="en"
 # Padded or cut, there is no error, only a spoilt picture: the network reads a time that doesn't exist, and takes away the wrong
-# amount of noise. Star and boat can still be made out, which makes it worse: such a bug passes for a badly trained model.
-# %% [markdown] lang="vi" of="f8bd6604"
+# amount of noise. The more can still be made out, the worse: such a bug passes for a badly trained model.
+# %% [markdown] lang="vi" of="bc6fb2c5"
 # Thêm số 0 hay cắt bớt thì không báo lỗi, chỉ có bức tranh bị hỏng: mạng đọc một thời điểm không tồn tại và xóa sai lượng
-# nhiễu. Ngôi sao và con thuyền vẫn còn nhận ra được, và thế lại càng nguy hiểm: lỗi này dễ bị tưởng là do mô hình huấn luyện
-# kém.
+# nhiễu. Càng còn nhận ra được nhiều thứ thì càng nguy hiểm: lỗi này dễ bị tưởng là do mô hình huấn luyện kém.
 
 # %% [markdown] lang="en" slide="slide"
 # ## Summary

@@ -44,7 +44,7 @@
 # - `"ddim_cheaper"`: DDIM tiết kiệm thời gian vì mỗi bước của nó rẻ hơn. Số giây *mỗi bước* của DDIM với ít bước **nhỏ hơn**
 #   0.8 lần của DDPM với nhiều bước.
 #
-# Ô cuối cùng đưa cho hàm của bạn những gì đo được trên `world-pixels`. Khung xanh là nhận định đúng, khung xám là nhận định
+# Ô cuối cùng đưa cho hàm của bạn những gì đo được trên `world-pixels`. Khung xanh lá là nhận định đúng, khung xám là nhận định
 # sai. Thứ nhất: DDIM với ít bước ở trên, nhiều bước ở dưới. Thứ hai: hai lần chạy của DDPM, mỗi cột một nhiễu. Thứ ba: DDPM với
 # ít bước ở trên, nhiều bước ở dưới. Thứ tư: số giây của một bước dưới dạng thanh, DDIM trên DDPM. Hai trong bốn nhận định là
 # sai: trước đây bạn đã tin những cái nào?

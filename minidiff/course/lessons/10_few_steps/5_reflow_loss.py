@@ -245,8 +245,8 @@ patch("for k in range(steps, 0, -1):", "for steps, k in [(1, 1)]:")
 # %% [markdown] lang="en" role="mistake" name="times_rise"
 # The teacher was asked at rising times, beginning near clean data, while x begins at pure noise. Its times fall, from 1.
 # %% [markdown] lang="vi" of="8177c51e"
-# Thầy bị hỏi ở các thời điểm tăng dần, bắt đầu gần dữ liệu sạch, trong khi x bắt đầu ở toàn nhiễu. Các thời điểm phải giảm, từ
-# 1.
+# Thầy bị hỏi ở các thời điểm tăng dần, bắt đầu gần dữ liệu sạch, trong khi x bắt đầu ở toàn nhiễu. Các thời điểm phải giảm,
+# bắt đầu từ 1.
 # %% role="wrong" name="times_rise"
 patch("range(steps, 0, -1)", "range(1, steps + 1)")
 

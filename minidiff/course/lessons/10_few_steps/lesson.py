@@ -506,16 +506,17 @@ for name, curve in curves.items():
     lines({name: smooth}, x="update", y="loss, mean of 15")
 
 # %% [markdown] lang="en" role="think"
-# **Predict.** The loss falls by more than half. Now from fresh noise: the teacher with 8, 4 and 2 guided steps (16, 8 and 4
-# calls of the network), and the student with 4 (4 calls). Which of the last three rows comes nearest to the first?
+# **Predict.** The loss falls clearly. Now from fresh noise: the teacher with 8, 4 and 2 guided steps (16, 8 and 4 calls of the
+# network), and the student with 4 (4 calls). Which of the last three rows comes nearest to the first?
 # ---
-# The student's and the teacher's with 4 steps, about equally. But a fair comparison is that of the last two rows, which cost
-# the same.
-# %% [markdown] lang="vi" of="cb4f2b7a"
-# **Đoán xem.** Giá trị của hàm mất mát giảm hơn một nửa. Giờ vẽ từ nhiễu mới: thầy với 8, 4 và 2 bước có dẫn hướng (16, 8 và 4
-# lần gọi mạng), và trò với 4 bước (4 lần gọi). Trong ba hàng sau, hàng nào gần hàng đầu nhất?
+# The student's or the teacher's with 4 steps; they may be about equally near. But a fair comparison is that of the last two
+# rows, which cost the same.
+# %% [markdown] lang="vi" of="f528bd06"
+# **Đoán xem.** Giá trị của hàm mất mát giảm rõ rệt. Giờ vẽ từ nhiễu mới: thầy với 8, 4 và 2 bước có dẫn hướng (16, 8 và 4 lần
+# gọi mạng), và trò với 4 bước (4 lần gọi). Trong ba hàng sau, hàng nào gần hàng đầu nhất?
 # ---
-# Hàng của trò và hàng của thầy với 4 bước, xấp xỉ như nhau. Nhưng so công bằng thì phải so hai hàng cuối, vốn có cùng chi phí.
+# Hàng của trò hoặc hàng của thầy với 4 bước; hai hàng ấy có thể gần như nhau. Nhưng so công bằng thì phải so hai hàng cuối, vốn
+# có cùng chi phí.
 
 # %% slide="sub"
 pupil, rows = plain(student, shown), {}
@@ -528,14 +529,14 @@ for who, n in [("teacher", 8), ("teacher", 4), ("teacher", 2), ("student", 4)]:
 show(torch.stack([*rows.values()]), kinds)
 
 # %% [markdown] lang="en"
-# With 2 steps, the teacher's colours are dull mixtures, and the moon has a flaw. "Off by" is the distance from the first row
-# (root mean square): with the same 4 calls, the student is about half as far off as this teacher. Eight pictures are few, but
-# this gap is large. The student isn't perfect (look at the balloon); on a CPU it learnt only for a minute. *Exercises 10.3 and
-# 10.4.*
-# %% [markdown] lang="vi" of="13c8dd79"
-# Với 2 bước, màu của thầy xỉn đi như bị pha trộn, và mặt trăng bị hỏng một chỗ. "Off by" là khoảng cách đến hàng đầu (căn của
-# trung bình bình phương): cũng với 4 lần gọi, trò chỉ lệch khoảng một nửa so với người thầy này. Tám bức tranh là ít, nhưng
-# chênh lệch này rất rõ. Trò chưa hoàn hảo (hãy nhìn quả bóng bay); trên CPU nó chỉ học một phút. *Bài tập 10.3 và 10.4.*
+# With 2 steps, the teacher's colours are dull mixtures, and some shapes have flaws. "Off by" is the distance from the first row
+# (root mean square): with the same 4 calls, the student is clearly less far off than this teacher. Eight pictures are few, but
+# the gap is large. The student isn't perfect (compare its colours with the first row's); on a CPU it learnt only for a minute.
+# *Exercises 10.3 and 10.4.*
+# %% [markdown] lang="vi" of="6ab8fd62"
+# Với 2 bước, màu của thầy xỉn đi như bị pha trộn, và vài hình bị hỏng. "Off by" là khoảng cách đến hàng đầu (căn của trung bình
+# bình phương): cũng với 4 lần gọi, trò lệch ít hơn hẳn người thầy này. Tám bức tranh là ít, nhưng chênh lệch này rất rõ. Trò
+# chưa hoàn hảo (hãy so màu của nó với hàng đầu); trên CPU nó chỉ học một phút. *Bài tập 10.3 và 10.4.*
 
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall 2: SNR without the truncation

@@ -95,7 +95,7 @@ show(trained(broken_step), titles=["the model", "its updates, merged"])
 # 2. delete the next line
 # %% [markdown] lang="vi" of="c7a8247e"
 # Giá trị của hàm mất mát ở một bước, và các phần cập nhật. x0, noise (B, C, H, W);
-# t (B,) từ 0 đến 1; context (B, L, D) và mask (B, L) của chú thích. Mô hình, gọi
+# t (B,) từ 0 đến 1; context (B, L, D) và mask (B, L) của câu mô tả. Mô hình, gọi
 # bằng model(x, bước thời gian, context, mask), dự đoán v; chỉ các LoRALinear trong
 # đó được học. Trả về giá trị mất mát () và (down, up, alpha) của mỗi lớp ấy.
 # ---
@@ -459,7 +459,7 @@ patch("    updates = [\n", "    noise = torch.randn_like(noise)\n    updates = [
 # %% [markdown] lang="en" role="mistake" name="mask_dropped"
 # The model got no mask, so it reads the padding as words. Training would then teach the style to captions of one length only.
 # %% [markdown] lang="vi" of="402a268a"
-# Mô hình không nhận mask, nên nó đọc phần đệm như thể đó là lời. Khi ấy việc huấn luyện chỉ dạy phong cách cho các chú thích
+# Mô hình không nhận mask, nên nó đọc phần đệm như thể đó là lời. Khi ấy việc huấn luyện chỉ dạy phong cách cho các câu mô tả
 # cùng một độ dài.
 # %% role="wrong" name="mask_dropped"
 patch("context, mask)\n", "context, None)\n")

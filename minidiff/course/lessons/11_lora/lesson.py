@@ -493,15 +493,15 @@ show(torch.stack([plain, outlined]))
 
 # %% [markdown] lang="en"
 # Above without, below with the LoRA, from the same captions and noise. In our run the held-out loss has fallen by nearly half.
-# The paper is there: sky, meadow and sea have turned pale. The things have darker edges and lighter insides, but they are still
-# filled, and thin lines are missing. Something was lost, too: the third picture no longer shows a sea.
+# The paper is coming: most backgrounds have turned pale. The things have darker edges and lighter insides, but they are still
+# filled, and thin lines are missing. Something may get lost, too: look for the sea in the third picture.
 #
 # `minidiff finetune lora` runs such a loop for longer, with a few empty captions for guidance, and keeps the factors with the
 # lowest held-out loss.
-# %% [markdown] lang="vi" of="c1bbb012"
+# %% [markdown] lang="vi" of="89e3fe9e"
 # Hàng trên không có LoRA, hàng dưới có, với cùng câu và cùng nhiễu. Trong lần chạy của chúng tôi, hàm mất mát trên các ví dụ để
-# riêng giảm gần một nửa. Giấy đã hiện ra: trời, đồng cỏ và biển đều nhạt đi. Các vật có viền sẫm hơn và bên trong sáng hơn,
-# nhưng vẫn được tô kín, và chưa có nét mảnh. Cũng có thứ bị mất: trong bức thứ ba không còn thấy biển.
+# riêng giảm gần một nửa. Giấy đang hiện ra: phần lớn các nền đều nhạt đi. Các vật có viền sẫm hơn và bên trong sáng hơn, nhưng
+# vẫn được tô kín, và chưa có nét mảnh. Cũng có thứ có thể bị mất: hãy tìm biển trong bức thứ ba.
 #
 # `minidiff finetune lora` chạy một vòng lặp như vậy nhưng lâu hơn, thêm một ít câu rỗng (cho việc dẫn hướng, guidance), và giữ
 # lại các thừa số có hàm mất mát thấp nhất trên các ví dụ để riêng.
@@ -844,15 +844,14 @@ lines({"both zero": flat, "only up zero": curve[:8]}, x="step", y="training loss
 # ## Pitfall 2: both factors random
 #
 # **Symptom.** The pictures have changed at step 0, before anything was learnt. **Cause:** `up` isn't 0. PyTorch's own start for
-# `up` (`nn.Linear`) changes only details, here of the house, which is easily missed. With the larger numbers of `torch.randn`
-# in both factors, the model is ruined. **Fix:** compare a prediction before and after `inject` with `torch.equal`, as in
-# section 3.
-# %% [markdown] lang="vi" of="9171ba72"
+# `up` (`nn.Linear`) changes only details, which is easily missed. With the larger numbers of `torch.randn` in both factors, the
+# model is ruined. **Fix:** compare a prediction before and after `inject` with `torch.equal`, as in section 3.
+# %% [markdown] lang="vi" of="a641d3ac"
 # ## Cạm bẫy 2: cả hai thừa số ngẫu nhiên
 #
 # **Triệu chứng.** Tranh đã đổi ngay ở bước 0, khi chưa học gì. **Nguyên nhân:** `up` khác 0. Khởi tạo sẵn của PyTorch cho `up`
-# (`nn.Linear`) chỉ làm đổi vài chi tiết, ở đây là của ngôi nhà, nên rất dễ bị bỏ qua. Với các số lớn hơn của `torch.randn` ở cả
-# hai thừa số, mô hình hỏng hẳn. **Cách chữa:** so dự đoán trước và sau `inject` bằng `torch.equal`, như ở mục 3.
+# (`nn.Linear`) chỉ làm đổi vài chi tiết, nên rất dễ bị bỏ qua. Với các số lớn hơn của `torch.randn` ở cả hai thừa số, mô hình
+# hỏng hẳn. **Cách chữa:** so dự đoán trước và sau `inject` bằng `torch.equal`, như ở mục 3.
 
 # %% slide="sub"
 columns, starts = [plain[:2]], {"nn.Linear": None, "torch.randn": nn.init.normal_}
@@ -873,10 +872,10 @@ show(torch.stack(columns, dim=1), ["the base", *starts])
 # ## Pitfall 3: alpha / rank forgotten
 #
 # **Symptom.** A style that is fine in one program is weak in another, or wrecks every picture. **Cause:** the program that
-# reads the file ignores alpha, or multiplies by alpha and doesn't divide by the rank. Ours has alpha 8 and rank 4: a factor of
-# 2. Without alpha it is 1, half the strength; without the division it is 8, four times the strength. **Fix:** keep alpha with
-# the factors, as `Factors` does, and compare with a picture drawn after training.
-# %% [markdown] lang="vi" of="eba58f18"
+# reads the file ignores alpha, or multiplies by alpha and doesn't divide by the rank. Ours has alpha 8 and rank 4, so the
+# factor is 2. Without alpha it is 1, half the strength; without the division it is 8, four times the strength. **Fix:** keep
+# alpha with the factors, as `Factors` does, and compare with a picture drawn after training.
+# %% [markdown] lang="vi" of="31671b16"
 # ## Cạm bẫy 3: quên alpha / rank
 #
 # **Triệu chứng.** Một phong cách dùng tốt trong chương trình này lại yếu trong chương trình khác, hoặc phá hỏng mọi bức tranh.

@@ -20,7 +20,7 @@
 # ## Một từ chưa có nghĩa gì
 #
 # Chủ thể cần một cái tên mà mô hình chưa biết gì về nó. Tokenizer cắt mọi từ thành các token, và mô hình đã học được điều gì đó
-# về mỗi token có trong các chú thích. `counts` (V,) cho biết mỗi token trong V token xuất hiện bao nhiêu lần trong các chú
+# về mỗi token có trong các câu mô tả. `counts` (V,) cho biết mỗi token trong V token xuất hiện bao nhiêu lần trong các chú
 # thích ấy; `words` chứa các ứng viên, mỗi ứng viên là danh sách id token của nó. Chỉ cần một token đã có nghĩa là cả từ không
 # còn dùng được, vì vậy
 #
@@ -56,7 +56,7 @@
 # 1. what each word is compared by: how common, then how many tokens
 # 2. the index of the smallest of these
 # %% [markdown] lang="vi" of="be0566f4"
-# counts (V,) int64, số lần mỗi token xuất hiện trong các chú thích; words: mỗi từ
+# counts (V,) int64, số lần mỗi token xuất hiện trong các câu mô tả; words: mỗi từ
 # là một danh sách id token. Trả về chỉ số của từ có token thường gặp nhất là hiếm
 # nhất; nếu bằng nhau thì từ có ít token hơn, rồi từ đứng trước.
 # ---

@@ -24,10 +24,10 @@
 # thích của hai nửa khác nhau: "a sks fish" có nhiều token hơn "a fish". **Hãy ghép hai nửa lại:** chủ thể trước, rồi đến lớp.
 #
 # - `subject` và `others` đều là latent (B, C, h, w), cùng một B.
-# - `subject_context` (B, L1, D) và `others_context` (B, L2, D) là các chú thích theo cách mạng đọc chúng, mỗi token một vector,
+# - `subject_context` (B, L1, D) và `others_context` (B, L2, D) là các câu mô tả theo cách mạng đọc chúng, mỗi token một vector,
 #   không có phần đệm. L1 có thể nhỏ hơn, lớn hơn hoặc bằng L2.
 #
-# Hãy trả về ba tensor: latent (2B, C, h, w); context (2B, L, D) với L = max(L1, L2), trong đó các chú thích ngắn hơn được đệm
+# Hãy trả về ba tensor: latent (2B, C, h, w); context (2B, L, D) với L = max(L1, L2), trong đó các câu mô tả ngắn hơn được đệm
 # số 0 *phía sau* các token của chúng; và mask (2B, L), kiểu bool, True cho token, False cho phần đệm. Latent và context giữ
 # nguyên kiểu số lúc đưa vào, dù là kiểu nào.
 #
@@ -45,7 +45,7 @@
 # %% [markdown] lang="vi" of="0d0d3526"
 # `torch.cat` xếp các tensor nối tiếp nhau, nếu mọi chiều khác của chúng khớp nhau. Với đầu vào nào thì chúng khớp?
 # ---
-# `F.pad(x, (0, 0, 0, n))` thêm n số 0 phía sau ở chiều −2: các cặp số bắt đầu từ chiều cuối, mỗi cặp là (trước, sau). Chú thích
+# `F.pad(x, (0, 0, 0, n))` thêm n số 0 phía sau ở chiều −2: các cặp số bắt đầu từ chiều cuối, mỗi cặp là (trước, sau). Câu mô tả
 # dài hơn dài bao nhiêu token?
 # ---
 # `torch.arange(L) < lengths[:, None]` là True ở những token đầu của mỗi hàng, nhiều bằng độ dài của nó. `lengths` có B lần L1
@@ -62,7 +62,7 @@
 # 3. the mask: which of the L places hold a token             # (2B, L) bool
 # %% [markdown] lang="vi" of="43d98233"
 # Latent (B, C, h, w) của chủ thể và của những con khác cùng lớp; context
-# (B, L1, D) và (B, L2, D) của chú thích, không có phần đệm. Trả về latent
+# (B, L1, D) và (B, L2, D) của câu mô tả, không có phần đệm. Trả về latent
 # (2B, C, h, w), context (2B, max(L1, L2), D) với số 0 phía sau, và mask
 # (2B, max(L1, L2)) kiểu bool, True cho token; các hàng của chủ thể đứng trước.
 # ---
@@ -96,12 +96,12 @@ def paired_batch(
 # - the halves cut apart again are what went in
 # %% [markdown] lang="vi" of="7435cdf5"
 # - kích thước và kiểu số của cả ba, kể cả bfloat16
-# - chú thích của lớp dài hơn
-# - chú thích của chủ thể dài hơn
-# - các chú thích cùng độ dài
+# - câu mô tả của lớp dài hơn
+# - câu mô tả của chủ thể dài hơn
+# - các câu mô tả cùng độ dài
 # - mỗi bên một bức, có một kênh
 # - token có vector toàn số 0 vẫn là token
-# - một chú thích cho tất cả: context được expand
+# - một câu mô tả cho tất cả: context được expand
 # - cắt hai nửa ra lại thì được đúng những gì đã đưa vào
 
 # %% role="probes"
@@ -197,14 +197,14 @@ patch("torch.arange(long) <", "torch.arange(long) - long <")
 # lengths of the captions.
 # %% [markdown] lang="vi" of="15cdd270"
 # Mask được tạo bằng cách hỏi vector nào khác 0. Một token cũng có thể có vector như thế mà vẫn được đọc: hãy dựa vào độ dài của
-# chú thích.
+# câu mô tả.
 # %% role="wrong" name="mask_of_zeros"
 patch("torch.arange(long) < each[:, None] ", "(context != 0).any(dim=2)")
 
 # %% [markdown] lang="en" role="mistake" name="one_off"
 # The mask has one token too many in each caption: use `<`, because places count from 0.
 # %% [markdown] lang="vi" of="e542dd4e"
-# Mask thừa một token ở mỗi chú thích: hãy dùng `<`, vì chỗ được đếm từ 0.
+# Mask thừa một token ở mỗi câu mô tả: hãy dùng `<`, vì chỗ được đếm từ 0.
 # %% role="wrong" name="one_off"
 patch("torch.arange(long) <", "torch.arange(long) <=")
 
@@ -236,7 +236,7 @@ patch("[subject_context, others_context]", "[others_context, subject_context]")
 # Pictures and captions don't belong together: the pictures have the subject first, the captions the class. The model would
 # learn that any fish is called by the rare word, and the subject isn't.
 # %% [markdown] lang="vi" of="e1c4628f"
-# Ảnh và chú thích không khớp nhau: ảnh có chủ thể trước, chú thích lại có lớp trước. Mô hình sẽ học rằng con cá nào cũng được
+# Ảnh và câu mô tả không khớp nhau: ảnh có chủ thể trước, câu mô tả lại có lớp trước. Mô hình sẽ học rằng con cá nào cũng được
 # gọi bằng từ hiếm, còn chủ thể thì không.
 # %% role="wrong" name="captions_swapped"
 patch("[subject_context, others_context]", "[others_context, subject_context]")
@@ -252,7 +252,7 @@ patch("return latents, context, mask", "order = torch.arange(2 * len(subject)).v
 # The longer captions were cut to the shorter length, and words are lost: in the subject's caption perhaps the rare one. Pad the
 # shorter ones.
 # %% [markdown] lang="vi" of="95a399ae"
-# Các chú thích dài hơn bị cắt còn độ dài ngắn hơn, và mất từ: trong chú thích của chủ thể có thể là từ hiếm. Hãy đệm các chú
+# Các câu mô tả dài hơn bị cắt còn độ dài ngắn hơn, và mất từ: trong câu mô tả của chủ thể có thể là từ hiếm. Hãy đệm các chú
 # thích ngắn hơn.
 # %% role="wrong" name="cut"
 patch("max(lengths) ", "min(lengths) ")
@@ -260,7 +260,7 @@ patch("max(lengths) ", "min(lengths) ")
 # %% [markdown] lang="en" role="mistake" name="subject_is_longer"
 # It only works when the subject's captions are the longer ones; otherwise the class's are cut. Pad to the longer of the two.
 # %% [markdown] lang="vi" of="05791c38"
-# Hàm chỉ đúng khi chú thích của chủ thể dài hơn; nếu không, chú thích của lớp bị cắt. Hãy đệm đến độ dài lớn hơn trong hai.
+# Hàm chỉ đúng khi câu mô tả của chủ thể dài hơn; nếu không, câu mô tả của lớp bị cắt. Hãy đệm đến độ dài lớn hơn trong hai.
 # %% role="wrong" name="subject_is_longer"
 patch("max(lengths) ", "lengths[0] ")
 
@@ -268,7 +268,7 @@ patch("max(lengths) ", "lengths[0] ")
 # It only works when the class's captions are the longer ones; otherwise the subject's are cut, perhaps with the rare word. Pad
 # to the longer of the two.
 # %% [markdown] lang="vi" of="c1d9793f"
-# Hàm chỉ đúng khi chú thích của lớp dài hơn; nếu không, chú thích của chủ thể bị cắt, có thể mất cả từ hiếm. Hãy đệm đến độ dài
+# Hàm chỉ đúng khi câu mô tả của lớp dài hơn; nếu không, câu mô tả của chủ thể bị cắt, có thể mất cả từ hiếm. Hãy đệm đến độ dài
 # lớn hơn trong hai.
 # %% role="wrong" name="class_is_longer"
 patch("max(lengths) ", "lengths[1] ")
@@ -354,7 +354,7 @@ patch("return latents, context, mask", "return latents, context, mask.unflatten(
 # compute in another one: give it the `dtype` of the captions.
 # %% [markdown] lang="vi" of="2bbd7d16"
 # Context luôn có kiểu float32 dù đưa vào kiểu nào, vì `torch.zeros` tạo ra kiểu ấy khi không được bảo khác. Mạng có thể tính ở
-# kiểu khác: hãy cho nó `dtype` của các chú thích.
+# kiểu khác: hãy cho nó `dtype` của các câu mô tả.
 # %% role="wrong" name="context_in_float32"
 patch("F.pad(half, ", "F.pad(half.float(), ")
 
@@ -362,7 +362,7 @@ patch("F.pad(half, ", "F.pad(half.float(), ")
 # For captions that need no padding, the slice `[-n:]` with n = 0 is `[-0:]`, and that is everything: their whole rows became
 # False. Count from the front: `[L1:]`.
 # %% [markdown] lang="vi" of="31522ef2"
-# Với chú thích không cần đệm, lát cắt `[-n:]` với n = 0 là `[-0:]`, tức là tất cả: cả hàng của chúng thành False. Hãy đếm từ
+# Với câu mô tả không cần đệm, lát cắt `[-n:]` với n = 0 là `[-0:]`, tức là tất cả: cả hàng của chúng thành False. Hãy đếm từ
 # phía trước: `[L1:]`.
 # %% role="wrong" name="minus_zero"
 patch("torch.arange(long) < each[:, None] ", "(torch.arange(long) < each[:, None]) & (each < long)[:, None] ")
@@ -371,7 +371,7 @@ patch("torch.arange(long) < each[:, None] ", "(torch.arange(long) < each[:, None
 # The context has a fixed length of 77, as in CLIP. The longer of the two captions is enough: every further place costs time in
 # each attention layer.
 # %% [markdown] lang="vi" of="0beeceaf"
-# Context có độ dài cố định 77, như ở CLIP. Chỉ cần độ dài lớn hơn trong hai chú thích: mỗi chỗ thừa đều tốn thời gian ở mọi
+# Context có độ dài cố định 77, như ở CLIP. Chỉ cần độ dài lớn hơn trong hai câu mô tả: mỗi chỗ thừa đều tốn thời gian ở mọi
 # lớp chú ý (attention).
 # %% role="wrong" name="seventy_seven"
 patch("max(lengths) ", "77 ")

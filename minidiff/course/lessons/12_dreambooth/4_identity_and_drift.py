@@ -24,7 +24,7 @@
 # bức cũng cho thấy chủ thể, dù không ai yêu cầu? Số đầu nên gần 1, số sau nên gần 0.
 #
 # Một mạng đã biến mỗi bức thành P con số, gọi là đặc trưng (feature). Một bức được coi là chủ thể khi, trong mọi bức *thật*,
-# bức **gần nhất theo cosine** là một bức của chủ thể.
+# bức **gần nhất theo cosin** là một bức của chủ thể.
 #
 # - `drawn` (N, P) là các bức vẽ theo prompt của chủ thể, `drawn_class` (M, P) là các bức vẽ theo prompt của lớp;
 # - `subject` (S, P) là các bức thật của chủ thể, `others` (O, P) là các bức thật của những con khác cùng lớp.
@@ -43,9 +43,9 @@
 # `nearest = cosines.argmax(dim=1)` is (N,), and `nearest < len(subject)` says which pictures show the subject. The mean of
 # these, as numbers, is the share. Do it for both sets in a helper.
 # %% [markdown] lang="vi" of="19baa888"
-# Cosine của hai vector là tích vô hướng của chúng khi cả hai có độ dài 1. Cả hai câu hỏi đều dùng chung một tập bức thật.
+# Cosin của hai vector là tích vô hướng của chúng khi cả hai có độ dài 1. Cả hai câu hỏi đều dùng chung một tập bức thật.
 # ---
-# Hãy gộp các bức thật lại, của chủ thể trước: (S + O, P). Một phép nhân ma trận cho mọi cosine cùng lúc, (N, S + O). Số lớn
+# Hãy gộp các bức thật lại, của chủ thể trước: (S + O, P). Một phép nhân ma trận cho mọi cosin cùng lúc, (N, S + O). Số lớn
 # nhất của mỗi hàng nằm ở cột nào?
 # ---
 # `nearest = cosines.argmax(dim=1)` là (N,), và `nearest < len(subject)` cho biết bức nào cho thấy chủ thể. Trung bình của
@@ -65,11 +65,11 @@
 # %% [markdown] lang="vi" of="6adfee1d"
 # Đặc trưng của các bức: vẽ theo prompt của chủ thể (N, P), của lớp (M, P); bức
 # thật của chủ thể (S, P), của những con khác cùng lớp (O, P). Một bức được coi là
-# chủ thể khi bức thật gần nhất, theo cosine, là một bức của chủ thể. Trả về hai tỉ
+# chủ thể khi bức thật gần nhất, theo cosin, là một bức của chủ thể. Trả về hai tỉ
 # lệ, kiểu float: identity trong drawn, drift trong drawn_class.
 # ---
 # 1. mọi bức thật, của chủ thể trước, có độ dài 1            # (S + O, P)
-# 2. cosine của mỗi bức vẽ với tất cả chúng                  # (N, S + O)
+# 2. cosin của mỗi bức vẽ với tất cả chúng                   # (N, S + O)
 # 3. bao nhiêu bức có bức gần nhất trong S bức đầu: một tỉ lệ
 # 4. làm như vậy với drawn_class
 
@@ -173,14 +173,14 @@ probe(brighter, **GIVEN)
 # The true pictures don't have length 1, so the one with the longest features is nearest to everything. A cosine needs both
 # vectors at length 1.
 # %% [markdown] lang="vi" of="850d56ae"
-# Các bức thật không có độ dài 1, nên bức có đặc trưng dài nhất lại gần mọi thứ nhất. Cosine cần cả hai vector có độ dài 1.
+# Các bức thật không có độ dài 1, nên bức có đặc trưng dài nhất lại gần mọi thứ nhất. Cosin cần cả hai vector có độ dài 1.
 # %% role="wrong" name="scalar_product"
 patch("F.normalize(torch.cat([subject, others]), dim=1) ", "torch.cat([subject, others]) ")
 
 # %% [markdown] lang="en" role="mistake" name="distance"
 # The nearest was looked for by distance, which also depends on how long the features are. Ask for the largest cosine.
 # %% [markdown] lang="vi" of="ec9a31ac"
-# Bức gần nhất được tìm theo khoảng cách, vốn còn phụ thuộc vào độ dài của đặc trưng. Hãy tìm cosine lớn nhất.
+# Bức gần nhất được tìm theo khoảng cách, vốn còn phụ thuộc vào độ dài của đặc trưng. Hãy tìm cosin lớn nhất.
 # %% role="wrong" name="distance"
 patch("F.normalize(torch.cat([subject, others]), dim=1) ", "torch.cat([subject, others]) ")
 patch("F.normalize(features, dim=1) @ true.T", "-torch.cdist(features, true)")
@@ -196,7 +196,7 @@ patch("F.normalize(features, dim=1)", "F.normalize(features, dim=0)")
 # %% [markdown] lang="en" role="mistake" name="least_similar"
 # This is the true picture that is *least* like the drawn one. The nearest one has the largest cosine.
 # %% [markdown] lang="vi" of="ce58329e"
-# Đây là bức thật *kém* giống bức vẽ nhất. Bức gần nhất có cosine lớn nhất.
+# Đây là bức thật *kém* giống bức vẽ nhất. Bức gần nhất có cosin lớn nhất.
 # %% role="wrong" name="least_similar"
 patch("cosines.argmax(dim=1) ", "cosines.argmin(dim=1) ")
 

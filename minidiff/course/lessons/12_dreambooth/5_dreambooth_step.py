@@ -14,7 +14,7 @@
 # ## Gỡ lỗi: đàn cá không sống nổi
 #
 # `dreambooth_step` cho giá trị của hàm mất mát ở một bước. Lô của nó do `paired_batch` tạo ra, chủ thể trước rồi đến lớp; mỗi
-# bức có nhiễu `eps` và thời gian `t` riêng, và mô hình dự đoán v. Hàm mất mát là `prior_preservation_loss` của bạn.
+# bức có nhiễu `eps` và thời điểm `t` riêng, và mô hình dự đoán v. Hàm mất mát là `prior_preservation_loss` của bạn.
 #
 # Ô dưới đây cho `forgetful`, mạng coi con cá nào cũng là Lumi, học thêm mười bước bằng `broken_step` của ai đó. Tranh được vẽ
 # trước và sau đó: bốn lần "a fish", rồi những gì mạng đoán ra từ hai bức Lumi có nhiễu. Lẽ ra tiên nghiệm phải đưa các con cá
@@ -60,7 +60,7 @@ show([*drawn(forgetful), *trained(broken_step)], columns=6,
 # `x = schedule.mix(x0, eps, t)`; the target is `target(schedule, "v", x0, eps, t)`; and the loss is
 # `prior_preservation_loss(prediction, ..., weight)`.
 # %% [markdown] lang="vi" of="96c39dda"
-# Hãy theo `t` qua cả hàm. Mỗi nửa được thêm nhiễu theo thời gian nào, và mô hình được báo thời gian nào?
+# Hãy theo `t` qua cả hàm. Mỗi nửa được thêm nhiễu theo thời điểm nào, và mô hình được báo thời điểm nào?
 # ---
 # Mô hình dự đoán v: v được tạo từ những gì? Và `weight` nhân vào nửa nào trong `prior_preservation_loss`, còn ở đây thì sao?
 # ---
@@ -79,7 +79,7 @@ show([*drawn(forgetful), *trained(broken_step)], columns=6,
 # %% [markdown] lang="vi" of="7eea86fd"
 # Giá trị của hàm mất mát ở một bước, (). x0 và eps (2B, C, h, w), các hàng của chủ
 # thể trước; t (2B,) từ 0 đến 1, mỗi hàng một thời gian; context (2B, L, D) và mask
-# (2B, L) của chú thích. Mô hình, gọi bằng model(x, bước thời gian, context, mask), dự
+# (2B, L) của câu mô tả. Mô hình, gọi bằng model(x, bước thời gian, context, mask), dự
 # đoán v; schedule.timestep cho biết bước thời gian ứng với mỗi thời gian. Nửa của lớp
 # được tính weight lần.
 # ---
@@ -388,14 +388,14 @@ patch("schedule.timestep(t)", "1000 * t")
 # %% [markdown] lang="en" role="mistake" name="mask_dropped"
 # The model got no mask, so it reads the padding as words. The class's shorter captions are padded in every batch.
 # %% [markdown] lang="vi" of="0184cb1b"
-# Mô hình không nhận mask, nên nó đọc phần đệm như từ. Trong mỗi lô, chú thích ngắn hơn của lớp đều được đệm.
+# Mô hình không nhận mask, nên nó đọc phần đệm như từ. Trong mỗi lô, câu mô tả ngắn hơn của lớp đều được đệm.
 # %% role="wrong" name="mask_dropped"
 patch("context, mask)\n    v", "context, None)\n    v")
 
 # %% [markdown] lang="en" role="mistake" name="captions_of_the_subject"
 # Both halves were read with the subject's captions, so any fish is called by the rare word. Hand on the whole context.
 # %% [markdown] lang="vi" of="e909e132"
-# Cả hai nửa được đọc với chú thích của chủ thể, nên con cá nào cũng được gọi bằng từ hiếm. Hãy chuyển cả context.
+# Cả hai nửa được đọc với câu mô tả của chủ thể, nên con cá nào cũng được gọi bằng từ hiếm. Hãy chuyển cả context.
 # %% role="wrong" name="captions_of_the_subject"
 patch("context, mask)\n    v", "context.chunk(2)[0].repeat(2, 1, 1), mask.chunk(2)[0].repeat(2, 1))\n    v")
 

@@ -10,10 +10,10 @@
 # %% [markdown] lang="vi" of="b29b88eb"
 # # 12 DreamBooth: đúng con mèo này
 #
-# Hàng trên là Mochi, con mèo có ba tai (tai giữa màu xanh), một mảng lông sẫm quanh mắt và chiếc khăn xanh. Chỉ có mười hai bức
-# tranh về nó. Hàng dưới là những gì `world-dit` vẽ từ lời tả: một con mèo màu cam, nhưng không phải Mochi. Ta muốn chính Mochi,
-# "ban đêm" hay "bên trái một ngôi nhà", trong những bức tranh mới, còn mọi con mèo khác phải vẫn như cũ. Làm sao dạy cho mô
-# hình một cá thể?
+# Hàng trên là Mochi, con mèo có ba tai (tai giữa màu xanh dương), một mảng lông sẫm quanh một mắt và chiếc khăn xanh dương. Chỉ
+# có mười hai bức tranh về nó. Hàng dưới là những gì `world-dit` vẽ từ lời tả: một con mèo màu cam, nhưng không phải Mochi. Ta
+# muốn chính Mochi, "ban đêm" hay "bên trái một ngôi nhà", trong những bức tranh mới, còn mọi con mèo khác phải vẫn như cũ. Làm
+# sao dạy cho mô hình một cá thể?
 
 # %%
 import random
@@ -239,7 +239,7 @@ show(torch.stack([pixels[2:10], decoded]))
 # sea and no caption said so, the sea would become a part of Mochi.
 # %% [markdown] lang="vi" of="2624fcb0"
 # Hàng dưới đã đi qua VAE; DiT không thể vẽ tinh hơn thế. **Đoán xem:** có câu nói "at sea" (trên biển), nhưng không câu nào nói
-# "đeo khăn xanh". Mô hình sẽ gắn biển với từ nào, chiếc khăn với từ nào?
+# "đeo khăn xanh dương". Mô hình sẽ gắn biển với từ nào, chiếc khăn với từ nào?
 # ---
 # "Sea" đã giải thích biển rồi. Chiếc khăn có trong cả mười hai bức tranh, và *sks* là từ duy nhất vừa có mặt trong cả mười hai
 # câu vừa chưa có nghĩa. **Điều câu mô tả có nói thì vẫn tự do; điều không nói thì gắn vào từ hiếm.** Nếu bức nào cũng ở trên
@@ -279,19 +279,19 @@ show(torch.cat([pipe.pixels(x) for x in others[0][:16].split(8)]).cpu())
 # These pictures don't have to be beautiful. They show what the model draws *now*, and that is what we want to keep. The loss
 # has two parts (Ruiz et al. 2023, eq. 2; the paper predicts $x_0$, we predict $v$):
 #
-# $$L = \text{mean}\,(\hat v_{\text{subject}} - v_{\text{subject}})^2
-# + \lambda\;\text{mean}\,(\hat v_{\text{class}} - v_{\text{class}})^2$$
+# $$L = \text{mean}\,(\hat v_{\text{subject}} - v_{\text{subject}})^2 +
+# \lambda\;\text{mean}\,(\hat v_{\text{class}} - v_{\text{class}})^2$$
 #
 # $\lambda$ is the weight of the class. By hand, with two numbers in each half: the errors are 1 and 3 for Mochi, 2 and 0 for
 # the other cats. With $\lambda = 0.5$:
 #
 # $$\frac{1 + 9}{2} + 0.5\cdot\frac{4 + 0}{2} = 5 + 1 = 6$$
-# %% [markdown] lang="vi" of="4244dc89"
+# %% [markdown] lang="vi" of="444666a8"
 # Những bức này không cần đẹp. Chúng cho thấy mô hình *lúc này* vẽ gì, và đó là điều ta muốn giữ. Hàm mất mát có hai phần (Ruiz
 # và cộng sự 2023, phương trình 2; bài báo dự đoán $x_0$, ta dự đoán $v$):
 #
-# $$L = \text{mean}\,(\hat v_{\text{subject}} - v_{\text{subject}})^2
-# + \lambda\;\text{mean}\,(\hat v_{\text{class}} - v_{\text{class}})^2$$
+# $$L = \text{mean}\,(\hat v_{\text{subject}} - v_{\text{subject}})^2 +
+# \lambda\;\text{mean}\,(\hat v_{\text{class}} - v_{\text{class}})^2$$
 #
 # $\lambda$ là trọng số của lớp. Tính tay, mỗi nửa hai số: sai số là 1 và 3 với Mochi, 2 và 0 với các con mèo khác. Với
 # $\lambda = 0.5$:
@@ -457,7 +457,7 @@ def train(weight: float) -> list[float]:
 # group of pictures below shows the blue cat.
 # %% [markdown] lang="vi" of="3d4eb866"
 # **Đoán xem.** Sau cùng số bước, lần nào có hàm mất mát trên Mochi thấp hơn? Và mô hình của lần đầu vẽ gì cho "a blue cat in a
-# meadow" (một con mèo xanh trên đồng cỏ)?
+# meadow" (một con mèo xanh dương trên đồng cỏ)?
 # ---
 # Hàm mất mát trên Mochi giảm trong cả hai lần; cuối cùng lần đầu thấp hơn một chút, vì không phải học gì khác. Còn con mèo xanh
 # thì ở nhóm tranh thứ hai dưới đây.
@@ -491,15 +491,15 @@ show(torch.stack([subject[:6] for subject, _ in drawings.values()]), places)
 
 # %% [markdown] lang="en"
 # Top: the base. Middle: trained without the class. Bottom: with it. The prompts are "a sks cat at sea" and so on. The base
-# draws some cat or none. After about half a minute of training, most pictures show a sketch of Mochi: orange with white and
-# blue patches, large. The spot and the third ear are hardly there, and with the class a cat may still be plain. The model is
-# small and the training short.
+# draws some cat or none. After so little training, most pictures show a sketch of Mochi: orange with white and blue patches,
+# large. The spot and the third ear are hardly there, and with the class a cat may still be plain. The model is small and the
+# training short.
 #
 # Now the other cats, in prompts without *sks*:
-# %% [markdown] lang="vi" of="3ddb777f"
+# %% [markdown] lang="vi" of="8b88cdf4"
 # Trên: mô hình gốc. Giữa: huấn luyện không có lớp. Dưới: có lớp. Các prompt là "a sks cat at sea", v.v. Mô hình gốc vẽ một con
-# mèo nào đó, hoặc không có con nào. Sau khoảng nửa phút huấn luyện, phần lớn các bức cho thấy phác thảo của Mochi: màu cam với
-# các mảng trắng và xanh, thân to. Mảng lông quanh mắt và cái tai thứ ba hầu như chưa có, và khi có lớp thì vẫn có thể gặp một
+# mèo nào đó, hoặc không có con nào. Mới huấn luyện rất ít mà phần lớn các bức đã cho thấy phác thảo của Mochi: màu cam với các
+# mảng trắng và xanh dương, thân to. Mảng lông quanh mắt và cái tai thứ ba hầu như chưa có, và khi có lớp thì vẫn có thể gặp một
 # con mèo bình thường. Mô hình nhỏ, thời gian lại ngắn.
 #
 # Giờ đến những con mèo khác, với các prompt không có *sks*:
@@ -511,14 +511,14 @@ show(torch.stack([cats[:6] for _, cats in drawings.values()]), titles)
 # %% [markdown] lang="en" slide="sub"
 # Middle: without the class, **every cat becomes *the* cat**. Whatever colour the prompt names, patches of Mochi's colours
 # appear. The paper calls this *language drift*: the model slowly forgets how to draw other members of the class (section 3.3).
-# Bottom: with the class, each cat has the colour that its prompt names, even purple and pink, which no class picture had.
+# Bottom: with the class, cats keep the colours that their prompts name, even purple and pink, which no class picture had.
 #
 # The last prompts ask for something that none of the twelve pictures shows: Mochi *beside something else*. What "left of" and
 # "above" mean, the model can only know from before.
-# %% [markdown] lang="vi" of="c488f7b5"
+# %% [markdown] lang="vi" of="df341667"
 # Giữa: không có lớp thì **con mèo nào cũng thành *chính* con mèo ấy**. Dù prompt nói màu gì, các mảng màu của Mochi vẫn hiện
 # ra. Bài báo gọi hiện tượng này là *language drift* (trôi ngôn ngữ): mô hình dần quên cách vẽ những thành viên khác của lớp
-# (mục 3.3). Dưới: có lớp thì con nào cũng có màu mà prompt nêu, kể cả tím và hồng, hai màu không có trong tranh của lớp.
+# (mục 3.3). Dưới: có lớp thì các con mèo giữ được màu mà prompt nêu, kể cả tím và hồng, hai màu không có trong tranh của lớp.
 #
 # Các prompt cuối yêu cầu một điều mà cả mười hai bức tranh đều không có: Mochi *bên cạnh vật khác*. "Left of" (bên trái) và
 # "above" (phía trên) nghĩa là gì, mô hình chỉ có thể biết từ trước.
@@ -534,11 +534,11 @@ def beside(place: str, axis) -> None:
 slider(beside, "place", others_in)
 
 # %% [markdown] lang="en"
-# In both trained rows, the cat stands where the caption says. But Mochi's colours spread to the other things, more so without
-# the class: compare the stars.
-# %% [markdown] lang="vi" of="4f30fe86"
-# Ở cả hai hàng đã huấn luyện, con mèo đứng đúng chỗ mà câu nói. Nhưng màu của Mochi lan sang các vật kia, nhất là khi không có
-# lớp: hãy so hai ngôi sao.
+# In both trained rows, the cat mostly stands where the caption says. But Mochi's colours can spread to the other things, more so
+# without the class: compare the stars.
+# %% [markdown] lang="vi" of="3ccc0dc3"
+# Ở cả hai hàng đã huấn luyện, con mèo thường đứng đúng chỗ mà câu nói. Nhưng màu của Mochi có thể lan sang các vật kia, nhất là
+# khi không có lớp: hãy so hai ngôi sao.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 6. Is it the one? Identity and drift
@@ -672,13 +672,13 @@ source(measures.identity)
 # down more?
 # ---
 # A file holds the numbers that were learnt: about 35 times fewer. The class slows a step down more, since it doubles the rows:
-# in section 5, by about a half. Training all weights in place of a LoRA cost a quarter to a third in lesson 11.
-# %% [markdown] lang="vi" of="7486f060"
+# in section 5, by about a half. Training all weights in place of a LoRA cost a fifth to a third in lesson 11.
+# %% [markdown] lang="vi" of="d5ce8db9"
 # **Đoán xem**, với `world-dit` và một LoRA hạng 8: tệp nhỏ hơn bao nhiêu lần? Và trong hai lựa chọn, cái nào làm mỗi bước chậm
 # đi nhiều hơn?
 # ---
 # Tệp chứa những số đã học: ít hơn khoảng 35 lần. Lớp làm mỗi bước chậm đi nhiều hơn, vì số hàng tăng gấp đôi: ở mục 5, lâu hơn
-# khoảng một nửa. Ở bài 11, huấn luyện mọi trọng số thay cho LoRA tốn thêm từ một phần tư đến một phần ba.
+# khoảng một nửa. Ở bài 11, huấn luyện mọi trọng số thay cho LoRA tốn thêm từ một phần năm đến một phần ba.
 
 # %%
 from minidiff.finetune.claims import lora_parameters, published_claims
@@ -893,7 +893,7 @@ show(torch.stack([guess(0.4, 0.4), guess(0.2, 0.6)]))
 # `check` cho biết chỗ nào đúng, chỗ nào chưa. Sau đó phần bạn viết làm việc với mô hình có sẵn `world-dit`: hàng trên vẽ bằng
 # lời giải, hàng dưới vẽ bằng phần của bạn, và hai hàng phải giống nhau.
 #
-# Ô tiếp theo nạp mô hình và đếm token trong các chú thích. Ô sau đó vẽ mười hai bức của chủ thể Lumi, một con cá mà chưa chú
+# Ô tiếp theo nạp mô hình và đếm token trong các câu mô tả. Ô sau đó vẽ mười hai bức của chủ thể Lumi, một con cá mà chưa chú
 # thích huấn luyện nào tả, và những con cá khác theo cách mô hình vẽ trước khi học thêm gì. Rồi một LoRA học Lumi chỉ từ mười
 # hai bức ấy, **không có** tiên nghiệm: đó là mạng `forgetful` (hay quên). Việc này mất khoảng nửa phút trên máy chậm, và hàng
 # cuối cho thấy hậu quả: "a fish" cũng thành Lumi. Ô thứ ba dùng để đo.

@@ -150,9 +150,9 @@ patch("return steps - made", "return steps + 1 - made")
 patch("return steps - made", "return steps - made - 1")
 
 # %% [markdown] lang="en" role="mistake" name="negative_index"
-# A negative index counts from the end, but without the clean time at 0 it is one short: the last `made` steps lie between `made
-# + 1` times. Return an index from the front, where 0 is the noisiest.
-# %% [markdown] lang="vi" of="8d691ceb"
+# A negative index counts from the end, but without the clean time at 0 it is one short: the last `made` steps lie between
+# `made + 1` times. Return an index from the front, where 0 is the noisiest.
+# %% [markdown] lang="vi" of="d3480e2f"
 # Chỉ số âm đếm từ cuối, nhưng ở đây bị thiếu một vì chưa kể thời điểm sạch 0: `made` bước cuối nằm giữa `made + 1` thời điểm.
 # Hãy trả về chỉ số đếm từ đầu, trong đó 0 là nhiễu nhất.
 # %% role="wrong" name="negative_index"

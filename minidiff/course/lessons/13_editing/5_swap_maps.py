@@ -230,8 +230,8 @@ patch("new * added[:, None, None]", "new * (1 - added[:, None, None])")
 # For added words the old maps were taken, where some other word stands at that place in the row. Added words keep their own:
 # `new * added`.
 # %% [markdown] lang="vi" of="b42c56a6"
-# Với các từ thêm vào, bản đồ cũ lại được dùng, mà ở vị trí ấy trong hàng là một từ khác. Từ thêm vào giữ bản đồ của mình: `new
-# * added`.
+# Với các từ thêm vào, bản đồ cũ lại được dùng, mà ở vị trí ấy trong hàng là một từ khác. Từ thêm vào giữ bản đồ của mình:
+# `new * added`.
 # %% role="wrong" name="old_added"
 patch("new * added", "old * added")
 

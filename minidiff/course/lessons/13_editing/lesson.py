@@ -363,11 +363,11 @@ for seed in range(4):
 show([truth, *results], ["true", *(f"seed {seed}" for seed in range(4))])
 
 # %% [markdown] lang="en"
-# Outside it is 0 every time. The judge sees a big yellow star in all four pictures, yet the PSNR inside differs from seed to
-# seed: it depends on whether the new star happens to stand exactly where the true one does. A star that doesn't may gain little
-# over doing nothing. In section 6 the star keeps its place.
-# %% [markdown] lang="vi" of="8a464100"
-# Bên ngoài lần nào cũng là 0. Giám khảo thấy ngôi sao vàng to ở cả bốn bức, vậy mà PSNR bên trong mỗi seed một khác: nó phụ
+# Outside it is 0 every time. Even where the judge sees a big yellow star in all four pictures, the PSNR inside differs from seed
+# to seed: it depends on whether the new star happens to stand exactly where the true one does. A star that doesn't may gain
+# little over doing nothing. In section 6 the star keeps its place.
+# %% [markdown] lang="vi" of="6d9bf819"
+# Bên ngoài lần nào cũng là 0. Dù giám khảo thấy ngôi sao vàng to ở cả bốn bức, PSNR bên trong vẫn mỗi seed một khác: nó phụ
 # thuộc vào việc ngôi sao mới có tình cờ đứng đúng chỗ của ngôi sao thật hay không. Nếu không, ngôi sao mới có thể chỉ hơn việc
 # không làm gì một chút. Ở mục 6, ngôi sao sẽ giữ được chỗ của mình.
 
@@ -453,15 +453,15 @@ white = Image.fromarray((255 * gap).astype(np.uint8))
 show([sea, white, *rows], ["true", "mask", "at the end", "clean", "re-noised"])
 
 # %% [markdown] lang="en"
-# Putting it back only at the end fits worst: sky and water break at the edge. But *clean* does no harm here: it comes closest
-# to the truth, closer than re-noised. This network copes with what it was never trained on, and it sees the known part clearly
-# from the first step on. This is one network and one easy scene: elsewhere the two may be equal, and another network may not
-# cope. So the library re-noises, as the paper does. Measure before you blame a clean picture for a seam.
-# %% [markdown] lang="vi" of="afb900a5"
-# Chỉ đặt lại ở bước cuối thì khớp kém nhất: trời và nước gãy ở mép. Nhưng ở đây bản *sạch* không gây hại: nó gần sự thật nhất,
-# gần hơn cả bản thêm nhiễu lại. Mạng này xử lý được điều nó chưa từng học, và nó thấy rõ phần đã biết ngay từ bước đầu. Đây mới
-# là một mạng và một cảnh dễ: ở cảnh khác hai cách có thể ngang nhau, còn mạng khác có thể không xử lý được. Vì vậy thư viện
-# thêm nhiễu lại, như trong bài báo. Hãy đo trước khi đổ lỗi cho bản sạch vì một đường ráp.
+# Putting it back only at the end fits worst: sky and water break at the edge. But *clean* did no harm in our runs: it came
+# closest to the truth, closer than re-noised. The network coped with what it was never trained on, and it saw the known part
+# clearly from the first step on. This is one network and one easy scene: elsewhere the two may be equal, and another network
+# may not cope. So the library re-noises, as the paper does. Measure before you blame a clean picture for a seam.
+# %% [markdown] lang="vi" of="526b772e"
+# Chỉ đặt lại ở bước cuối thì khớp kém nhất: trời và nước gãy ở mép. Nhưng trong các lần chạy của chúng tôi, bản *sạch* không
+# gây hại: nó gần sự thật nhất, gần hơn cả bản thêm nhiễu lại. Mạng xử lý được điều nó chưa từng học, và nó thấy rõ phần đã biết
+# ngay từ bước đầu. Đây mới là một mạng và một cảnh dễ: ở cảnh khác hai cách có thể ngang nhau, còn mạng khác có thể không xử lý
+# được. Vì vậy thư viện thêm nhiễu lại, như trong bài báo. Hãy đo trước khi đổ lỗi cho bản sạch vì một đường ráp.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. RePaint: go back and repeat
@@ -510,11 +510,11 @@ titles = ["seed 1, 1 round", "3 rounds", "seed 2, 1 round", "3 rounds"]
 show([sea, *rows], ["true", *titles])
 
 # %% [markdown] lang="en"
-# With one round, a block is left in the hole that doesn't continue the sky and the water. With three rounds both seeds come
-# closer to the truth. The price is three times as many steps. The library repeats five steps at a time.
-# %% [markdown] lang="vi" of="2ccf86ab"
-# Với một vòng, trong lỗ hổng còn một mảng không nối tiếp trời và nước. Với ba vòng, cả hai seed đều gần sự thật hơn. Cái giá là
-# số bước gấp ba. Thư viện làm lại mỗi lần năm bước.
+# With one round, what is in the hole need not continue the sky and the water. Three rounds usually come closer to the truth:
+# compare the numbers of each seed. The price is three times as many steps. The library repeats five steps at a time.
+# %% [markdown] lang="vi" of="bd4d6992"
+# Với một vòng, phần trong lỗ hổng chưa chắc nối tiếp trời và nước. Ba vòng thường gần sự thật hơn: hãy so các con số của từng
+# seed. Cái giá là số bước gấp ba. Thư viện làm lại mỗi lần năm bước.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 5. Inversion: which noise was it?
@@ -533,8 +533,8 @@ show([sea, *rows], ["true", *titles])
 #
 # DDIM không thêm nhiễu, nên chỉ nhiễu xuất phát quyết định bức tranh. Muốn tìm nhiễu của một bức tranh cho trước, hãy làm các
 # bước **ngược lại**, gọi là đảo ngược (inversion; Song và cộng sự 2021, mục 4.3): dự đoán ở đầu sạch $s$ rồi trộn cho đầu nhiễu
-# $t$. Cách này không chính xác, vì đường xuống dự đoán ở $t$. Hãy thử tính tay khi dữ liệu chỉ là các con số, $x_0 \sim N(0,
-# 1)$. Khi đó dự đoán hoàn hảo là $x_0 = \alpha_t x$, $\epsilon = \sigma_t x$, và một bước xuống cho
+# $t$. Cách này không chính xác, vì đường xuống dự đoán ở $t$. Hãy thử tính tay khi dữ liệu chỉ là các con số,
+# $x_0 \sim N(0, 1)$. Khi đó dự đoán hoàn hảo là $x_0 = \alpha_t x$, $\epsilon = \sigma_t x$, và một bước xuống cho
 #
 # $$x_s = (\alpha_s\alpha_t + \sigma_s\sigma_t)\,x = \cos(90°\,(t - s))\;x$$
 #
@@ -602,13 +602,13 @@ lines(curves, title="round trip", x="guidance scale", y="error of the latent")
 show([original, *back], ["original", *(f"scale {scale:g}" for scale in scales)])
 
 # %% [markdown] lang="en"
-# Scale 1 means no guidance: there the error falls quickly with the steps. With guidance it is much larger, and another house
-# comes back. So the way up is made **without** guidance. The way down with new words still needs it, with the old words as
+# Scale 1 means no guidance: there the error falls quickly with the steps. With guidance it is much larger, and things come back
+# changed. So the way up is made **without** guidance. The way down with new words still needs it, with the old words as
 # the negative prompt (Miyake et al. 2023): then only what the new words *change* is exaggerated. The library's `change_picture`
 # does this, with 2 `corrections` for each step up (see `climb`).
-# %% [markdown] lang="vi" of="d2605b00"
-# Hệ số 1 nghĩa là không có dẫn hướng: ở đó sai số giảm nhanh theo số bước. Có dẫn hướng, sai số lớn hơn nhiều, và thứ trở về là
-# một ngôi nhà khác. Vì vậy trên đường lên ta **không** dùng dẫn hướng. Trên đường xuống với lời mới thì vẫn cần, và lời cũ được
+# %% [markdown] lang="vi" of="98933d0f"
+# Hệ số 1 nghĩa là không có dẫn hướng: ở đó sai số giảm nhanh theo số bước. Có dẫn hướng, sai số lớn hơn nhiều, và các vật trở
+# về đã khác đi. Vì vậy trên đường lên ta **không** dùng dẫn hướng. Trên đường xuống với lời mới thì vẫn cần, và lời cũ được
 # dùng làm prompt phủ định (Miyake và cộng sự 2023): khi đó chỉ phần mà lời mới *thay đổi* bị phóng đại. `change_picture` của
 # thư viện làm như vậy, với 2 lần hiệu chỉnh (`corrections`) cho mỗi bước lên (xem `climb`).
 
@@ -696,15 +696,17 @@ titles = ["old words", "same noise", "20 %", "60 %", "all steps"]
 show(rows, 2 * titles, columns=5)
 
 # %% [markdown] lang="en"
-# Above, the tree becomes an umbrella; below, it becomes a boat. From the same noise alone both stand where no tree was. At 20 %
-# the layout is torn between the old picture and the new one, in both rows. At 60 % umbrella and boat stand in the tree's place,
-# and the car is as before. With the maps swapped in **all** steps the boat is pale and its sails are blurred: the new word can
-# hardly show its own shape. This mistake looks like a model that can't read. The best share differs from prompt to prompt.
-# %% [markdown] lang="vi" of="32a1bf86"
-# Hàng trên, cái cây thành chiếc ô; hàng dưới, nó thành chiếc thuyền. Nếu chỉ chung nhiễu, cả hai đều nằm ở nơi vốn không có
-# cây. Ở 20 %, bố cục giằng co giữa bức cũ và bức mới, ở cả hai hàng. Ở 60 %, chiếc ô và chiếc thuyền nằm đúng chỗ của cái cây,
-# còn chiếc xe như cũ. Khi tráo bản đồ ở **mọi** bước, chiếc thuyền nhạt màu và cánh buồm bị nhòe: từ mới khó thể hiện được hình
-# dạng của nó. Lỗi này trông như thể mô hình không biết đọc. Mỗi prompt có một tỉ lệ tốt nhất khác nhau.
+# Above, the tree becomes an umbrella; below, it becomes a boat. From the same noise alone both may stand where no tree was. With
+# a small share the layout can be torn between the old picture and the new one: look for things that come twice. At 60 % umbrella
+# and boat stand in the tree's place, and the car is where it was. With the maps swapped in **all** steps the new word can hardly
+# show its own shape and colour: compare the boat with that at 60 %. This mistake looks like a model that can't read. The best
+# share differs from prompt to prompt.
+# %% [markdown] lang="vi" of="ec648b36"
+# Hàng trên, cái cây thành chiếc ô; hàng dưới, nó thành chiếc thuyền. Nếu chỉ chung nhiễu, cả hai có thể nằm ở nơi vốn không có
+# cây. Với tỉ lệ nhỏ, bố cục có thể giằng co giữa bức cũ và bức mới: hãy tìm những vật xuất hiện hai lần. Ở 60 %, chiếc ô và
+# chiếc thuyền nằm ở chỗ của cái cây, còn chiếc xe vẫn ở chỗ cũ. Khi tráo bản đồ ở **mọi** bước, từ mới khó thể hiện được hình
+# dạng và màu sắc của nó: hãy so chiếc thuyền với bức ở 60 %. Lỗi này trông như thể mô hình không biết đọc. Mỗi prompt có một tỉ
+# lệ tốt nhất khác nhau.
 
 # %% [markdown] lang="en" slide="sub"
 # Inversion and prompt-to-prompt together edit a **given** picture without a mask. **Predict**: where will the yellow star
@@ -726,11 +728,11 @@ print(f"inside: {masked_psnr(truth, after, inside):.1f} dB to the truth")
 show([original, before, after, truth], ["original", "back", "edit", "true"])
 
 # %% [markdown] lang="en"
-# The star keeps its place and its shape, so its PSNR inside is above that of section 3. But outside the difference is no longer
+# The star keeps its place and its shape; compare its PSNR inside with those of section 3. But outside the difference is no longer
 # 0: everything went through the VAE and through the inversion. With a mask you could paste at the end, as in section 2.
-# %% [markdown] lang="vi" of="769fde18"
-# Ngôi sao giữ nguyên chỗ và hình dạng, nên PSNR bên trong cao hơn ở mục 3. Nhưng hiệu ở bên ngoài không còn bằng 0: mọi thứ đã
-# đi qua VAE và qua phép đảo ngược. Nếu có mặt nạ, ta có thể dán ở bước cuối như ở mục 2.
+# %% [markdown] lang="vi" of="ab74fde7"
+# Ngôi sao giữ nguyên chỗ và hình dạng; hãy so PSNR bên trong với các số ở mục 3. Nhưng hiệu ở bên ngoài không còn bằng 0: mọi
+# thứ đã đi qua VAE và qua phép đảo ngược. Nếu có mặt nạ, ta có thể dán ở bước cuối như ở mục 2.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 7. Style transfer with LoRAs
@@ -771,12 +773,12 @@ show([outline, *ways.values()], ["true", *ways])
 
 # %% [markdown] lang="en"
 # At 0.3 there is too little noise for the DiT to change the background; at 0.7 the background has the new style; at 0.9 the
-# house is deformed, and the PSNR falls again. It is the trade of section 1. The decoder's LoRA comes closest. This is one scene
-# and one seed; `minidiff evaluate style-transfer` measures many.
-# %% [markdown] lang="vi" of="7d83ae7f"
-# Ở 0.3, nhiễu quá ít để DiT đổi được nền; ở 0.7, nền đã mang phong cách mới; ở 0.9, ngôi nhà biến dạng và PSNR lại giảm. Đó
-# chính là sự đánh đổi ở mục 1. LoRA của bộ giải mã đến gần nhất. Đây mới là một cảnh và một seed;
-# `minidiff evaluate style-transfer` đo trên nhiều cảnh.
+# things no longer keep their shapes and places, which costs PSNR. It is the trade of section 1. The decoder's LoRA, which can't
+# move anything, comes close. This is one scene and one seed; `minidiff evaluate style-transfer` measures many.
+# %% [markdown] lang="vi" of="18a3097d"
+# Ở 0.3, nhiễu quá ít để DiT đổi được nền; ở 0.7, nền đã mang phong cách mới; ở 0.9, các vật không còn giữ được hình dạng và
+# chỗ, và PSNR phải trả giá. Đó chính là sự đánh đổi ở mục 1. LoRA của bộ giải mã không xê dịch được gì nên đến khá gần. Đây mới
+# là một cảnh và một seed; `minidiff evaluate style-transfer` đo trên nhiều cảnh.
 
 # %% [markdown] lang="en" slide="slide"
 # ## Summary
@@ -858,10 +860,10 @@ for name, result in {"bicubic": bicubic, "network": network}.items():
 show([original, small, bicubic, network], ["true", "small", "bicubic", "network"])
 
 # %% [markdown] lang="en"
-# The sea goes on beyond the edges, but a faint frame shows where the old picture ends. The network draws sharp edges where
+# The sea goes on beyond the edges, but a faint frame may show where the old picture ends. The network draws sharp edges where
 # bicubic blurs. It can't know what the small picture no longer shows: look at the door and the window.
-# %% [markdown] lang="vi" of="0609ffbb"
-# Mặt biển tiếp tục ra ngoài mép, nhưng một khung mờ cho thấy bức tranh cũ kết thúc ở đâu. Mạng vẽ các cạnh sắc ở nơi bicubic
+# %% [markdown] lang="vi" of="0d43c2c9"
+# Mặt biển tiếp tục ra ngoài mép, nhưng có thể thấy một khung mờ ở nơi bức tranh cũ kết thúc. Mạng vẽ các cạnh sắc ở nơi bicubic
 # làm mờ. Nó không thể biết những gì bức tranh nhỏ không còn cho thấy: hãy nhìn cửa ra vào và cửa sổ.
 
 # %% [markdown] lang="en" only="exercise"
@@ -872,10 +874,10 @@ show([original, small, bicubic, network], ["true", "small", "bicubic", "network"
 # what is right and what isn't. Then your function edits with the shipped model `world-dit`: the upper row is made with the
 # solution, the lower row with yours, and they must be the same.
 #
-# The next cell loads the model and draws a scene: `original` (128, 128, 3) uint8, its `latent` (1, 4, 16, 16), a `hole` (128,
-# 128) round its star, `noise` like the latent, and the `times` of 12 steps. `red` says what is in the picture, `green` what
-# should be. `edited` is the library's edit before it is blended.
-# %% [markdown] lang="vi" of="135ea1aa" only="exercise"
+# The next cell loads the model and draws a scene: `original` (128, 128, 3) uint8, its `latent` (1, 4, 16, 16), a `hole`
+# (128, 128) round its star, `noise` like the latent, and the `times` of 12 steps. `red` says what is in the picture, `green`
+# what should be. `edited` is the library's edit before it is blended.
+# %% [markdown] lang="vi" of="5303d3ab" only="exercise"
 # # 13 Bài tập: sửa một phần, giữ phần còn lại
 #
 # Từ bước mà img2img bắt đầu cho đến một ngôi sao đổi màu trong khi xung quanh nó không một bit nào thay đổi. Bạn dựng phép tô

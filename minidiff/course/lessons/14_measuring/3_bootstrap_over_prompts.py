@@ -19,7 +19,7 @@
 # Trung bình chỉ là một con số. Nó có thể xê dịch bao nhiêu nếu dùng những prompt khác cùng loại?
 #
 # Bootstrap (Efron 1979) trả lời mà không cần tranh mới: rút ngẫu nhiên có hoàn lại đúng P **prompt**, lấy trung bình, rồi lặp
-# lại. Khoảng từ phân vị 2,5 % đến 97,5 % của các trung bình ấy là câu trả lời. Phải rút cả hàng chứ không rút từng bức: các
+# lại. Khoảng từ phân vị 2.5 % đến 97.5 % của các trung bình ấy là câu trả lời. Phải rút cả hàng chứ không rút từng bức: các
 # seed của cùng một prompt thường cùng đúng hoặc cùng sai, nên P prompt với S seed không phải là P × S bức độc lập.
 #
 # Để các bài làm so sánh được với nhau, các hàng được rút bằng `torch.randint(P, (resamples, P), generator=generator)`, và phân
@@ -278,7 +278,7 @@ patch("return low, high", "return means.mean().item() - low, high - means.mean()
 # This is the mean, plus and minus 1.96 deviations of the resampled means: an interval as well, but always symmetric, so that it
 # can reach beyond 1. Percentiles were asked for.
 # %% [markdown] lang="vi" of="12a97c25"
-# Đây là trung bình cộng trừ 1,96 lần độ lệch của các trung bình rút lại: cũng là một khoảng tin cậy, nhưng luôn đối xứng nên có
+# Đây là trung bình cộng trừ 1.96 lần độ lệch của các trung bình rút lại: cũng là một khoảng tin cậy, nhưng luôn đối xứng nên có
 # thể vượt quá 1. Đề bài cần phân vị.
 # %% role="wrong" name="normal_interval"
 patch("low, high = torch.quantile(again, ends).tolist()", "low, high = (means.mean() + 1.96 * again.std() * torch.tensor([-1.0, 1.0], dtype=torch.float64)).tolist()")

@@ -288,7 +288,7 @@ patch("torch.randperm(len(images), generator=generator)[:count]", "torch.randint
 # Both sets were put in a random order, also the one that needs no cutting. It stays as it is, so that its pictures still fit
 # their names and captions.
 # %% [markdown] lang="vi" of="73e3019f"
-# Cả hai tập bị xáo trộn, kể cả tập không cần cắt. Tập ấy phải để nguyên, để các bức vẫn khớp với tên và chú thích của chúng.
+# Cả hai tập bị xáo trộn, kể cả tập không cần cắt. Tập ấy phải để nguyên, để các bức vẫn khớp với tên và câu mô tả của chúng.
 # %% role="wrong" name="both_permuted"
 patch("if len(images) > count:", "if True:")
 

@@ -865,14 +865,14 @@ for name in order:
 # %% [markdown] lang="en"
 # - **True drawings** aren't at KID 0: a few prompts are not the whole world. Nor is their interval, 1 to 1, certainty: the
 #   bootstrap can't know an error that the sample doesn't contain.
-# - **Guidance.** From 1 to 3, more pictures are right in this small sample, but KID-mini rises and spread falls: the score
-#   alone hides the lost variety. At 8, with six calls, colours burn and things vanish.
+# - **Guidance.** From 1 to 3, more pictures are usually right, even in this small sample, but KID-mini rises and spread falls:
+#   the score alone hides the lost variety. At 8, with six calls, colours burn and things vanish.
 # - **Samplers.** So few prompts can hardly show a difference of 0.1; `minidiff evaluate prompts` takes 330 in each language.
-# %% [markdown] lang="vi" of="33798ffc"
+# %% [markdown] lang="vi" of="48550292"
 # - **Tranh thật** không có KID bằng 0: vài prompt không phải cả thế giới. Khoảng tin cậy từ 1 đến 1 của chúng cũng không có
 #   nghĩa là chắc chắn: bootstrap không thể biết một lỗi mà mẫu không chứa.
-# - **Hệ số dẫn hướng (guidance).** Từ 1 lên 3, trong mẫu nhỏ này có nhiều bức đúng hơn, nhưng KID-mini tăng và độ trải giảm:
-#   chỉ nhìn điểm thì không thấy sự đa dạng đã mất. Ở 8, với sáu lần gọi, màu bị cháy và vật biến mất.
+# - **Hệ số dẫn hướng (guidance).** Từ 1 lên 3, ngay trong mẫu nhỏ này thường có nhiều bức đúng hơn, nhưng KID-mini tăng và độ
+#   trải giảm: chỉ nhìn điểm thì không thấy sự đa dạng đã mất. Ở 8, với sáu lần gọi, màu bị cháy và vật biến mất.
 # - **Bộ lấy mẫu.** Với ít prompt như vậy, khó thấy được một khác biệt cỡ 0.1. `minidiff evaluate prompts` dùng 330 prompt cho
 #   mỗi ngôn ngữ.
 

@@ -20,13 +20,13 @@
 # ## Ảnh nào được ở lại trong tập dữ liệu
 #
 # Một bản ghi cho biết những gì đã rõ về một ảnh thu thập được: tên `name`, `width` và `height` tính bằng điểm ảnh, `mode` (kiểu
-# màu) mà PIL mở ra, chú thích `caption`, và `digest`, mã băm của các byte trong tệp. Hãy đi qua các bản ghi theo thứ tự. Mỗi
+# màu) mà PIL mở ra, câu mô tả `caption`, và `digest`, mã băm của các byte trong tệp. Hãy đi qua các bản ghi theo thứ tự. Mỗi
 # bản ghi hoặc được giữ, hoặc bị loại vì lý do **đầu tiên** đúng trong các lý do sau:
 #
 # 1. `"too small"`: cạnh ngắn nhỏ hơn `min_side`;
 # 2. `"not colour"`: mode là `"1"`, `"L"`, `"LA"`, `"I"`, `"I;16"` hoặc `"F"`;
 # 3. `"too long or wide"`: cạnh dài chia cho cạnh ngắn lớn hơn `max_aspect`;
-# 4. `"short caption"`: bỏ khoảng trắng ở hai đầu, chú thích có ít hơn `min_characters` ký tự;
+# 4. `"short caption"`: bỏ khoảng trắng ở hai đầu, câu mô tả có ít hơn `min_characters` ký tự;
 # 5. `"duplicate"`: một bản ghi đã được **giữ** trước đó có cùng digest.
 #
 # Hai dòng đầu đã có sẵn. Hãy trả về tên của những ảnh được giữ, và số ảnh bị loại vì mỗi lý do; lý do nào không loại ảnh nào
@@ -131,8 +131,8 @@ def filter_images(
 # - cạnh ngắn, của ảnh ngang và ảnh dọc, đúng bằng giới hạn và dưới giới hạn
 # - sáu mode không có màu, và các mode khác có màu
 # - ảnh dài và ảnh rộng, đúng bằng giới hạn và vượt giới hạn
-# - chú thích: có khoảng trắng ở hai đầu và bên trong, đúng bằng giới hạn và dưới giới hạn
-# - cùng các byte ba lần, một lần với chú thích khác; cùng tên nhưng khác byte
+# - câu mô tả: có khoảng trắng ở hai đầu và bên trong, đúng bằng giới hạn và dưới giới hạn
+# - cùng các byte ba lần, một lần với câu mô tả khác; cùng tên nhưng khác byte
 # - bản sao của ảnh đã bị loại thì không phải bản trùng
 # - nhiều lý do cùng đúng: lý do đầu tiên được tính
 # - cả một tập dữ liệu, với các giới hạn khác
@@ -268,7 +268,7 @@ patch("long / short > max_aspect", "long / short >= max_aspect")
 # %% [markdown] lang="en" role="mistake" name="whole_aspect"
 # `//` cuts the fraction: an image 1.9 or 2.9 times as long as wide counts as 1 or 2 times. Divide with `/`.
 # %% [markdown] lang="vi" of="78d293ff"
-# `//` cắt mất phần lẻ: ảnh dài gấp 1,9 hay 2,9 lần bị tính là 1 hay 2 lần. Hãy chia bằng `/`.
+# `//` cắt mất phần lẻ: ảnh dài gấp 1.9 hay 2.9 lần bị tính là 1 hay 2 lần. Hãy chia bằng `/`.
 # %% role="wrong" name="whole_aspect"
 patch("long / short", "long // short")
 
@@ -276,7 +276,7 @@ patch("long / short", "long // short")
 # White space at the ends of a caption counts as characters. A caption of twenty spaces says nothing: strip it before you
 # measure.
 # %% [markdown] lang="vi" of="0a36bbf7"
-# Khoảng trắng ở hai đầu chú thích đang được tính là ký tự. Một chú thích gồm hai mươi dấu cách chẳng nói lên gì: hãy bỏ khoảng
+# Khoảng trắng ở hai đầu câu mô tả đang được tính là ký tự. Một câu mô tả gồm hai mươi dấu cách chẳng nói lên gì: hãy bỏ khoảng
 # trắng hai đầu (`strip`) rồi mới đo.
 # %% role="wrong" name="not_stripped"
 patch('record["caption"].strip()', 'record["caption"]')
@@ -291,14 +291,14 @@ patch('record["caption"].strip()', 'record["caption"].split()')
 # %% [markdown] lang="en" role="mistake" name="caption_at_limit"
 # A caption of exactly `min_characters` characters is refused. It is long enough: only *fewer* are too few.
 # %% [markdown] lang="vi" of="2e9791a3"
-# Chú thích có đúng `min_characters` ký tự bị loại. Nó đủ dài: chỉ khi *ít hơn* mới là quá ngắn.
+# Câu mô tả có đúng `min_characters` ký tự bị loại. Nó đủ dài: chỉ khi *ít hơn* mới là quá ngắn.
 # %% role="wrong" name="caption_at_limit"
 patch(") < min_characters", ") <= min_characters")
 
 # %% [markdown] lang="en" role="mistake" name="spaces_inside"
 # All spaces were taken out of the caption, those between the words as well. `strip` takes them from both ends alone.
 # %% [markdown] lang="vi" of="748bb3cc"
-# Mọi dấu cách trong chú thích đều bị bỏ, cả những dấu giữa các từ. `strip` chỉ bỏ ở hai đầu.
+# Mọi dấu cách trong câu mô tả đều bị bỏ, cả những dấu giữa các từ. `strip` chỉ bỏ ở hai đầu.
 # %% role="wrong" name="spaces_inside"
 patch('record["caption"].strip()', '"".join(record["caption"].split())')
 
@@ -313,7 +313,7 @@ patch('record["caption"].strip()', '" ".join(record["caption"].split())')
 # Bytes are counted, not characters. A letter with an accent takes two or three bytes, so Vietnamese captions pass that are too
 # short. Take the length of the text itself.
 # %% [markdown] lang="vi" of="fc663e98"
-# Bạn đang đếm byte chứ không phải ký tự. Một chữ cái có dấu chiếm hai hoặc ba byte, nên chú thích tiếng Việt quá ngắn vẫn lọt
+# Bạn đang đếm byte chứ không phải ký tự. Một chữ cái có dấu chiếm hai hoặc ba byte, nên câu mô tả tiếng Việt quá ngắn vẫn lọt
 # qua. Hãy lấy độ dài của chính văn bản.
 # %% role="wrong" name="bytes_counted"
 patch('record["caption"].strip()', 'record["caption"].strip().encode()')
@@ -322,7 +322,7 @@ patch('record["caption"].strip()', 'record["caption"].strip().encode()')
 # The digest of a *refused* record is remembered, too. If its copy is good, say with a longer caption, it is thrown away as a
 # duplicate and nothing is left of the image. Note the digest only of what is kept.
 # %% [markdown] lang="vi" of="3a51d767"
-# Digest của bản ghi *bị loại* cũng được nhớ. Nếu bản sao của nó tốt, chẳng hạn có chú thích dài hơn, thì nó bị bỏ như bản trùng
+# Digest của bản ghi *bị loại* cũng được nhớ. Nếu bản sao của nó tốt, chẳng hạn có câu mô tả dài hơn, thì nó bị bỏ như bản trùng
 # và ảnh ấy không còn gì. Chỉ nhớ digest của những gì được giữ.
 # %% role="wrong" name="digest_of_refused"
 patch("            seen.add(record[\"digest\"])\n        else:", "        else:")

@@ -17,21 +17,21 @@
 # The cell below shows what is lost when a long caption is simply handed over; the tokenizer here has room for 64. The last cell
 # draws one garment from captions of three lengths.
 # %% [markdown] lang="vi" of="70af7751"
-# ## Một chú thích mà mô hình đọc đến hết
+# ## Một câu mô tả mà mô hình đọc đến hết
 #
 # Tháp văn bản của CLIP trong Stable Diffusion có chỗ cho 77 token, kể cả ký hiệu mở đầu và kết thúc. Phần dài hơn bị cắt mà
-# không có lời báo nào: không có gì lỗi cả, và mô hình không bao giờ học từ phần cuối của chú thích. Vì vậy chú thích được ghép
+# không có lời báo nào: không có gì lỗi cả, và mô hình không bao giờ học từ phần cuối của câu mô tả. Vì vậy câu mô tả được ghép
 # từ `parts`, những cụm từ ngắn, quan trọng nhất đứng trước, nối bằng `", "`:
 #
-# - cụm đầu tiên luôn ở lại, dù dài đến đâu (không có cụm nào thì chú thích rỗng);
-# - mỗi cụm sau, theo thứ tự, được thêm vào nếu chú thích có nó chứa nhiều nhất `limit` token; nếu không thì bỏ cụm ấy, và các
+# - cụm đầu tiên luôn ở lại, dù dài đến đâu (không có cụm nào thì câu mô tả rỗng);
+# - mỗi cụm sau, theo thứ tự, được thêm vào nếu câu mô tả có nó chứa nhiều nhất `limit` token; nếu không thì bỏ cụm ấy, và các
 #   cụm sau nữa, có thể ngắn hơn, vẫn được xét.
 #
-# `count(text)` cho biết một văn bản có bao nhiêu token, kể cả mở đầu và kết thúc. Mỗi lần hãy đếm cả chú thích: dấu phẩy cũng
+# `count(text)` cho biết một văn bản có bao nhiêu token, kể cả mở đầu và kết thúc. Mỗi lần hãy đếm cả câu mô tả: dấu phẩy cũng
 # là token, và một từ đứng sau từ khác có thể bị cắt theo cách khác.
 #
-# Ô dưới đây cho thấy những gì mất đi khi đưa thẳng một chú thích dài; tokenizer ở đây có chỗ cho 64 token. Ô cuối cùng vẽ một
-# món đồ từ các chú thích có ba độ dài.
+# Ô dưới đây cho thấy những gì mất đi khi đưa thẳng một câu mô tả dài; tokenizer ở đây có chỗ cho 64 token. Ô cuối cùng vẽ một
+# món đồ từ các câu mô tả có ba độ dài.
 
 # %% role="shown"
 def token_count(text: str) -> int:
@@ -73,10 +73,10 @@ print(token_count(everything), "tokens. Never read:", pipe.tokenizer.unread(ever
 # 2. return the caption
 # %% [markdown] lang="vi" of="922e5540"
 # parts: các cụm từ, quan trọng nhất đứng trước; count(text): số token của văn bản,
-# kể cả mở đầu và kết thúc; limit: số token nhiều nhất. Trả về chú thích.
+# kể cả mở đầu và kết thúc; limit: số token nhiều nhất. Trả về câu mô tả.
 # ---
 # 1. đi qua các cụm còn lại, giữ mỗi cụm còn vừa
-# 2. trả về chú thích
+# 2. trả về câu mô tả
 
 # %% role="solution"
 def build_caption(parts: list[str], count: Callable[[str], int], limit: int) -> str:
@@ -176,7 +176,7 @@ patch("            kept = longer\n", "            kept = longer\n        else:\n
 # %% [markdown] lang="en" role="mistake" name="below_limit"
 # A caption of exactly `limit` tokens is taken for too long. The model has room for that many: `<=`.
 # %% [markdown] lang="vi" of="4b403173"
-# Chú thích có đúng `limit` token bị coi là quá dài. Mô hình có chỗ cho chừng ấy: `<=`.
+# Câu mô tả có đúng `limit` token bị coi là quá dài. Mô hình có chỗ cho chừng ấy: `<=`.
 # %% role="wrong" name="below_limit"
 patch("<= limit", "< limit")
 
@@ -202,7 +202,7 @@ patch('count(", ".join(longer))', "sum(map(count, longer))")
 # pieces, so the sum is only nearly right: count the whole caption each time.
 # %% [markdown] lang="vi" of="391fb13b"
 # Từng cụm được đếm riêng cùng dấu phẩy của nó rồi cộng lại. Tokenizer có thể cắt cả văn bản khác với cắt từng mảnh, nên tổng chỉ
-# gần đúng: mỗi lần hãy đếm cả chú thích.
+# gần đúng: mỗi lần hãy đếm cả câu mô tả.
 # %% role="wrong" name="added_up"
 patch('count(", ".join(longer))', 'count(longer[0]) + sum(count(", " + one) - count("") for one in longer[1:])')
 
@@ -210,7 +210,7 @@ patch('count(", ".join(longer))', 'count(longer[0]) + sum(count(", " + one) - co
 # A part that is in the caption already is left out. Only the number of tokens decides; clean the list before, if repetitions
 # bother you.
 # %% [markdown] lang="vi" of="41c74fd4"
-# Cụm đã có trong chú thích bị bỏ qua. Chỉ số token quyết định; nếu không muốn lặp thì hãy dọn danh sách từ trước.
+# Cụm đã có trong câu mô tả bị bỏ qua. Chỉ số token quyết định; nếu không muốn lặp thì hãy dọn danh sách từ trước.
 # %% role="wrong" name="no_part_twice"
 patch("in parts[1:]", "in dict.fromkeys(parts[1:])")
 
@@ -227,14 +227,14 @@ patch('count(", ".join(longer))', 'count(" ".join(longer))')
 # Only the new part is counted, so every part that is short by itself gets in, and the caption grows without end. Count the
 # caption with the part in it.
 # %% [markdown] lang="vi" of="147d6d03"
-# Chỉ cụm mới được đếm, nên cụm nào tự nó ngắn cũng được vào, và chú thích cứ dài mãi. Hãy đếm chú thích đã có cụm ấy.
+# Chỉ cụm mới được đếm, nên cụm nào tự nó ngắn cũng được vào, và câu mô tả cứ dài mãi. Hãy đếm câu mô tả đã có cụm ấy.
 # %% role="wrong" name="part_alone"
 patch('count(", ".join(longer))', "count(part)")
 
 # %% [markdown] lang="en" role="mistake" name="before_it_is_added"
 # What is counted is the caption without the new part, so the last one always leads beyond the limit. Count with it.
 # %% [markdown] lang="vi" of="2d353e91"
-# Chú thích được đếm khi chưa có cụm mới, nên cụm cuối luôn làm nó vượt giới hạn. Hãy đếm khi đã có cụm ấy.
+# Câu mô tả được đếm khi chưa có cụm mới, nên cụm cuối luôn làm nó vượt giới hạn. Hãy đếm khi đã có cụm ấy.
 # %% role="wrong" name="before_it_is_added"
 patch('count(", ".join(longer))', 'count(", ".join(kept))')
 
@@ -266,7 +266,7 @@ patch("<= limit", "<= 77")
 # The first part is left out when it is too long. It says what the garment is, so it always stays; a caption that begins with
 # "sleeveless" teaches nothing.
 # %% [markdown] lang="vi" of="812f374b"
-# Cụm đầu tiên bị bỏ khi nó quá dài. Nó cho biết đó là món đồ gì, nên luôn phải ở lại; một chú thích mở đầu bằng "sleeveless"
+# Cụm đầu tiên bị bỏ khi nó quá dài. Nó cho biết đó là món đồ gì, nên luôn phải ở lại; một câu mô tả mở đầu bằng "sleeveless"
 # chẳng dạy được gì.
 # %% role="wrong" name="first_tested"
 patch("kept = parts[:1]", "kept = []")
@@ -275,7 +275,7 @@ patch("parts[1:]", "parts")
 # %% [markdown] lang="en" role="mistake" name="first_twice"
 # The first part stands in the caption twice: it is there from the start, so go through the *other* parts.
 # %% [markdown] lang="vi" of="67f39ea0"
-# Cụm đầu tiên có mặt hai lần trong chú thích: nó đã ở đó từ đầu, nên chỉ đi qua các cụm *còn lại*.
+# Cụm đầu tiên có mặt hai lần trong câu mô tả: nó đã ở đó từ đầu, nên chỉ đi qua các cụm *còn lại*.
 # %% role="wrong" name="first_twice"
 patch("parts[1:]", "parts")
 
@@ -325,7 +325,7 @@ def build_caption(parts: list[str], count: Callable[[str], int], limit: int) -> 
 # The parts are joined without a space behind the comma. Join them by `", "`, as captions are written: some tokenizers cut
 # ",round" otherwise than ", round".
 # %% [markdown] lang="vi" of="ad43a224"
-# Các cụm được nối mà không có dấu cách sau dấu phẩy. Hãy nối bằng `", "`, như chú thích vẫn được viết: có tokenizer cắt
+# Các cụm được nối mà không có dấu cách sau dấu phẩy. Hãy nối bằng `", "`, như câu mô tả vẫn được viết: có tokenizer cắt
 # ",round" khác với ", round".
 # %% role="wrong" name="no_space"
 patch('count(", ".join(longer))', 'count(",".join(longer))')
@@ -342,7 +342,7 @@ patch('return ", ".join', 'return " ".join')
 # %% [markdown] lang="en" role="mistake" name="list_returned"
 # A list came back. A caption is one text: join the parts.
 # %% [markdown] lang="vi" of="fc3f37f1"
-# Hàm trả về một danh sách. Chú thích là một văn bản: hãy nối các cụm lại.
+# Hàm trả về một danh sách. Câu mô tả là một văn bản: hãy nối các cụm lại.
 # %% role="wrong" name="list_returned"
 patch('return ", ".join(kept)', "return kept")
 

@@ -32,7 +32,7 @@
 #
 # Ô dưới đây cho thấy vì sao `scale` quan trọng. Mạng quen với latent có độ lệch chuẩn khoảng 1; latent của VAE trong Stable
 # Diffusion được nhân với 0.18215 trước, khoảng một chia cho độ lệch chuẩn của chúng (quy tắc ở Rombach và cộng sự 2022, phụ lục
-# G). Thiếu nó, chúng lớn gấp 5,5 lần. Hàng trên có `scale`, hàng dưới thì không: thêm một ít nhiễu vào latent, rồi mạng nói
+# G). Thiếu nó, chúng lớn gấp 5.5 lần. Hàng trên có `scale`, hàng dưới thì không: thêm một ít nhiễu vào latent, rồi mạng nói
 # đằng sau lớp nhiễu ấy là gì.
 
 # %% role="shown"
@@ -237,7 +237,7 @@ probe(left_elsewhere, images=IMAGES, scale=0.18215, batch=4)
 # The latents were not multiplied by `scale`. Those of Stable Diffusion are then 5.5 times too large: nothing stops, but the
 # network is given what it has never seen, the usual noise is hardly visible in it, and what comes out is blurred and garish.
 # %% [markdown] lang="vi" of="a33591cf"
-# Latent chưa được nhân với `scale`. Khi đó latent của Stable Diffusion lớn gấp 5,5 lần: không có gì dừng lại, nhưng mạng nhận
+# Latent chưa được nhân với `scale`. Khi đó latent của Stable Diffusion lớn gấp 5.5 lần: không có gì dừng lại, nhưng mạng nhận
 # thứ nó chưa từng gặp, nhiễu thông thường gần như không còn thấy trong đó, và kết quả thì nhòe và gắt màu.
 # %% role="wrong" name="scale_missing"
 patch("scale * torch.cat", "torch.cat")

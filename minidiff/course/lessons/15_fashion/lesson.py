@@ -383,11 +383,12 @@ print(count_tokens(first), "tokens:", first)
 show(draw([last, first]), ["star at the end", "star first"])
 
 # %% [markdown] lang="en"
-# There is no star on the left, and a red one on the right. But the words of quality did harm: our model doesn't know them, and
-# draws other things, too. Use only words that the model knows or is going to learn.
-# %% [markdown] lang="vi" of="20f47c53"
-# Bên trái không có ngôi sao, bên phải có một ngôi sao đỏ. Nhưng các từ chỉ chất lượng có hại: mô hình của ta không biết chúng,
-# và vẽ thêm những vật khác. Chỉ nên dùng những từ mà mô hình đã biết hoặc sắp được học.
+# On the left the star was never read; on the right it was: look for a red star there. But the words of quality do harm: our
+# model doesn't know them, and may draw other things, too. Use only words that the model knows or is going to learn.
+# %% [markdown] lang="vi" of="9af1e4e0"
+# Ở bức bên trái, ngôi sao không hề được đọc; ở bức bên phải thì có: hãy tìm một ngôi sao đỏ ở đó. Nhưng các từ chỉ chất lượng
+# có hại: mô hình của ta không biết chúng, và có thể vẽ thêm những vật khác. Chỉ nên dùng những từ mà mô hình đã biết hoặc sắp
+# được học.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 3. Latents, encoded once
@@ -744,13 +745,13 @@ show(torch.stack(grid), [f"not {n}" if n else "a T-shirt" for n in negatives])
 # outlines blur. `draw` uses 2. For Stable Diffusion, values around 7.5 are usual.
 #
 # In the second figure the caption names no colour, and all four pictures begin with the same noise. Away from red, the shirt
-# loses its red. Away from blue and from green, it takes roughly the opposite colour: orange and pink.
-# %% [markdown] lang="vi" of="8941764d"
+# loses its red. Away from blue and from green, it takes roughly the opposite colour, such as orange and pink.
+# %% [markdown] lang="vi" of="19573786"
 # Ở hình thứ nhất, màu mạnh dần từ trái sang phải. Đến 14 thì quá mức: phông nền cũng nhuốm màu, đường viền nhòe đi. `draw` dùng
 # hệ số 2. Với Stable Diffusion, người ta thường dùng khoảng 7.5.
 #
 # Ở hình thứ hai, câu mô tả không nói đến màu nào, và cả bốn bức bắt đầu từ cùng một nhiễu. Đi ra xa màu đỏ (not red) thì áo mất
-# sắc đỏ. Đi ra xa màu xanh dương (not blue) và xanh lá (not green) thì áo mang màu gần như đối lập: cam và hồng.
+# sắc đỏ. Đi ra xa màu xanh dương (not blue) và xanh lá (not green) thì áo mang màu gần như đối lập, chẳng hạn cam và hồng.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 7. Half precision, where it does no harm
@@ -975,7 +976,7 @@ show(torch.cat([*three, black.nan_to_num(-1)]), titles)
 # %% [markdown] lang="vi" of="2280d753" only="exercise"
 # # 15 Bài tập: từ dữ liệu thô đến một món quần áo
 #
-# Bạn dựng năm phần của việc tinh chỉnh trên ảnh của chính mình: bộ lọc, chú thích, kho latent lưu sẵn, bước huấn luyện, và việc
+# Bạn dựng năm phần của việc tinh chỉnh trên ảnh của chính mình: bộ lọc, câu mô tả, kho latent lưu sẵn, bước huấn luyện, và việc
 # vẽ với độ chính xác một nửa (half precision). Chúng được viết như cho Stable Diffusion 1.5 trên GPU. `check` cho biết chỗ nào
 # đúng, chỗ nào chưa. Sau đó mỗi phần được dùng với ảnh quần áo vẽ bằng chương trình và với `world-unet`, người em nhỏ của
 # Stable Diffusion, nên chỉ cần CPU. Hàng trên là kết quả của lời giải, hàng dưới là của bạn, và hai hàng phải giống nhau.

@@ -21,18 +21,17 @@
 # %% [markdown] lang="vi" of="79e41295"
 # ## Một gradient từ những phần không bằng nhau
 #
-# Một lô quá lớn so với bộ nhớ được cắt thành các lô nhỏ (micro-batch). Chúng không nhất thiết bằng nhau: micro-batch cuối của
+# Một lô quá lớn so với bộ nhớ được cắt thành các lô nhỏ (micro-batch). Chúng không nhất thiết bằng nhau: lô nhỏ cuối cùng của
 # một epoch nhỏ hơn, và ảnh khác cỡ thì được ghép theo chỗ còn trống. Kết quả vẫn phải là gradient của cả lô, trong đó **mọi bức
 # ảnh được tính ngang nhau**.
 #
-# `loss(model, batch)` là giá trị trung bình của hàm mất mát (loss) trên các ảnh của một lô nhỏ (B, ...), một
-# tensor (). `batches` là danh sách các lô nhỏ, với B khác nhau. Hãy trả về gradient của trung bình ấy trên
-# *tất cả* các ảnh, mỗi trọng số được học (`requires_grad`) một tensor, theo thứ tự của `model.parameters()`:
+# `loss(model, batch)` là giá trị trung bình của hàm mất mát (loss) trên các ảnh của một lô nhỏ (B, ...), một tensor ().
+# `batches` là danh sách các lô nhỏ, với B khác nhau. Hãy trả về gradient của trung bình ấy trên *tất cả* các ảnh, mỗi trọng số
+# được học (`requires_grad`) một tensor, theo thứ tự của `model.parameters()`:
 #
 # - mỗi lúc chỉ có đồ thị của một lô nhỏ nằm trong bộ nhớ;
 # - cuối cùng toàn bộ gradient được cắt (clip) về chuẩn `max_norm`: khi chuẩn chung của chúng lớn hơn số này, tất cả được nhân
-# với cùng
-#   một hệ số;
+#   với cùng một hệ số;
 # - gradient có sẵn trong các trọng số từ trước không được tính, và sau đó không còn gradient nào trong các trọng số. Bản thân
 #   các trọng số giữ nguyên.
 #

@@ -25,7 +25,7 @@
 # được chia, là một tensor (count // ranks,) int64. Mọi rank nhận số ảnh bằng nhau, nếu không thì rank có thêm một bức sẽ đợi
 # các rank kia mãi mãi: `count % ranks` bức ở cuối thứ tự bị bỏ ra lần này. Ở epoch sau sẽ là những bức khác.
 #
-# Ô cuối cùng cho thấy ba epoch: phần của rank 0 màu cam, phần của rank 1 màu xanh, phần bị bỏ ra màu xám.
+# Ô cuối cùng cho thấy ba epoch: phần của rank 0 màu cam, phần của rank 1 màu xanh dương, phần bị bỏ ra màu xám.
 
 # %% [markdown] lang="en" role="hints"
 # What does the order depend on, and what must it not depend on? Where does `rank` come in, and where not?

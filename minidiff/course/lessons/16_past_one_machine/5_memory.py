@@ -19,9 +19,9 @@
 # With `sharded` = n > 1, n GPUs share `adam` and `ema`: each keeps an n-th of both, and the rest whole (the first stage of
 # ZeRO, Rajbhandari et al. 2020).
 #
-# **Activations** are what the forward pass keeps for the backward pass. Between two blocks of a transformer go `images * tokens
-# * width` numbers, of 2 bytes with `bf16` and of 4 without. Each of the `blocks` keeps **16 times** that much. Take the 16 as
-# given; this is how Korthikanti et al. 2022 count a plain block, here without dropout and attention maps: what goes into its
+# **Activations** are what the forward pass keeps for the backward pass. Between two blocks of a transformer go
+# `images * tokens * width` numbers, of 2 bytes with `bf16` and of 4 without. Each of the `blocks` keeps **16 times** that much.
+# Take the 16 as given; this is how Korthikanti et al. 2022 count a plain block, here without dropout and attention maps: what goes into its
 # two norms (2), what q, k and v are made of (1), they themselves (3), what attention gives (1), what goes into the MLP (1), and
 # four times as wide what goes into its GELU and what comes out (4 + 4). A text DiT keeps some more, about 23, for
 # cross-attention and adaLN.
@@ -30,7 +30,7 @@
 # its turn comes: then, for *one* block at a time, the 16 are there as well. `images` is the number of pictures on one GPU.
 #
 # The last cell colours which DiT fits on a GPU of 24 GB with how many pictures.
-# %% [markdown] lang="vi" of="e58a2800"
+# %% [markdown] lang="vi" of="61c400fe"
 # ## Có vừa bộ nhớ không?
 #
 # Việc huấn luyện bằng AdamW giữ bao nhiêu byte trên mỗi GPU? Hãy trả về một dict với các tên sau; `parameters` là số trọng số

@@ -418,8 +418,8 @@ lines(adam, right, "AdamW", "step")
 # $$\text{number} = (\text{step}\cdot a + \text{micro})\cdot n + \text{rank}$$
 #
 # Tính tay: ở bước 1, với 2 tiến trình và 2 lượt, rank 0 tính lô $(1\cdot 2 + 0)\cdot 2 + 0 = 4$ và lô 6, rank 1 tính lô 5 và
-# 7. Một tiến trình với 4 lượt tính 4, 5, 6, 7 ở bước 1: đúng bốn lô ấy, nên gradient như nhau. **Số tiến trình chỉ quyết định
-# ai tính lô nào.**
+# lô 7. Một tiến trình với 4 lượt tính 4, 5, 6, 7 ở bước 1: đúng bốn lô ấy, nên gradient như nhau. **Số tiến trình chỉ quyết
+# định ai tính lô nào.**
 
 # %%
 from minidiff.train.loop import micro_batch_number
@@ -596,8 +596,7 @@ assert_close(ring_all_reduce(three), three.mean(0).expand(3, 3))
 #
 # Các lần huấn luyện lớn hay bị ngắt: do phần cứng hỏng, do hết giờ, do đồng nghiệp. **Checkpoint** phải giữ *mọi thứ thay đổi*:
 # các trọng số, hai trung bình của Adam, EMA, số bước (tốc độ học được suy ra từ đó) và trạng thái của bộ sinh số ngẫu nhiên.
-# Khi ấy lần chạy tiếp giống hệt lần không bị ngắt **đến từng bit**. Ta huấn luyện mạng nhỏ 150 bước và ngắt nó sau bước thứ
-# 60.
+# Khi ấy lần chạy tiếp giống hệt lần không bị ngắt **đến từng bit**. Ta huấn luyện mạng nhỏ 150 bước và ngắt nó sau 60 bước.
 
 # %%
 from minidiff.train.ema import EMA
@@ -720,7 +719,7 @@ lines(curves, title="distance from the unbroken run", x="step", log="y")
 # ## 6. Có vừa không, bao lâu, và bao nhiêu tiền?
 #
 # Đó là ba câu hỏi trước khi thuê máy. Ví dụ của ta là công thức huấn luyện `dit_b_256`: một DiT vẽ tranh từ lời cỡ "B" (12
-# khối, rộng 768, chú thích rộng 768) cho ảnh 256 điểm ảnh (pixel), tức latent 32 × 32 và 256 token.
+# khối, rộng 768, câu mô tả rộng 768) cho ảnh 256 điểm ảnh (pixel), tức latent 32 × 32 và 256 token.
 #
 # **Bộ nhớ**, với mỗi trọng số fp32: trọng số 4 byte, gradient 4, hai trung bình của Adam 8, EMA 4, cộng lại 20. Tính tay: 119
 # triệu trọng số cần $119\cdot 20 = 2380$ MB. Bản sao bf16 của trọng số thêm 2 byte, các bucket của DDP thêm 4.

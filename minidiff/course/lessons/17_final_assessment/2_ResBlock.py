@@ -14,7 +14,7 @@ vary("eps=1e-5", "eps=1e-4", "eps=1e-6")
 #
 # `conv_out` starts with weights and bias 0, so that a new block adds nothing.
 # %% [markdown] lang="vi" of="65dd63de"
-# ## Phần 1, U-Net: một khối dư biết thời gian
+# ## Phần 1, U-Net: một khối residual biết thời gian
 #
 # Hãy viết cả lớp (class). Hai lần: GroupNorm (chia `groups` nhóm, eps=1e-5), SiLU, tích chập 3 × 3 giữ nguyên kích thước. Các
 # lớp tên là `norm_in`, `conv_in`, `norm_out`, `conv_out`. Ở giữa, `to_time`, một lớp tuyến tính, biến SiLU của vector thời gian
@@ -47,7 +47,7 @@ vary("eps=1e-5", "eps=1e-4", "eps=1e-6")
 # 2. norm, SiLU, convolution                              # (B, width_out, H, W)
 # 3. add what came in
 # %% [markdown] lang="vi" of="ce2bc656"
-# Một khối dư: x (B, width_in, H, W) và time (B, time_width) thành
+# Một khối residual: x (B, width_in, H, W) và time (B, time_width) thành
 # (B, width_out, H, W).
 # ---
 # 1. norm_in, conv_in, to_time, norm_out, conv_out, skip
@@ -157,7 +157,7 @@ patch("        nn.init.zeros_(self.conv_out.bias)\n", "")
 # %% [markdown] lang="en" role="mistake" name="no_skip"
 # What came in is not added: without `self.skip(x)` this is no residual block.
 # %% [markdown] lang="vi" of="e86cabb4"
-# Đầu vào không được cộng lại: thiếu `self.skip(x)` thì đây không phải khối dư.
+# Đầu vào không được cộng lại: thiếu `self.skip(x)` thì đây không phải khối residual.
 # %% role="wrong" name="no_skip"
 patch("self.skip(x) + h", "h")
 

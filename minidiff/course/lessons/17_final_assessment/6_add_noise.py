@@ -7,15 +7,16 @@ vary("add_noise", "jump", "noised")
 # ## Part 2, training: the jump to time t
 #
 # x (B, ...) is at the times s (B,), whole numbers from 0 to T. Take each row to its own later time t (B,) in **one** jump, with
-# standard normal `eps` like x. With s = 0, x is clean data. Of two jumps, the variances of their noise add up as those of one
-# jump: only the ratio $\bar\alpha_t / \bar\alpha_s$ decides. Where t equals s, nothing changes. The result has x's dtype.
-# %% [markdown] lang="vi" of="a3d4ca28"
+# standard normal `eps` like x. With s = 0, x is clean data. A jump from 0 to s and then one from s to t must together do what
+# one jump from 0 to t does: so only the ratio $\bar\alpha_t / \bar\alpha_s$ decides. Where t equals s, nothing changes. The
+# result has x's dtype.
+# %% [markdown] lang="vi" of="ead0c955"
 # ## Phần 2, huấn luyện: bước nhảy đến thời điểm t
 #
 # x (B, ...) đang ở các thời điểm s (B,), số nguyên từ 0 đến T. Hãy đưa mỗi hàng đến thời điểm t (B,) muộn hơn của riêng nó
-# bằng **một** bước nhảy, với `eps` chuẩn tắc cùng kích thước với x. Khi s = 0, x là dữ liệu sạch. Hai bước nhảy liên tiếp có
-# tổng phương sai nhiễu như của một bước: chỉ tỉ số $\bar\alpha_t / \bar\alpha_s$ quyết định. Nơi t bằng s thì không có gì thay
-# đổi. Kết quả cùng kiểu số với x.
+# bằng **một** bước nhảy, với `eps` chuẩn tắc cùng kích thước với x. Khi s = 0, x là dữ liệu sạch. Nhảy từ 0 đến s rồi từ s đến
+# t phải cho kết quả như một bước nhảy từ 0 đến t: vì thế chỉ tỉ số $\bar\alpha_t / \bar\alpha_s$ quyết định. Nơi t bằng s thì
+# không có gì thay đổi. Kết quả cùng kiểu số với x.
 
 # %% [markdown] lang="en" role="hints"
 # With s = 0 this is the closed form of lesson 02. What takes the place of alpha_bar?

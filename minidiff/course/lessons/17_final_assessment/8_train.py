@@ -12,14 +12,14 @@ vary(("max_norm=1.0", "norm 1,", "chuẩn 1,", "norm of 1 ", "chuẩn bằng 1 "
 # Go through `batches`, each one (x0, words, bias, weight), and make one step of `optimizer` for each.
 #
 # - **Times.** The B pictures share out the time: first draw B numbers u in 0..1 with `generator`; picture i (from 0) gets the
-#   whole time $t_i = \lceil T (i + u_i) / B \rceil$, at least 1. Then draw `eps` like x0, with the same generator.
+#   integer time $t_i = \lceil T (i + u_i) / B \rceil$, at least 1. Then draw `eps` like x0, with the same generator.
 # - **Loss**: `weighted_loss`, as you wrote it.
-# - **Gradients** are those of this batch alone, and are cut to the norm 1, all weights together, before the step.
+# - **Gradients** are those of this batch alone, and are clipped to at most norm 1, all weights together, before the step.
 # - **Warm-up.** At step k, counted from 1, the learning rate of every group of `optimizer.param_groups` is its own first one
 #   times min(1, k / warmup).
 #
 # Return the losses as a list of numbers. The network's mode is left alone.
-# %% [markdown] lang="vi" of="a5d47d78"
+# %% [markdown] lang="vi" of="005bd8b7"
 # ## Phần 2, huấn luyện: vòng lặp
 #
 # Đi qua `batches`, mỗi lô là (x0, words, bias, weight), và với mỗi lô làm một bước của `optimizer`.
@@ -27,7 +27,7 @@ vary(("max_norm=1.0", "norm 1,", "chuẩn 1,", "norm of 1 ", "chuẩn bằng 1 "
 # - **Thời điểm.** B ảnh chia nhau thời gian: trước hết sinh B số u trong 0..1 bằng `generator`; ảnh i (từ 0) nhận thời điểm
 #   nguyên $t_i = \lceil T (i + u_i) / B \rceil$, ít nhất là 1. Sau đó sinh `eps` như x0, bằng cùng generator.
 # - **Hàm mất mát**: `weighted_loss`, như bạn đã viết.
-# - **Gradient** chỉ là của lô này, và được cắt còn chuẩn 1, tính chung mọi trọng số, trước khi bước.
+# - **Gradient** chỉ là của lô này, và được cắt để không vượt quá chuẩn 1, tính chung mọi trọng số, trước khi bước.
 # - **Khởi động.** Ở bước k, đếm từ 1, tốc độ học của mỗi nhóm trong `optimizer.param_groups` bằng tốc độ ban đầu của chính nó
 #   nhân với min(1, k / warmup).
 #

@@ -143,25 +143,25 @@ axis.set_axis_off()
 # %% [markdown] lang="en" slide="sub"
 # **How to work.**
 #
-# 1. **Read all** sixteen tasks first, about ten minutes. Mark those that you could write at once.
+# 1. **Read all** sixteen tasks first, about ten minutes beside the 90. Mark those that you could write at once.
 # 2. **Fill one** TODO. Write the shapes beside the lines before you write the lines.
 # 3. **Run** it on numbers that you know: section 3 has some.
 # 4. **Verify** with `check`. It says what is right, what isn't, and often which mistake it looks like.
 # 5. **Go on.** After eight minutes without progress, open the first hint. After twelve, take the next task.
 #
-# At the end, in a terminal: `minidiff grade` and the path of your notebook. 60 points pass. Before that, restart the kernel
-# and run all cells: a function that needs a variable from a deleted cell works for you, and for nobody else.
-# %% [markdown] lang="vi" of="5a1a3874"
+# At the end, restart the kernel and run all cells: a function that needs a variable from a deleted cell works for you, and for
+# nobody else. Then, in a terminal: `minidiff grade` and the path of your notebook. 60 points pass.
+# %% [markdown] lang="vi" of="f94d5dd7"
 # **Cách làm bài.**
 #
-# 1. **Đọc hết** mười sáu đề trước, khoảng mười phút. Đánh dấu những bài bạn viết được ngay.
+# 1. **Đọc hết** mười sáu đề trước, khoảng mười phút, ngoài 90 phút. Đánh dấu những bài bạn viết được ngay.
 # 2. **Điền một** chỗ trống (TODO). Ghi kích thước bên cạnh các dòng trước khi viết các dòng ấy.
 # 3. **Chạy** với những con số bạn biết kết quả: mục 3 có vài con số.
 # 4. **Kiểm tra** bằng `check`. Nó cho biết chỗ nào đúng, chỗ nào chưa, và thường nói rõ giống lỗi nào.
 # 5. **Đi tiếp.** Tám phút không tiến triển thì mở gợi ý đầu tiên. Mười hai phút thì chuyển sang bài kế.
 #
-# Làm xong, trong cửa sổ dòng lệnh: `minidiff grade` kèm đường dẫn tới notebook của bạn. 60 điểm là đạt. Trước đó hãy khởi
-# động lại kernel rồi chạy mọi ô: một hàm cần đến biến của một ô đã xóa thì chạy được ở máy bạn, còn ở nơi khác thì không.
+# Làm xong, hãy khởi động lại kernel rồi chạy mọi ô: một hàm cần đến biến của một ô đã xóa thì chạy được ở máy bạn, còn ở nơi
+# khác thì không. Sau đó, trong cửa sổ dòng lệnh: `minidiff grade` kèm đường dẫn tới notebook của bạn. 60 điểm là đạt.
 
 # %% [markdown] lang="en" role="think"
 # **Which test finds the bug?** Somebody computes $v = \alpha x_0 - \sigma\epsilon$, where $v = \alpha\epsilon - \sigma x_0$
@@ -202,11 +202,11 @@ for numbers in ((1.0, 1.0), (2.0, -1.0)):
 # %% [markdown] lang="vi" of="29126694"
 # ## 2. U-Net (30 điểm)
 #
-# Trên đường xuống, cạnh giảm một nửa và số kênh tăng lên. Trên đường lên, mỗi mức trước hết lấy lại những gì mức ấy để lại
+# Trên đường xuống, cạnh giảm một nửa và số kênh tăng lên. Trên đường lên, mỗi tầng trước hết lấy lại những gì tầng ấy để lại
 # lúc đi xuống (**kết nối tắt**, skip connection), ghép bên cạnh các kênh của mình. Hình dưới: mỗi khối của `world-unet` trao
 # gì cho khối sau, vẽ theo chiều cao và số kênh. Xuống là down, giữa là middle, lên là up.
 #
-# Thời gian đến mọi khối residual, lời đến mọi lớp chú ý (attention), và cả hai giống nhau ở mọi mức.
+# Thời gian đến mọi khối residual, lời đến mọi lớp chú ý (attention), và cả hai giống nhau ở mọi tầng.
 
 # %%
 def shapes_of(*inputs) -> dict[str, tuple[int, int]]:
@@ -248,7 +248,7 @@ axis.set_axis_off()
 # "up 1" cho 128 kênh ở 16 × 16. Khối residual đầu tiên của nó nhận nhiều hơn 192 kênh đến từ "up 0". Bao nhiêu, và từ đâu ra?
 # Thứ cuối cùng được đặt lên chồng kết nối tắt là gì, và ai lấy nó?
 # ---
-# 192 từ dưới lên và 128 từ đường xuống: 320. Chồng ấy *vào sau ra trước*: mức sâu nhất đặt vào sau cùng thì đường lên lấy ra
+# 192 từ dưới lên và 128 từ đường xuống: 320. Chồng ấy *vào sau ra trước*: tầng sâu nhất đặt vào sau cùng thì đường lên lấy ra
 # đầu tiên. Lấy nhầm đầu thì cạnh không khớp, hoặc tệ hơn, vẫn khớp.
 
 # %%
@@ -335,14 +335,14 @@ lines(curves, x="t", y="loss", log="y", marker="o")
 
 # %% [markdown] lang="en"
 # In the assessment your loop trains a small network, made of your own parts, to draw coloured spots. There is no loss of ours
-# to reach: see whether yours falls clearly below that of a network which hasn't learnt. If it stays near 1, look for three
-# things: the target isn't the one that the loss compares with; the network gets the wrong time; the optimizer's step is
-# missing or comes before `backward`.
-# %% [markdown] lang="vi" of="becd7cfb"
+# to reach: see whether yours falls clearly below that of "always 0". (Spots on grey have a variance far below 1, so there this
+# is about 0.4.) If it doesn't, look for three things: the target isn't the one that the loss compares with; the network gets
+# the wrong time; the optimizer's step is missing or comes before `backward`.
+# %% [markdown] lang="vi" of="c6d14565"
 # Trong bài thi, vòng lặp của bạn huấn luyện một mạng nhỏ, ghép từ chính các phần của bạn, để vẽ những đốm màu. Không có con
-# số nào của chúng tôi để đạt tới: hãy xem giá trị của hàm mất mát (loss) có xuống thấp hơn hẳn một mạng chưa học không. Nếu
-# nó cứ ở gần 1, hãy tìm ba điều: mục tiêu không phải thứ mà hàm mất mát đem so; mạng nhận sai thời điểm; bước của optimizer
-# bị thiếu hoặc đứng trước `backward`.
+# số nào của chúng tôi để đạt tới: hãy xem giá trị của hàm mất mát (loss) có xuống thấp hơn hẳn "luôn trả lời 0" không. (Các
+# đốm trên nền xám có phương sai nhỏ hơn 1 nhiều, nên ở đó giá trị ấy vào khoảng 0.4.) Nếu không, hãy tìm ba điều: mục tiêu
+# không phải thứ mà hàm mất mát đem so; mạng nhận sai thời điểm; bước của optimizer bị thiếu hoặc đứng trước `backward`.
 
 # %% [markdown] lang="en" slide="slide"
 # ## 4. Words (25 points)
@@ -398,15 +398,15 @@ lines(curves, x="L", y="cosine", marker="o")
 #
 # The same number goes on. With $x_0 = 2$ and $\epsilon = -1$, a step without fresh noise to $\alpha = 0.96$, $\sigma = 0.28$
 # gives $0.96\cdot 2 + 0.28\cdot(-1) = 1.64$. If the network says $c = -2$ with the words and $u = -1$ without, guidance with
-# scale 3 makes $-1 + 3\,(-2 + 1) = -4$.
+# scale 3 makes $-1 + 3\,(-2 + 1) = -4$. (Exercise 17.14 then also rescales each picture, for which one number is too little.)
 #
 # A sampler is right when more steps change less and less. One step can only give the mean of all pictures that fit.
-# %% [markdown] lang="vi" of="31d275f9"
+# %% [markdown] lang="vi" of="d4cc6ae8"
 # ## 5. Lấy mẫu (20 điểm)
 #
 # Vẫn con số ấy. Với $x_0 = 2$ và $\epsilon = -1$, một bước không thêm nhiễu đến $\alpha = 0.96$, $\sigma = 0.28$ cho
 # $0.96\cdot 2 + 0.28\cdot(-1) = 1.64$. Nếu mạng đoán $c = -2$ khi có lời và $u = -1$ khi không có, dẫn hướng (guidance) với
-# hệ số 3 cho $-1 + 3\,(-2 + 1) = -4$.
+# hệ số 3 cho $-1 + 3\,(-2 + 1) = -4$. (Sau đó bài tập 17.14 còn co giãn từng bức tranh, mà một con số thì không đủ để làm.)
 #
 # Bộ lấy mẫu (sampler) đúng thì càng thêm bước, kết quả càng ít thay đổi. Một bước thì chỉ có thể cho trung bình của mọi bức
 # tranh phù hợp.
@@ -637,13 +637,14 @@ for name, pictures in results.items():
 
 # %% [markdown] lang="en"
 # Two things are worth keeping. Image K/V is found by the second column alone: when words don't matter, it is exactly 0. But
-# the judge says nothing against scale 1 and the wrong time width in these four pictures, and the contrast of most faults is
-# about right. No single figure finds all faults; a picture, a curve and two or three numbers together do.
-# %% [markdown] lang="vi" of="8d10fe54"
+# look for faults that get as many right as the first row: with four pictures, the judge can let scale 1 or the wrong time
+# width pass, and the contrast of most faults is about right. No single figure finds all faults; a picture, a curve and two or
+# three numbers together do.
+# %% [markdown] lang="vi" of="9f8e4a4e"
 # Hai điều nên nhớ. Chỉ riêng cột thứ hai (words matter: lời có tác dụng không) đã lộ ra lỗi khóa và giá trị lấy từ tranh: lời
-# không có tác dụng thì nó đúng bằng 0. Nhưng ở bốn bức này giám khảo không chê gì hệ số 1 và lỗi sai bề rộng thời gian, và độ
-# tương phản (contrast) của phần lớn các lỗi vẫn gần đúng. Không con số nào một mình tìm ra mọi lỗi; một bức tranh, một đường
-# cong và hai ba con số cùng nhau thì tìm được.
+# không có tác dụng thì nó đúng bằng 0. Nhưng hãy tìm những lỗi có số bức đúng (right) bằng hàng đầu: chỉ với bốn bức, giám
+# khảo có thể bỏ qua hệ số 1 hay lỗi sai bề rộng thời gian, và độ tương phản (contrast) của phần lớn các lỗi vẫn gần đúng.
+# Không con số nào một mình tìm ra mọi lỗi; một bức tranh, một đường cong và hai ba con số cùng nhau thì tìm được.
 
 # %% [markdown] lang="en" slide="slide" role="pitfall"
 # ## Pitfall: "it only needs more training"
@@ -684,27 +685,31 @@ for name, a, b in (("another prompt", both[0], both[1]),
 # %% [markdown] lang="en" slide="slide"
 # ## 7. The functional mark
 #
-# The last exercise puts your parts together. Your code alone trains a small network, and then draws with the shipped weights:
-# sentences with a composition that no training has shown, one in each language. Two numbers decide:
+# The last exercise puts your parts together: with them alone, the shipped weights draw ten pictures of each of two sentences,
+# one in each language, with a composition that no training has shown. The mark gives no points of its own: its cell passes or
+# fails. Two numbers decide:
 #
-# - **recognised**: the share of pictures in which the judge of lesson 14 finds all that the sentence says, and nothing else.
+# - **recognised**: the share of pictures in which the judge of lesson 14 finds all that the sentence says, and no other thing.
 #   At least 95 %.
 # - **diversity**: how much two pictures of one sentence differ, as the root of the mean squared difference of their pixels,
-#   in −1..1. At least 0.25.
+#   in −1..1. In the exam the two that are most alike count, and must differ by at least 0.1.
 #
-# Who decides is the library's `judge`; here it is:
-# %% [markdown] lang="vi" of="c22fd6f1"
-# ## 7. Điểm cho cả hệ thống
+# Below, two other sentences, twenty pictures of each, and the diversity as the **mean** over all pairs, which is larger. Who
+# decides is the library's `judge`; here it is:
+# %% [markdown] lang="vi" of="a4a81f11"
+# ## 7. Điểm chức năng: cho cả hệ thống
 #
-# Bài tập cuối ghép các phần của bạn lại. Chỉ có mã của bạn huấn luyện một mạng nhỏ, rồi vẽ bằng trọng số có sẵn: những câu mà
-# lúc huấn luyện chưa từng có, mỗi ngôn ngữ một câu. Hai con số quyết định:
+# Bài tập cuối ghép các phần của bạn lại: chỉ bằng các phần ấy, trọng số có sẵn vẽ mười bức cho mỗi câu trong hai câu, mỗi ngôn
+# ngữ một câu, tả những cảnh mà lúc huấn luyện chưa từng có. Điểm này không cộng vào 100 điểm: ô của nó chỉ đạt hoặc không đạt.
+# Hai con số quyết định:
 #
-# - **nhận ra được (recognised)**: tỉ lệ số tranh mà trong đó giám khảo của bài 14 thấy đủ mọi điều câu nói, và không thấy gì
-#   khác. Ít nhất 95 %.
+# - **nhận ra được (recognised)**: tỉ lệ số tranh mà trong đó giám khảo của bài 14 thấy đủ mọi điều câu nói, và không thấy vật
+#   nào khác. Ít nhất 95 %.
 # - **đa dạng (diversity)**: hai bức tranh của cùng một câu khác nhau bao nhiêu, tính bằng căn của trung bình bình phương hiệu
-#   các điểm ảnh, trong thang −1..1. Ít nhất 0.25.
+#   các điểm ảnh, trong thang −1..1. Khi thi thì tính cặp giống nhau nhất, và cặp ấy phải khác nhau ít nhất 0.1.
 #
-# Người quyết định là hàm `judge` của thư viện:
+# Dưới đây là hai câu khác, mỗi câu hai mươi bức, và độ đa dạng là **trung bình** trên mọi cặp, nên lớn hơn. Người quyết định
+# là hàm `judge` của thư viện:
 
 # %%
 source(judge)
@@ -734,13 +739,13 @@ def diversity(pictures: Tensor) -> float:
 # is deaf to the prompt; (d) one with guidance scale 1. Which of the two numbers catches which system?
 # ---
 # (a) passes both. (b) is always recognised, and its diversity is 0. (c) is as diverse as anything, and hardly ever
-# recognised. (d) is diverse, but not always recognised. Either number alone lets a useless system through.
-# %% [markdown] lang="vi" of="c38dcddc"
+# recognised. (d) is diverse, but recognised less surely. Either number alone lets a useless system through.
+# %% [markdown] lang="vi" of="6e678fb3"
 # **Đoán** cả hai con số cho bốn hệ thống: (a) của thư viện; (b) hệ thống cho đi cho lại một bức hai mươi lần; (c) hệ thống
 # điếc, không nghe prompt; (d) hệ thống có hệ số dẫn hướng (guidance) bằng 1. Con số nào bắt được hệ thống nào?
 # ---
 # (a) qua cả hai. (b) lúc nào cũng được nhận ra, còn độ đa dạng bằng 0. (c) đa dạng không kém gì, nhưng hầu như không bao giờ
-# được nhận ra. (d) đa dạng, nhưng không phải lúc nào cũng được nhận ra. Một con số đứng riêng sẽ để lọt một hệ thống vô dụng.
+# được nhận ra. (d) đa dạng, nhưng khó được nhận ra hơn. Một con số đứng riêng sẽ để lọt một hệ thống vô dụng.
 
 # %%
 english, vietnamese = exam
@@ -796,8 +801,8 @@ print(f"20 of 20: {all_right:.2f}, 19 of 20: {one_wrong:.2f}, "
 # | step | noise undone with the true $v$ gives $x_0$ back | (B, C, H, W) |
 # | guidance | $u + s\,(c - u)$: $c$ at scale 1 | (2B, ...) → (B, ...) |
 # | sampling | no gradients; the VAE's factors undone | (B, 4, 16, 16) → (B, 3, 128, 128) |
-# | mark | recognised ≥ 95 %, diversity ≥ 0.25 | two numbers |
-# %% [markdown] lang="vi" of="a6e7af38"
+# | mark | recognised ≥ 95 %, diversity of the closest pair ≥ 0.1 | two numbers |
+# %% [markdown] lang="vi" of="27e15507"
 # ## Tóm tắt
 #
 # | cái gì | điều phải đúng | kích thước |
@@ -811,7 +816,7 @@ print(f"20 of 20: {all_right:.2f}, 19 of 20: {one_wrong:.2f}, "
 # | một bước | thêm nhiễu rồi khử bằng $v$ thật thì được lại $x_0$ | (B, C, H, W) |
 # | dẫn hướng (guidance) | $u + s\,(c - u)$: bằng $c$ ở hệ số 1 | (2B, ...) → (B, ...) |
 # | lấy mẫu | không gradient; trả lại các hệ số của VAE | (B, 4, 16, 16) → (B, 3, 128, 128) |
-# | điểm hệ thống | nhận ra ≥ 95 %, đa dạng ≥ 0.25 | hai con số |
+# | điểm chức năng | nhận ra ≥ 95 %, cặp giống nhau nhất khác nhau ≥ 0.1 | hai con số |
 
 # %% [markdown] lang="en"
 # **You can now** say what a text-to-image system consists of, what must hold for each of its parts, and which test shows that
