@@ -286,6 +286,10 @@ GROUPS: Mapping[Say, tuple[Row, ...]] = {
             Say("Resample prompts, not pictures: seeds of one prompt fail together.",
                 "Lấy mẫu lại prompt, không phải tranh: các seed của một prompt thường cùng sai."),
             Say("bootstrap interval", "khoảng tin cậy bootstrap")),
+        Row("17", "mark",
+            Say("Right is not enough: one good picture shown many times is right each time.",
+                "Vẽ đúng chưa đủ: một bức tranh tốt lặp lại nhiều lần thì lần nào cũng đúng."),
+            Say("functional mark", "điểm chức năng")),
     ),
     Say("Past one machine", "Nhiều máy"): (
         Row("16", "accumulation",

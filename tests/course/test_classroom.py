@@ -22,11 +22,11 @@ import torch
 import yaml
 
 from minidiff.cli import course_commands
-from minidiff.course.build import RELEASE
 from minidiff.course.catalogue import exercises, get_exercise, hidden_checks
 from minidiff.course.grade import GradeRun, Score, as_json, as_junit, as_markdown
 from minidiff.course.judging import COURSE_IMPORTED, explain, judge
 from minidiff.course.sandbox import TOO_MUCH
+from minidiff.utils import release
 
 ROOT = Path(__file__).parents[2]
 CLASSROOM = ROOT / "classroom"
@@ -63,7 +63,7 @@ def grade_sh(folder: Path, *words: str, programs: Path | None = None, **environm
 
 
 def test_the_workflow_installs_the_release_that_notebooks_install() -> None:
-    assert WORKFLOW["env"]["MINIDIFF"] == f"minidiff[course] @ {RELEASE}"
+    assert WORKFLOW["env"]["MINIDIFF"] == f"minidiff[course] @ {release.WHEEL}"
     assert any('pip install "$MINIDIFF"' in step.get("run", "") for step in STEPS)
 
 
@@ -191,7 +191,8 @@ def test_its_environment_becomes_options(tmp_path: Path, pretended: Path) -> Non
     call = (tmp_path / "calls.txt").read_text(encoding="utf-8")
     assert "--lang vi --pass-mark 0.8 --seconds 9 --gigabytes 2 --hidden the hidden" in call
     given = set(re.findall(r"--([a-z-]+)", call))
-    assert given == {field.name.replace("_", "-") for field in fields(GradeRun)} - {"notebook", "isolated", "watch"}
+    others = {"notebook", "isolated", "watch", "variant", "all", "name", "out"}  # a variant's seed is in the notebook's name
+    assert given == {field.name.replace("_", "-") for field in fields(GradeRun)} - others
 
 
 @pytest.mark.parametrize(("lang", "says"), [("en", "There are no notebooks in exercises"), ("vi", "Không có notebook nào")])
@@ -240,7 +241,7 @@ def code_in(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", [page for pair in TWINS for page in pair], ids=lambda page: page.name)
 def test_every_command_on_a_page_has_the_options_that_it_is_given(page: Path) -> None:
     known = {f"course {name}": {field.name for field in fields(command.options)} for name, command in course_commands().items()}
-    known["grade"] = {field.name for field in fields(GradeRun)}
+    known |= {"grade": {field.name for field in fields(GradeRun)}, "zoo": set()}
     for code in code_in(page):
         words = shlex.split(code, comments=True) if code.startswith("minidiff ") else [code] if code.startswith("--") else []
         if words[:1] == ["minidiff"]:

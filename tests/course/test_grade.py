@@ -247,13 +247,13 @@ def test_without_options_it_prints_in_english_passes_at_three_fifths_and_gives_a
     graded: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(GradeRun(Path("a.ipynb"))) == 0
-    assert graded == [(Path("a.ipynb"), Limits(60, 3, False), None)]
+    assert graded == [(Path("a.ipynb"), Limits(60, 3, False), None, None)]
     assert capsys.readouterr().out == as_markdown(SCORES, "en", 0.6) + "\n"
 
 
 def test_options_reach_the_grading(graded: list[tuple[Any, ...]], tmp_path: Path) -> None:
-    command(GradeRun(Path("a.ipynb"), hidden=tmp_path, seconds=5, gigabytes=1))
-    assert graded == [(Path("a.ipynb"), Limits(5, 1), tmp_path)]
+    command(GradeRun(Path("a.ipynb"), hidden=tmp_path, seconds=5, gigabytes=1, variant=7))
+    assert graded == [(Path("a.ipynb"), Limits(5, 1), tmp_path, 7)]
 
 
 @pytest.mark.usefixtures("graded")
