@@ -146,8 +146,10 @@ def draws_and_serves(bin_: Path, folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert (folder / "star.png").stat().st_size > 1000 and "world-dit.safetensors" in done.stderr
         port = free_port()
-        app = subprocess.Popen([str(bin_ / "minidiff"), "app", "--port", str(port)], cwd=folder, env=environment)
+        command = [str(bin_ / "minidiff"), "app", "--port", str(port)]
+        app = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
         try:
+            assert app.stdout is not None and "minidiff studio" in app.stdout.readline()  # and Ctrl-C now ends it in peace
             page = wait_for(f"http://127.0.0.1:{port}", 150)
             assert b"gradio" in page and b"minidiff" in page
         finally:

@@ -80,11 +80,7 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.goto(f"{address}?lang={lang}")
         expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
-        tab = page.get_by_role("tab", name=TAB[lang])
-        if not tab.is_visible():  # on a phone the last tabs are in a menu
-            page.locator(".overflow-menu button").first.click()
-            tab = page.locator(".overflow-dropdown button", has_text=TAB[lang])
-        tab.click()
+        page.get_by_role("tab", name=TAB[lang]).click()
         expect(page.locator("#edit-go")).to_be_visible(timeout=PATIENCE)
         page.wait_for_timeout(1500)  # what a tab holds is mounted when it opens, and only then listens
         return page

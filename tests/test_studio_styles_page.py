@@ -64,11 +64,7 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         if not query:
             expect(page.get_by_role("tab").first).to_be_visible(timeout=PATIENCE)
             page.wait_for_timeout(1000)
-            tab = page.get_by_role("tab", name=NAMES[lang])
-            if not tab.is_visible():  # on a phone the last tabs are in a menu
-                page.locator(".overflow-menu > button").click()
-                tab = page.locator(".overflow-dropdown button", has_text=NAMES[lang])
-            tab.click()
+            page.get_by_role("tab", name=NAMES[lang]).click()
             expect(page.locator("#styles-draw")).to_be_visible(timeout=PATIENCE)
             page.wait_for_timeout(1000)  # what a tab holds is mounted when it opens, and only then listens
         return page

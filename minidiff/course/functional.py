@@ -215,7 +215,7 @@ def mark_of(pictures: Tensor, sentences: Sequence[str]) -> Mark:
 
 def functional_mark(pictures: Tensor, sentences: Sequence[str]) -> None:
     """Show the pictures and their mark; raise CheckFailed unless it is passed. Arguments: see `mark_of`."""
-    mark, lang = mark_of(pictures, sentences), notebook._lang
+    mark, lang = mark_of(pictures, sentences), notebook.spoken()
     notebook.show(list(pictures), columns=len(pictures) // len(sentences))
     print(SAID.of(lang).format(recognised=mark.recognised, count=len(pictures), wanted=RECOGNISED, diversity=mark.diversity,
                                least=DIVERSITY))  # fmt: skip

@@ -55,6 +55,11 @@ def language(lang: str) -> None:
     _lang = lang
 
 
+def spoken() -> str:
+    """The language that was chosen."""
+    return _lang
+
+
 def variant(seed: int | None) -> None:
     """Say of which variant the notebook's exercises are; None: of none. The first cell of such a notebook does."""
     global _seed

@@ -449,10 +449,6 @@ LABELS: dict[str, dict[str, str]] = {
         "en": "The time must be {least} to {most} minutes, not {given}.",
         "vi": "Thời gian phải từ {least} đến {most} phút, không phải {given}.",
     },
-    "too_large_together": {
-        "en": "These files have more than 2 MB together: choose fewer or smaller ones.",
-        "vi": "Các tệp này tổng cộng hơn 2 MB: hãy chọn ít tệp hơn hoặc tệp nhỏ hơn.",
-    },
     # LoRAs in Create
     "loras": {"en": "LoRAs", "vi": "LoRA"},
     "loras_info": {
