@@ -197,6 +197,8 @@ def test_a_phone_in_vietnamese_and_dark(visit: Any, tmp_path: Path) -> None:
     painted = marked(page)
     assert 32 * 32 // 4 < painted < 32 * 32
     page.locator("[data-do=erase]").click()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()  # the page may have moved
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert 0 < marked(page) < painted
     choose_way(page, "Phóng to")

@@ -25,6 +25,7 @@ from minidiff.course.say import Say
 from minidiff.data.world.scenes import Group, Scene
 from minidiff.evaluate.judge import load_judge, look
 from minidiff.evaluate.verdict import judge
+from minidiff.models.detector import Detector
 from minidiff.models.unet import Transformer, UNet, UNetBlock
 from minidiff.nn.embeddings import TimestepEmbedding
 
@@ -73,7 +74,8 @@ class _Assembled(nn.Module):
         down_and_up: Callable[..., Tensor], cross_attention: Callable[..., nn.Module],
     ) -> None:  # fmt: skip
         super().__init__()
-        self.unet, self.time_embedding, self.down_and_up = unet, time_embedding, down_and_up
+        self.unet: Any = unet
+        self.time_embedding, self.down_and_up = time_embedding, down_and_up
         self.resnets = nn.ModuleDict()
         self.attentions = nn.ModuleDict()
         self.layers: dict[str, SimpleNamespace] = {}
@@ -83,12 +85,12 @@ class _Assembled(nn.Module):
                 for k, old in enumerate(module.resnets):
                     self.resnets[f"{key} resnets {k}"] = _with_weights_of(old, res_block, unet.config.groups)
             if isinstance(module, Transformer):
-                old = module.transformer_blocks[0].attn2
-                mine = cross_attention(old.to_q.in_features, old.heads, old.to_q.out_features // old.heads)
-                state = {name.replace("to_out.0", "to_out"): weight for name, weight in old.state_dict().items()}
+                cross: Any = module.transformer_blocks[0].attn2
+                mine = cross_attention(cross.to_q.in_features, cross.heads, cross.to_q.out_features // cross.heads)
+                state = {name.replace("to_out.0", "to_out"): weight for name, weight in cross.state_dict().items()}
                 mine.load_state_dict({name: weight for name, weight in state.items() if name.startswith(("to_q", "to_out"))})
                 self.attentions[key] = mine
-                self.layers[key] = SimpleNamespace(to_k=old.to_k, to_v=old.to_v, heads=old.heads)
+                self.layers[key] = SimpleNamespace(to_k=cross.to_k, to_v=cross.to_v, heads=cross.heads)
         self.order = _cosines_then_sines(time_embedding, unet.config.channels[0])
 
     def forward(self, x: Tensor, a: Tensor, words: Mapping[str, tuple[Tensor, Tensor]], bias: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class _Assembled(nn.Module):
         pairs = self.time_embedding(t.float(), unet.config.channels[0], period=10_000.0)
         time = unet.time_embedding(pairs[:, self.order])                                        # (B, 4 C)
 
-        def layers_of(block: UNetBlock, name: str) -> list[Callable[[Tensor], Tensor]]:
+        def layers_of(block: Any, name: str) -> list[Callable[[Tensor], Tensor]]:
             def layer(k: int) -> Callable[[Tensor], Tensor]:
                 def run(h: Tensor) -> Tensor:
                     h = self.resnets[f"{name} resnets {k}"](h, time)
@@ -127,7 +129,7 @@ class _Assembled(nn.Module):
         return unet.conv_out(F.silu(unet.conv_norm_out(h)))
 
     def _attend(
-        self, old: Transformer, name: str, x: Tensor, words: Mapping[str, tuple[Tensor, Tensor]], bias: Tensor
+        self, old: Any, name: str, x: Tensor, words: Mapping[str, tuple[Tensor, Tensor]], bias: Tensor
     ) -> Tensor:
         """The transformer layer `old`, with the learner's cross-attention in it."""
         block, height = old.transformer_blocks[0], x.shape[2]
@@ -192,7 +194,7 @@ CLAIMS = {
 
 
 @cache
-def _judge() -> nn.Module:
+def _judge() -> Detector:
     return load_judge()
 
 

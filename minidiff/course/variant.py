@@ -89,10 +89,10 @@ def write_variant(folder: Path, seed: int, target: Path) -> Path:
     made.mkdir(parents=True)
     for path in (folder / "lesson.py", *exercise_files(folder)):
         text = _replaced(_without_variants(path.read_text(encoding="utf-8")), texts.get(path, {}))
-        place, _, name = path.stem.partition("_")
-        new = made / (f"{place}_{names.get(name, name)}.py" if name else path.name)
-        write_whole(new, _renamed(text, new, names))
-        accept(new)
+        number, _, name = path.stem.partition("_")
+        written = made / (f"{number}_{names.get(name, name)}.py" if name else path.name)
+        write_whole(written, _renamed(text, written, names))
+        accept(written)
     return made
 
 

@@ -148,6 +148,9 @@
       this.pen.moveTo(...this.last);
       this.pen.lineTo(...to);
       this.pen.stroke();
+      this.pen.beginPath(); // a tap: a line without length is not drawn
+      this.pen.arc(...to, this.pen.lineWidth / 2, 0, 2 * Math.PI);
+      this.pen.fill();
       this.last = to;
     }
 
