@@ -148,7 +148,7 @@ BAD = [
     (["zoo", "add"], "missing: run (see minidiff zoo add --help)"),
     (["zoo", "add", "nowhere"], "nowhere"),
     (["zoo", "add", "a", "b"], "'b' was not expected here"),
-    (["course", "dance"], "choose one of build, accept, slides, table"),
+    (["course", "dance"], "choose one of build, accept, slides, cheat-sheet, table"),
     (["grade"], "missing: notebook"),
     (["grade", "nowhere.ipynb"], "nowhere.ipynb"),
     (["grade", "x.ipynb", "--pass-mark", "high"], "--pass-mark must be"),
