@@ -121,7 +121,7 @@ def finished(page: Any) -> None:
 def download(page: Any, folder: Path) -> Path:
     """The result, saved in `folder` under the name that the studio gives it."""
     with page.expect_download() as saved:
-        page.locator(".results a").click()
+        page.locator(".results a[download]").click()
     path = folder / saved.value.suggested_filename
     saved.value.save_as(path)
     return path

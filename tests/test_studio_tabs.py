@@ -25,7 +25,7 @@ from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that 
 from minidiff.studio.security import TokenBucket  # noqa: E402
 
 pause = [0.0]  # seconds after each step, for what can only be seen while something is drawn
-PATIENCE = 60_000  # ms; the machine may have other work
+PATIENCE = 120_000  # ms; the machine may have other work
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TABS = {"inspect": {"en": "Look inside", "vi": "Nhìn vào trong"}, "compare": {"en": "Compare", "vi": "So sánh"}}
 TABS |= {"create": {"en": "Create", "vi": "Vẽ tranh"}, "learn": {"en": "Learn", "vi": "Học"}}

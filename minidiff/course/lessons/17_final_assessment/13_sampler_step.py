@@ -73,15 +73,15 @@ def sampler_step(
 # - float32, without noise
 # - eta 0, in the middle
 # - eta 0, from pure noise
-# - eta 1
-# - eta 0.4
+# - with eta 1
+# - with eta 0.4
 # - to clean data, at eta 1
-# %% [markdown] lang="vi" of="81d868ef"
+# %% [markdown] lang="vi" of="124a0331"
 # - float32, không có nhiễu
 # - eta 0, ở giữa
 # - eta 0, từ nhiễu thuần túy
-# - eta 1
-# - eta 0.4
+# - với eta 1
+# - với eta 0.4
 # - đến dữ liệu sạch, với eta 1
 
 # %% role="probes"

@@ -67,13 +67,13 @@ def alpha_bars(steps: int) -> Tensor:
 
 # %% [markdown] lang="en" role="checks"
 # - shape, for 20 and for 1000 steps
-# - float64
+# - in float64
 # - 20 steps
 # - 1000 steps, every hundredth
 # - 8 steps, where a beta would reach 1
-# %% [markdown] lang="vi" of="194bc5f4"
+# %% [markdown] lang="vi" of="4f568a44"
 # - kích thước, với 20 và với 1000 bước
-# - float64
+# - ở float64
 # - 20 bước
 # - 1000 bước, cứ một trăm bước lấy một
 # - 8 bước, khi một beta lẽ ra vượt 1

@@ -51,13 +51,13 @@ def padding_bias(ids: Tensor, end: int) -> Tensor:
 
 # %% [markdown] lang="en" role="checks"
 # - shape
-# - float32
+# - in float32
 # - sentences that are padded with 0
 # - sentences that are padded with `end`
 # - sentences without `end`, and one that begins with it
-# %% [markdown] lang="vi" of="62ccfb4f"
+# %% [markdown] lang="vi" of="a8c28251"
 # - kích thước
-# - float32
+# - ở float32
 # - các câu được đệm bằng 0
 # - các câu được đệm bằng `end`
 # - các câu không có `end`, và một câu bắt đầu bằng nó
