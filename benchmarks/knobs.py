@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 
+from minidiff.doctor import processor
 from minidiff.evaluate.judge import load_judge, look
 from minidiff.evaluate.prompt_following import best_verdict
 from minidiff.evaluate.report import percent, save_json, table
@@ -106,15 +106,6 @@ def interval(before: Sequence[float], after: Sequence[float]) -> tuple[float, fl
     return max(-1.0, gain - reach), min(1.0, gain + reach)
 
 
-def processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Measure, write the file, print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.knobs", description=(__doc__ or "").split("\n")[0])
@@ -123,9 +114,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FILE, help="where the figures go (default: where the studio reads them)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pipeline = load_pipeline(options.model, device="cpu")
+    pipeline, (name, _) = load_pipeline(options.model, device="cpu"), processor()
     for n, changes in measure(pipeline, load_judge(), changes_of(pipeline), options.minutes):
-        found = Measured(pipeline.model, pipeline.model_hash, date.today().isoformat(), processor(), n, SUITE, tuple(changes))
+        found = Measured(pipeline.model, pipeline.model_hash, date.today().isoformat(), name, n, SUITE, tuple(changes))
         save_json(asdict(found), options.out)  # after each round: whoever stops it keeps what was measured
         print(f"{n} prompts, {time.process_time() / 60:.1f} minutes", flush=True)
     rows = [

@@ -177,16 +177,21 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release[0].split(".")) if release else ()
 
 
+def processor() -> tuple[str, list[str]]:
+    """Its name and its features, as far as the system tells them."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return name, (told.get("flags") or told.get("Features") or "").split()
+
+
 def machine() -> Iterator[Finding]:
     """Processor, precision, GPU, memory. Needs torch."""
     import torch
 
     from minidiff.utils import devices
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = (told.get("flags") or told.get("Features") or "").split()
-    name = told.get("model name") or platform.processor() or platform.machine()
+    name, flags = processor()
     yield Finding("machine", "processor", "ok", f"{name}, {os.cpu_count()} cores", ", ".join(f for f in FEATURES if f in flags))
     seconds = devices.product_seconds(limit=MEASURED)
     faster, slower = sorted(seconds, key=seconds.__getitem__)

@@ -22,7 +22,8 @@ from minidiff.pipelines.prompt_to_prompt import WordChange, change_words
 from minidiff.pipelines.request import Request, RequestError
 from minidiff.pipelines.zoo_rows import sampling_models
 from minidiff.studio import edit_html, editing
-from minidiff.studio.editing import MOST_SIDE, MOST_TEXT, WAYS, Edit, begin, png, read_mask, read_picture, read_start, uri
+from minidiff.studio.editing import MOST_SIDE, MOST_TEXT, WAYS, Edit, begin, png, read_mask, read_picture, read_start
+from minidiff.studio.html import data_uri as uri
 from minidiff.studio.labels import EDITS
 from minidiff.studio.models import Models
 from minidiff.studio.security import MAX_BODY, TokenBucket

@@ -3,8 +3,6 @@ small phone, light and dark. The models are tiny and draw noise; what is done wi
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,87 +11,31 @@ import numpy as np
 import pytest
 from chromium import needs_chromium
 from PIL import Image
+from studio_page import DESKTOP, NAMELESS, PATIENCE, PHONE, expect, go_to, pages, pause, served_from, sideways
 
-from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.png_metadata import read_png
+from minidiff.studio.labels import EDITS
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
-pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
-expect = sync_api.expect
-
-from minidiff.studio.labels import EDITS  # noqa: E402 (after the check that gradio is here)
-from minidiff.studio.security import TokenBucket  # noqa: E402
-
-pause = [0.0]  # seconds after each step, for what can only be seen while something is drawn
-PATIENCE = 90_000  # ms; the machine may have other work
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TAB = {"en": "Edit", "vi": "Chỉnh sửa"}
-NAMELESS = """() => [...document.querySelectorAll('input, textarea, button, select')].filter(e => e.offsetParent
-    && !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.getAttribute('aria-labelledby')
-    && !e.textContent.trim()).map(e => e.outerHTML.slice(0, 120))"""
 
 pytestmark = [*needs_chromium, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def address(whole_zoo: Path) -> Iterator[str]:
-    from minidiff.studio import app
-
-    def load(name: str) -> Any:
-        pipeline = load_pipeline(name, "cpu", "float32", whole_zoo)
-        quick = pipeline.stream
-
-        def stream(*arguments: Any) -> Iterator[Any]:
-            for preview in quick(*arguments):
-                time.sleep(pause[0])
-                yield preview
-
-        pipeline.stream = stream  # type: ignore[method-assign]
-        return pipeline
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    blocks = app.build(load("world-dit"), "en", ["world-unet"], load, TokenBucket(1000, 100))
-    yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
-    blocks.close()
+    with served_from(whole_zoo) as found:
+        yield found
 
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Any]:
-    """Opens the page at Edit. Requests to any other server are cut off, and fail the test at its end; so do script errors."""
-    contexts: list[Any] = []
-    trouble: list[str] = []
+    """Opens the page at Edit."""
+    with pages(browser, address) as opened:
 
-    def gate(route: Any) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            trouble.append(route.request.url)
-            route.abort()
+        def at(lang: str = "en", size: dict[str, int] = DESKTOP, scheme: str = "light") -> Any:
+            return go_to(opened(lang, size, color_scheme=scheme), TAB[lang], "#edit-go")
 
-    def open_tab(lang: str = "en", size: dict[str, int] = DESKTOP, scheme: str = "light") -> Any:
-        contexts.append(browser.new_context(accept_downloads=True, viewport=size, color_scheme=scheme))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.route("**/*", gate)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.goto(f"{address}?lang={lang}")
-        expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
-        page.get_by_role("tab", name=TAB[lang]).click()
-        expect(page.locator("#edit-go")).to_be_visible(timeout=PATIENCE)
-        page.wait_for_timeout(1500)  # what a tab holds is mounted when it opens, and only then listens
-        return page
-
-    yield open_tab
-    for context in contexts:
-        context.close()
-    pause[0] = 0.0
-    assert not trouble
-
-
-def sideways(page: Any) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+        yield at
 
 
 def choose_file(page: Any, path: Path) -> None:

@@ -140,6 +140,27 @@ def test_a_drawing_that_nobody_looks_at_stops_and_is_forgotten(address: str, blo
     assert Line(blocks).unread(session) <= 2, "the end of the run alone"
 
 
+def test_a_quick_model_waits_for_a_slow_page(blocks: Any) -> None:
+    from asyncio import Queue
+
+    line, messages, read = Line(blocks), Queue(), []
+    blocks._queue.pending_messages_per_session["slow"] = messages
+
+    def page() -> None:
+        time.sleep(0.5)
+        while len(read) < 3 * UNREAD:
+            if not messages.empty():
+                read.append(messages.get_nowait())
+            time.sleep(0.01)
+
+    reader = threading.Thread(target=page)
+    reader.start()
+    for step in line.watched(iter(range(3 * UNREAD)), "slow"):
+        messages.put_nowait(step)
+    reader.join(20)
+    assert read == list(range(3 * UNREAD))
+
+
 def test_what_is_short_and_never_read_is_thrown_away_later(blocks: Any) -> None:
     now = [0.0]
     line = Line(blocks, clock=lambda: now[0])

@@ -4,7 +4,6 @@ and in the dark. The models are tiny and draw noise; what is shown of them is wh
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,11 @@ from typing import Any
 import pytest
 from chromium import needs_chromium
 from PIL import Image
+from studio_page import DESKTOP, NAMELESS, PATIENCE, PHONE, expect, go_to, pages, served, sideways
+from test_studio_styles import models  # noqa: F401 (a fixture)
 
 from minidiff.pipelines.png_metadata import read_png
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
-pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
-expect = sync_api.expect
-
-from test_studio_styles import models  # noqa: E402, F401 (a fixture, and after the check that gradio is here)
-from test_studio_tabs import DESKTOP, NAMELESS, PATIENCE, PHONE, sideways  # noqa: E402
-
-from minidiff.studio.models import Models  # noqa: E402
-from minidiff.studio.security import TokenBucket  # noqa: E402
+from minidiff.studio.models import Models
 
 pytestmark = needs_chromium
 NAMES = {"en": "Styles", "vi": "Phong cách"}
@@ -31,48 +23,20 @@ NAMES = {"en": "Styles", "vi": "Phong cách"}
 
 @pytest.fixture(scope="module")
 def address(models: Models) -> Iterator[str]:  # noqa: F811
-    from minidiff.studio import app
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    blocks = app.build(models.first, "en", models.names, models.get, TokenBucket(1000, 100))
-    yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
-    blocks.close()
+    with served(models.first, models.names, models.get) as found:
+        yield found
 
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Any]:
-    """Opens the page at Styles. Requests to any other server are cut off, and fail the test at its end; so do script errors."""
-    contexts, trouble = [], []
+    """Opens the page at Styles, or at Create where an address says more."""
+    with pages(browser, address) as opened:
 
-    def gate(route: Any) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            trouble.append(route.request.url)
-            route.abort()
+        def at(lang: str = "en", size: dict[str, int] = DESKTOP, query: str = "", **how: Any) -> Any:
+            page = opened(lang, size, query, **how)
+            return page if query else go_to(page, NAMES[lang], "#styles-draw")
 
-    def open_tab(lang: str = "en", size: dict[str, int] = DESKTOP, query: str = "", **how: Any) -> Any:
-        contexts.append(browser.new_context(accept_downloads=True, viewport=size, **how))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.route("**/*", gate)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.goto(f"{address}?lang={lang}{query}")
-        expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
-        if not query:
-            expect(page.get_by_role("tab").first).to_be_visible(timeout=PATIENCE)
-            page.wait_for_timeout(1000)
-            page.get_by_role("tab", name=NAMES[lang]).click()
-            expect(page.locator("#styles-draw")).to_be_visible(timeout=PATIENCE)
-            page.wait_for_timeout(1000)  # what a tab holds is mounted when it opens, and only then listens
-        return page
-
-    yield open_tab
-    for context in contexts:
-        context.close()
-    assert not trouble
+        yield at
 
 
 def box(page: Any, name: str, where: str = "#styles-loras") -> Any:

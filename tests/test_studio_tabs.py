@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import io
 import re
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,86 +12,28 @@ from typing import Any
 import pytest
 from chromium import needs_chromium
 from PIL import Image
+from studio_page import DESKTOP, NAMELESS, PATIENCE, PHONE, expect, go_to, pages, pause, served_from, sideways
 
-from minidiff.pipelines.loading import load_pipeline
+from minidiff.studio.labels import EXAMPLES
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
-pytest.importorskip("gradio", reason="gradio is not installed: no browser tests")
-expect = sync_api.expect
-
-from minidiff.studio.labels import EXAMPLES  # noqa: E402 (after the check that gradio is here)
-from minidiff.studio.security import TokenBucket  # noqa: E402
-
-pause = [0.0]  # seconds after each step, for what can only be seen while something is drawn
-PATIENCE = 120_000  # ms; the machine may have other work
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TABS = {"inspect": {"en": "Look inside", "vi": "Nhìn vào trong"}, "compare": {"en": "Compare", "vi": "So sánh"}}
 TABS |= {"create": {"en": "Create", "vi": "Vẽ tranh"}, "learn": {"en": "Learn", "vi": "Học"}}
 OPEN = {"create": "#draw", "inspect": "#open-up", "compare": "#compare-draw", "learn": "#learn-map"}  # seen in each tab
-NAMELESS = """() => [...document.querySelectorAll('input, textarea, button, select, [role=img]')].filter(e => e.offsetParent
-    && !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.getAttribute('aria-labelledby')
-    && !e.textContent.trim()).map(e => e.outerHTML.slice(0, 120))"""
 
 pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def address(whole_zoo: Path) -> Iterator[str]:
-    from minidiff.studio import app
-
-    def load(name: str) -> Any:
-        pipeline = load_pipeline(name, "cpu", "float32", whole_zoo)
-        quick = pipeline.stream
-
-        def stream(*arguments: Any) -> Iterator[Any]:
-            for preview in quick(*arguments):
-                time.sleep(pause[0])
-                yield preview
-
-        pipeline.stream = stream  # type: ignore[method-assign]
-        return pipeline
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    blocks = app.build(load("world-dit"), "en", ["world-unet", "world-pixels"], load, TokenBucket(1000, 100))
-    yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
-    blocks.close()
+    with served_from(whole_zoo) as found:
+        yield found
 
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Any]:
-    """Opens the page at a tab. Requests to any other server are cut off, and fail the test at its end; so do script errors."""
-    context = browser.new_context(accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    trouble: list[str] = []
-
-    def gate(route: Any) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            trouble.append(route.request.url)
-            route.abort()
-
-    def open_tab(tab: str, lang: str = "en", size: dict[str, int] = DESKTOP) -> Any:
-        page.set_viewport_size(size)
-        page.goto(f"{address}?lang={lang}")
-        expect(page.locator("#note .tokens")).to_be_attached(timeout=PATIENCE)
-        page.get_by_role("tab", name=TABS[tab][lang]).click()
-        expect(page.locator(OPEN[tab])).to_be_visible(timeout=PATIENCE)
-        page.wait_for_timeout(1000)  # what a tab holds is mounted when it opens, and only then listens
-        return page
-
-    page.route("**/*", gate)
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    yield open_tab
-    context.close()
-    assert not trouble
-
-
-def sideways(page: Any) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    """Opens the page at a tab."""
+    with pages(browser, address) as page:
+        yield lambda tab, lang="en", size=DESKTOP: go_to(page(lang, size), TABS[tab][lang], OPEN[tab])
 
 
 def opened(page: Any, prompt: str) -> None:

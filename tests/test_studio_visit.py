@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from chromium import needs_chromium
-from test_studio_tabs import DESKTOP, NAMELESS, PATIENCE, PHONE, address, pause, sideways, visit
+from studio_page import DESKTOP, NAMELESS, PATIENCE, PHONE, expect, pause, sideways
+from test_studio_tabs import address, visit
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")
-expect = sync_api.expect
 fixtures = (address, visit)  # of that file's models and page
 
 pytestmark = needs_chromium

@@ -7,7 +7,7 @@ from __future__ import annotations
 from PIL import Image
 
 from minidiff.studio import html, lessons
-from minidiff.studio.editing import Way, difference, kept, mean_difference, resized, uri
+from minidiff.studio.editing import Way, difference, kept, mean_difference, resized
 
 LESSONS = {"style": "loras"}  # of a way; the others have one lesson
 
@@ -82,7 +82,7 @@ def result(way: Way, before: Image.Image, mask: Image.Image | None, after: Image
         panes.append(_pane("mask", mask))
     slide = _slide(before, after, png) if way == "larger" else ""
     if not slide:
-        panes.append(_pane("after", after, uri(png)))
+        panes.append(_pane("after", after, html.data_uri(png)))
     panes.append(_pane("difference", change, gain=f"{gain:.3g}"))
     name = f"minidiff-{way}.png"
     return (
@@ -105,7 +105,7 @@ def _slide(before: Image.Image, after: Image.Image, png: bytes) -> str:
     sizes = {"width": before.width, "height": before.height, "wide": after.width, "high": after.height}
     return (
         f'<figure class="slide" style="--aspect:{after.width}/{after.height}"><div class="layers">'
-        f'<img data-part="after" src="{uri(png)}" alt="" aria-labelledby="edit-sizes">'
+        f'<img data-part="after" src="{html.data_uri(png)}" alt="" aria-labelledby="edit-sizes">'
         f'<img class="over" src="{html.data_uri(html.encode(before, level=6))}" alt=""><span class="cut"></span></div>'
         f'<input type="range" min="0" max="100" value="50" step="1" aria-labelledby="edit-slide">'
         f'<span id="edit-slide" class="sr">{html.both("edit_slide")}</span>'

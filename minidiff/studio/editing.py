@@ -11,7 +11,6 @@ import binascii
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy, deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -32,6 +31,7 @@ from minidiff.pipelines.style_transfer import restyle
 from minidiff.pipelines.text_to_image import Preview, TextToImage
 from minidiff.pipelines.upscale import UPSCALER, check_factor, load_upscaler, upscale
 from minidiff.pretrained import zoo
+from minidiff.studio.html import data_uri
 from minidiff.studio.refusals import Refusal
 from minidiff.studio.security import MAX_PIXELS
 
@@ -161,7 +161,7 @@ def fitted(text: Any, side: int, crop: bool) -> tuple[str, Image.Image, str]:
         return text, image, ""
     else:
         changed = ""
-    return uri(png(image)), image, changed
+    return data_uri(png(image)), image, changed
 
 
 def read_mask(text: Any, size: tuple[int, int]) -> Image.Image:
@@ -184,10 +184,6 @@ def png(image: Image.Image, info: PngInfo | None = None) -> bytes:
     file = io.BytesIO()
     image.save(file, format="PNG", pnginfo=info)
     return file.getvalue()
-
-
-def uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
 
 
 def difference(before: Image.Image, after: Image.Image) -> tuple[Image.Image, float]:
@@ -369,7 +365,7 @@ def _style(pipeline: TextToImage, edit: Edit, start: Start) -> Job:
     weight = weight_of_style(edit.style_weight)
 
     def run() -> Iterator[Progress]:
-        yield Progress(1, 1, restyle(styled(pipeline, edit.style, weight), start.image)[0])
+        yield Progress(1, 1, restyle(loras.dressed(pipeline, {edit.style: weight}), start.image)[0])
 
     def info(_: Image.Image) -> PngInfo:
         return edit_info(pipeline.model, pipeline.model_hash, {"kind": "style"}, {edit.style: weight})
@@ -384,13 +380,3 @@ def weight_of_style(value: Any) -> float:
         limits = {"least": f"{loras.WEAKEST:g}", "most": f"{loras.STRONGEST:g}"}
         raise Refusal("edit_style_range", **limits, given=repr(value)[:40])
     return float(value)
-
-
-def styled(pipeline: TextToImage, style: str, weight: float) -> TextToImage:
-    """The pipeline with a decoder of its own in that style. The one that visitors share is left alone: whoever draws next must
-    find it as it was."""
-    other = copy(pipeline)
-    other.vae = deepcopy(pipeline.vae)
-    mixed = loras.LoRAs(other)
-    mixed.mix({mixed.load(style): weight})
-    return other

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import gradio as gr
 
 MODEL = "model"         # the concurrency_id of all that needs the model
-UNREAD = 12             # messages that a page may leave unread before its drawing stops
+UNREAD = 12             # messages that a page may leave unread before its drawing waits for it
+READING = 8.0           # seconds that it then has before its drawing stops
+PAUSE = 0.05            # seconds between two looks
 ABANDONED = 120.0       # seconds after which messages that nobody reads are thrown away
 
 T = TypeVar("T")
@@ -50,13 +52,22 @@ class Line:
         return messages.qsize() if messages is not None else 0
 
     def watched(self, views: Iterator[T], session: str | None) -> Iterator[T]:
-        """The views for as long as the page reads them."""
+        """The views for as long as the page reads them. A quick model waits for a slow page: gradio sends differences, and
+        without one message the next can't be used."""
         self.sweep()
         for view in views:
             yield view
-            if self.unread(session) > UNREAD:
+            if not self.is_read(session):
                 self.forget(session)
                 return
+
+    def is_read(self, session: str | None) -> bool:
+        """Whether the page reads what is sent, at once or within READING seconds."""
+        for _ in range(round(READING / PAUSE)):
+            if self.unread(session) <= UNREAD:
+                return True
+            time.sleep(PAUSE)
+        return False
 
     def sweep(self) -> None:
         """Throws away what pages have left unread for ABANDONED seconds."""

@@ -22,8 +22,8 @@ from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained.adapters import OtherBase, read_lora
 from minidiff.pretrained.weight_file import outline
 from minidiff.studio.callbacks import pngs
-from minidiff.studio.comparing import GridError
 from minidiff.studio.labels import STYLE_NAMES
+from minidiff.studio.refusals import Refusal
 
 DEFAULT = 0.8  # the strength of a LoRA that was just chosen
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -92,33 +92,33 @@ def own_name(stem: str) -> str:
 
 
 def check_file(path: Path, pipeline: TextToImage) -> None:
-    """Raises GridError unless a file is a LoRA of this model, as safetensors: with known layers in their shapes, finite, and of
+    """Raises Refusal unless a file is a LoRA of this model, as safetensors: with known layers in their shapes, finite, and of
     at most MAX_FILE bytes."""
     said = path.name[-60:]
     if path.suffix.lower() != ".safetensors":
-        raise GridError("style_kind", given=said)
+        raise Refusal("style_kind", given=said)
     if not path.is_file():
-        raise GridError("style_gone", given=said)
+        raise Refusal("style_gone", given=said)
     if path.stat().st_size > MAX_FILE:
-        raise GridError("style_large", given=said, most=MAX_FILE // 10**6)
+        raise Refusal("style_large", given=said, most=MAX_FILE // 10**6)
     try:
         outline(path)
     except ValueError:
-        raise GridError("style_damaged", given=said) from None
+        raise Refusal("style_damaged", given=said) from None
     there = loras.LoRAs(pipeline)
     try:
         parts = read_lora(path, {part: mixer.model for part, mixer in there.mixers.items()})
     except OtherBase:
-        raise GridError("style_other", given=said, model=pipeline.model) from None
+        raise Refusal("style_other", given=said, model=pipeline.model) from None
     except (ValueError, ArithmeticError, RuntimeError):  # the last two for numbers of alpha that are none
-        raise GridError("style_no_lora", given=said) from None
+        raise Refusal("style_no_lora", given=said) from None
     try:
         for part, factors in parts.items():
             there.mixers[part].add("own", factors)
     except ValueError:  # the layers are known, but of other shapes
-        raise GridError("style_other", given=said, model=pipeline.model) from None
+        raise Refusal("style_other", given=said, model=pipeline.model) from None
     if not all(one.product().isfinite().all() for factors in parts.values() for one in factors.values()):
-        raise GridError("style_no_lora", given=said)
+        raise Refusal("style_no_lora", given=said)
 
 
 # ----------------------------------------------------------------------------------------------------------------- cells
@@ -133,10 +133,10 @@ def mix_cells(strengths: Mapping[str, float]) -> list[Cell]:
 def sweep_cells(names: Sequence[str], strengths: Sequence[float]) -> list[Cell]:
     """A row for each LoRA, alone, with every strength. Raises RequestError for none, too many and those out of range."""
     if not names:
-        raise GridError("style_none")
+        raise Refusal("style_none")
     values = list(dict.fromkeys(number(one, "lora_strength", loras.WEAKEST, loras.STRONGEST) for one in strengths))
     if not 1 <= len(values) <= MAX_SWEEP:
-        raise GridError("style_sweep", most=MAX_SWEEP)
+        raise Refusal("style_sweep", most=MAX_SWEEP)
     return [Cell(row, {name: value}) for row, name in enumerate(names) for value in values]
 
 
@@ -156,7 +156,7 @@ def draw_cells(
 ) -> Iterator[Progress]:  # fmt: skip
     """Draws one cell after another with one seed, and yields after each step. A latent that an earlier cell had, too, is only
     decoded. worn: LoRAs that nobody else has, see `pipelines/loras.py: apart`. stopped: asked after each step. Raises
-    GridError for LoRAs at which the numbers overflow."""
+    Refusal for LoRAs at which the numbers overflow."""
     start = clock()
     latents: dict[tuple[tuple[str, float], ...], Tensor] = {}
     for place, cell in enumerate(cells):
@@ -179,7 +179,7 @@ def draw_cells(
         except RequestError:
             raise
         except ValueError:
-            raise GridError("style_overflow") from None
+            raise Refusal("style_overflow") from None
         last = place + 1 == len(cells)
         yield Progress(place, drawn=Drawn(cell, image, 1000 * (clock() - before), again), ended="done" if last else "")
         if not last and (ended := _ended(stopped(), clock() - start > most_seconds)):

@@ -31,7 +31,7 @@ from minidiff.pipelines import loras
 from minidiff.pipelines.request import OUR_CHARACTERS, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
-from minidiff.studio.comparing import GridError
+from minidiff.studio.refusals import Refusal
 from minidiff.studio.styling import own_name
 from minidiff.train.loop import fit
 from minidiff.utils.files import write_whole
@@ -81,28 +81,28 @@ def wish(pipeline: TextToImage, pictures: Any, captions: Any, name: Any, minutes
     """The controls' values, checked; captions: a line for each picture, or one for all. Raises RequestError."""
     row = zoo.manifest().get(pipeline.model, {"config": {}})
     if not row["config"].keys() & {"dit", "unet"} or "labels" in row["config"]:
-        raise GridError("teach_model", model=pipeline.model)
+        raise Refusal("teach_model", model=pipeline.model)
     files = [Path(str(one)) for one in pictures] if isinstance(pictures, (list, tuple)) else []
     if not LEAST <= len(files) <= MOST:
-        raise GridError("teach_count", given=len(files), least=LEAST, most=MOST)
+        raise Refusal("teach_count", given=len(files), least=LEAST, most=MOST)
     for file in files:
         check_picture(file)
     text = captions if isinstance(captions, str) else ""
     lines = [" ".join(line.split()) for line in text[: MOST * 2 * OUR_CHARACTERS].splitlines() if line.strip()]
     if len(lines) not in (1, len(files)):
-        raise GridError("teach_lines", given=len(lines), count=len(files))
+        raise Refusal("teach_lines", given=len(lines), count=len(files))
     if any(len(line) > OUR_CHARACTERS for line in lines):
-        raise GridError("teach_long", most=OUR_CHARACTERS)
+        raise Refusal("teach_long", most=OUR_CHARACTERS)
     real = isinstance(minutes, int | float) and not isinstance(minutes, bool)
     if not real or not SHORTEST <= minutes <= LONGEST:
-        raise GridError("teach_time", least=f"{SHORTEST:g}", most=f"{LONGEST:g}", given=repr(minutes)[:40])
+        raise Refusal("teach_time", least=f"{SHORTEST:g}", most=f"{LONGEST:g}", given=repr(minutes)[:40])
     called = own_name(re.sub(r"\s+", "-", str(name or "")[:80].strip()))
     each = tuple(lines * len(files)) if len(lines) == 1 else tuple(lines)
     return Wish(pipeline.model, tuple(files), each, called, float(minutes))
 
 
 def check_picture(file: Path) -> str:
-    """The file's suffix by what it holds. Raises GridError unless it is a PNG or JPEG of a size that is allowed."""
+    """The file's suffix by what it holds. Raises Refusal unless it is a PNG or JPEG of a size that is allowed."""
     try:
         with Image.open(file, formats=list(KINDS)) as image:
             if max(image.size) > MAX_SIDE:
@@ -110,7 +110,7 @@ def check_picture(file: Path) -> str:
             kind = str(image.format)
             image.load()
     except Exception:  # PIL has many ways to fail on damaged files
-        raise GridError("teach_picture", given=file.name[-60:], most=MAX_SIDE) from None
+        raise Refusal("teach_picture", given=file.name[-60:], most=MAX_SIDE) from None
     return KINDS[kind]
 
 

@@ -21,10 +21,10 @@ from minidiff.pipelines import loras
 from minidiff.pipelines.request import MAX_SEED, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.studio import callbacks, html, lora_picker, styles_html, styling, teaching
-from minidiff.studio.comparing import GridError
 from minidiff.studio.labels import label
 from minidiff.studio.line import MODEL, Line
 from minidiff.studio.models import Models
+from minidiff.studio.refusals import Refusal
 from minidiff.studio.security import TokenBucket
 from minidiff.studio.tabs.compare import MAX_LIST, Stops, numbers
 from minidiff.studio.tabs.create import QUIET, example_for, first_example, most_characters
@@ -303,7 +303,7 @@ def _draw(
         cells = styling.sweep_cells(swept, numbers(strengths, float, "0, 0.5, 1"))
         sources = {name: chosen.own.get(name, name) for name in swept}
     elif not chosen.strengths:
-        raise GridError("style_none")
+        raise Refusal("style_none")
     else:
         cells, sources = styling.mix_cells(chosen.strengths), chosen.sources
     worn = loras.apart(pipeline, sources)
