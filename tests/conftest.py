@@ -75,6 +75,33 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def student_zoo(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny zoo with a student of four steps, a LoRA of its DiT."""
+    import shutil
+
+    import torch
+
+    from minidiff.nn.lora import add_lora, factors_of, lora_layers
+    from minidiff.pipelines.loading import load_pipeline
+    from minidiff.pipelines.loras import part_of
+    from minidiff.pretrained import zoo
+    from minidiff.pretrained.adapters import write_lora
+
+    folder = shutil.copytree(tiny_zoo, tmp_path_factory.mktemp("student") / "zoo")
+    network = load_pipeline("world-dit", "cpu", "float32", root=folder).network
+    torch.manual_seed(1)
+    add_lora(network, rank=3)
+    for layer in lora_layers(network).values():
+        torch.nn.init.normal_(layer.update.up.weight, std=0.05)
+    file = write_lora(folder / "student.safetensors", {part_of(network): factors_of(network)}, dtype=torch.float16)
+    row = zoo.entry("world-dit", folder)
+    config = {"lora": {"base": "world-dit"}, "made_with": {"world-dit": row["sha256"]}, "few_steps": {"steps": 4}}
+    facts = {key: row[key] for key in ("recipe", "world_version", "images_seen", "figures") if key in row}
+    zoo.add_file("world-dit-4", file.read_bytes(), ".safetensors", folder, config=config, **facts)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def whole_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny zoo with a model of every design that draws: a DiT, a U-Net that reads, and one that is told a kind."""
     from dataclasses import asdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ pause = [0.0]  # seconds after each step, for what can only be seen while someth
 
 
 @contextmanager
-def served(first: Any, others: list[str], load: Any) -> Iterator[str]:
+def served(first: Any, others: list[str], load: Any, quick: str = "") -> Iterator[str]:
     """The address of a studio with these models, as `app.build` takes them, and no limit on how much is drawn."""
     from minidiff.studio import app
     from minidiff.studio.security import TokenBucket
@@ -32,14 +32,14 @@ def served(first: Any, others: list[str], load: Any) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    blocks = app.build(first, "en", others, load, TokenBucket(1000, 100))
+    blocks = app.build(first, "en", others, load, TokenBucket(1000, 100), quick)
     yield app.launch(blocks, "127.0.0.1", port, "en", block=False)
     blocks.close()
 
 
 @contextmanager
-def served_from(zoo: Path) -> Iterator[str]:
-    """The same with all models of a zoo that draw; they pause after each step."""
+def served_from(zoo: Path, others: Sequence[str] = ("world-unet", "world-pixels"), quick: str = "") -> Iterator[str]:
+    """The same with the models of a zoo; they pause after each step."""
     from minidiff.pipelines.loading import load_pipeline
 
     def load(name: str) -> Any:
@@ -54,7 +54,7 @@ def served_from(zoo: Path) -> Iterator[str]:
         pipeline.stream = stream  # type: ignore[method-assign]
         return pipeline
 
-    with served(load("world-dit"), ["world-unet", "world-pixels"], load) as address:
+    with served(load("world-dit"), [*others], load, quick) as address:
         yield address
 
 

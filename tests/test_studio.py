@@ -21,7 +21,7 @@ from minidiff.pipelines.messages import LANGS
 from minidiff.pipelines.png_metadata import read_png, save_images
 from minidiff.pipelines.request import MAX_SEED, Request, RequestError
 from minidiff.pipelines.text_to_image import TextToImage
-from minidiff.pipelines.zoo_rows import sampling_models
+from minidiff.pipelines.zoo_rows import quick_models, sampling_models
 from minidiff.studio import app, callbacks, html, restore, security
 from minidiff.studio.labels import EXAMPLES, EXAMPLES_OF, LABELS, SAMPLER_LABELS, examples, label
 from minidiff.studio.models import Models
@@ -71,7 +71,7 @@ def test_switching_relabels_every_control() -> None:
     english, vietnamese = create.relabel("en"), create.relabel("vi")
     fields = set(create.Controls.__dataclass_fields__)
     without_words = {  # these carry both languages, or names
-        "note", "notice", "stage", "results", "recall", "used_seed", "examples", "lora_weights"
+        "note", "notice", "stage", "results", "recall", "typed", "used_seed", "examples", "lora_weights"
     }  # fmt: skip
     assert set(english) == fields - without_words
     for name in english:
@@ -256,6 +256,30 @@ def test_a_chosen_model_is_used_and_kept(models: Models) -> None:
     assert len({file for files in drawn.values() for file in files}) == 3
 
 
+def test_a_drawing_while_one_types_shows_the_end_alone_and_costs_little(student_zoo: Path) -> None:
+    load = partial(load_pipeline, device="cpu", dtype="float32", root=student_zoo)
+    quick = Models(load("world-dit"), sampling_models(student_zoo), load, *quick_models(student_zoo))
+    assert quick.quick == "world-dit-4" and quick.get("world-dit-4").own_settings["steps"] == 4
+    assert Models(load("world-dit"), [], load, "world-dit-4").quick == "" == Models(load("world-dit")).quick
+
+    bucket = security.TokenBucket(burst=1.1, rate=0.001, clock=lambda: 0.0)
+    settings = values(prompt="a star", sampler="ddim", steps=4, guidance=1.0)
+    first, *steps, last = callbacks.generate_with(quick, "world-dit-4", settings, client="a", bucket=bucket, typed=True)
+    assert first.stage is None and first.running and not any(view.stage or view.results for view in steps)
+    assert len(steps) == 3 and last.stage and last.results and last.running is False
+    assert bucket._buckets["a"][0] == pytest.approx(0.85)
+    *_, drawn = callbacks.generate_with(quick, "world-dit-4", settings)
+    assert drawn.results == last.results, "the same picture as by the button"
+
+    for _ in range(3):
+        list(callbacks.generate_with(quick, "world-dit-4", settings, client="a", bucket=bucket, typed=True))
+    (refused,) = callbacks.generate_with(quick, "world-dit-4", settings, client="a", bucket=bucket, typed=True)
+    assert refused.stage is None and "notice bad" in (refused.notice or "")
+    next(stopped := callbacks.generate_with(quick, "world-dit-4", settings, client="b", bucket=bucket, typed=True))
+    stopped.close()  # type: ignore[attr-defined]
+    assert bucket._buckets["b"][0] == pytest.approx(0.85), "nothing is given back of so little"
+
+
 def test_a_model_that_is_not_there_or_cannot_be_loaded_is_said(
     models: Models, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -342,20 +366,26 @@ def test_load_from_a_strange_image_changes_nothing(models: Models, tmp_path: Pat
     assert restore.from_image(None, models)[0] is None
 
 
+OWN = {"sampler": "dpmpp_2m", "steps": 20, "guidance_scale": 5.0}
+
+
 def test_links() -> None:
     query = {"prompt": "nhà", "negative": "x", "sampler": "euler_a", "steps": "9", "guidance": "2.5", "seed": "7"}
-    asked, _ = restore.from_link({**query, "images": "2", "eta": "0.5", "expand": "false"}, 5.0)
+    asked, _ = restore.from_link({**query, "images": "2", "eta": "0.5", "expand": "false"}, OWN)
     assert asked == Request("nhà", "x", "euler_a", 9, 2.5, 7, 2, 0.5, False)
     old = {**query, "upsample": "false"}
-    assert restore.from_link(old, 5.0)[0] == Request("nhà", "x", "euler_a", 9, 2.5, 7, expand_prompt=False)
-    asked, _ = restore.from_link({"prompt": "nhà", "start": "0.1", "end": "0.9", "rescale": "0.7", "eta": "0"}, 5.0)
+    assert restore.from_link(old, OWN)[0] == Request("nhà", "x", "euler_a", 9, 2.5, 7, expand_prompt=False)
+    asked, _ = restore.from_link({"prompt": "nhà", "start": "0.1", "end": "0.9", "rescale": "0.7", "eta": "0"}, OWN)
     assert asked == Request("nhà", eta=0, guidance_interval=(0.1, 0.9), guidance_rescale=0.7)
-    assert restore.from_link({"prompt": "nhà", "sampler": "heun", "eta": "0.5"}, 5.0)[0] == Request("nhà", sampler="heun")
-    assert restore.from_link({"prompt": "nhà"}, 4.0)[0] == Request("nhà", guidance_scale=4.0)
-    assert restore.from_link({}, 5.0) == (None, html.notice())
+    assert restore.from_link({"prompt": "nhà", "sampler": "heun", "eta": "0.5"}, OWN)[0] == Request("nhà", sampler="heun")
+    assert restore.from_link({"prompt": "nhà"}, OWN)[0] == Request("nhà")
+    quick = {"sampler": "ddim", "steps": 4, "guidance_scale": 1.0}  # what a model of few steps brings
+    asked, _ = restore.from_link({"prompt": "nhà", "eta": "0.5"}, quick)
+    assert asked == Request("nhà", sampler="ddim", steps=4, guidance_scale=1.0, eta=0.5)
+    assert restore.from_link({}, OWN) == (None, html.notice())
     refused = ({"steps": "many"}, {"steps": "0"}, {"guidance": "nan"}, {"sampler": "<b>"}, {"expand": "1"}, {"start": "<b>"})
     for bad in (*refused, {"prompt": "x" * 9999}, {"start": "0.9", "end": "0.1"}):
-        asked, notice = restore.from_link({"prompt": "nhà", **bad}, 5.0)
+        asked, notice = restore.from_link({"prompt": "nhà", **bad}, OWN)
         assert asked is None
         assert "not allowed" in notice
         assert "<b>" not in notice
@@ -580,6 +610,19 @@ def test_generate_through_the_client(address: str, pipeline: TextToImage) -> Non
             client.predict("a star", **bad, api_name="/generate")
     with pytest.raises(Exception, match="prompt is empty"):
         client.predict("", api_name="/generate")
+
+
+def test_a_program_gets_the_models_own_settings(student_zoo: Path) -> None:
+    from gradio_client import Client
+
+    load = partial(load_pipeline, device="cpu", dtype="float32", root=student_zoo)
+    blocks = app.build(load("world-dit"), "en", sampling_models(student_zoo), load)
+    client = Client(app.launch(blocks, "127.0.0.1", free_port(), "en", block=False), verbose=False, analytics_enabled=False)
+    for name, steps, sampler in (("world-dit-4", 4, "ddim"), ("world-dit", 20, "dpmpp_2m")):
+        [uri] = client.predict("a star", model=name, api_name="/generate")
+        made = read_png(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
+        assert (made["model"], made["steps"], made["sampler"]) == (name, steps, sampler)
+    blocks.close()
 
 
 def test_a_program_may_choose_among_the_models_of_the_list_only(address: str, pipeline: TextToImage) -> None:

@@ -23,14 +23,11 @@ from PIL import Image
 
 from minidiff.data.world.captions import LANGS, describe
 from minidiff.data.world.random_scenes import scene_at
-from minidiff.nn.lora import add_lora, factors_of, lora_layers
 from minidiff.pipelines import export_onnx
 from minidiff.pipelines.loading import load_pipeline
-from minidiff.pipelines.loras import part_of
 from minidiff.pipelines.png_metadata import read_png
 from minidiff.pipelines.text_to_image import TextToImage
 from minidiff.pretrained import zoo
-from minidiff.pretrained.adapters import write_lora
 from minidiff.studio import export_web
 from minidiff.studio.export_web import WebExport
 from minidiff.text.tokenizer import Tokenizer, words_of
@@ -81,24 +78,7 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
 
 @pytest.fixture(scope="module")
-def root(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny zoo, with a student of four steps."""
-    folder = shutil.copytree(tiny_zoo, tmp_path_factory.mktemp("web") / "zoo")
-    network = load_pipeline("world-dit", "cpu", "float32", root=folder).network
-    torch.manual_seed(1)
-    add_lora(network, rank=3)
-    for layer in lora_layers(network).values():
-        torch.nn.init.normal_(layer.update.up.weight, std=0.05)
-    file = write_lora(folder / "student.safetensors", {part_of(network): factors_of(network)}, dtype=torch.float16)
-    row = zoo.entry("world-dit", folder)
-    config = {"lora": {"base": "world-dit"}, "made_with": {"world-dit": row["sha256"]}, "few_steps": {"steps": 4}}
-    facts = {key: row[key] for key in ("recipe", "world_version", "images_seen", "figures") if key in row}
-    zoo.add_file("world-dit-4", file.read_bytes(), ".safetensors", folder, config=config, **facts)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(student_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The export of the tiny student with int8 and with float16 weights; tensors are large from 256 numbers on."""
     packages = Path(__file__).parents[1] / "data" / "packages"
     made, traced = {}, tmp_path_factory.mktemp("traced")
@@ -110,7 +90,7 @@ def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
         shutil.copy(traced / path.name, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIDIFF_ZOO", str(root))
+        patch.setenv("MINIDIFF_ZOO", str(student_zoo))
         patch.setattr(export_web, "LARGE", 256)
         patch.setattr(export_web, "write_network", write_once)
         for weights in ("int8", "float16"):
@@ -195,7 +175,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("weights", "most"), [("int8", 4.0), ("float16", 2.0)])
 def test_the_pictures_are_python_s(
-    weights: str, most: float, page: Any, pages: dict[str, Path], serve: Callable[[Path], str], root: Path
+    weights: str, most: float, page: Any, pages: dict[str, Path], serve: Callable[[Path], str], student_zoo: Path
 ) -> None:
     opened(page, serve(pages[weights]))
     for seed, prompt in ((42, PROMPT), (7, "một ngôi sao đỏ lớn")):
@@ -203,9 +183,9 @@ def test_the_pictures_are_python_s(
         page.locator("#prompt").fill(prompt)
         page.locator("#prompt").press("Enter")
         got = finished(page, prompt, seed)
-        wanted = drawn_by(load_pipeline("world-dit-4", "cpu", "float32", root=root), prompt, seed)
+        wanted = drawn_by(load_pipeline("world-dit-4", "cpu", "float32", root=student_zoo), prompt, seed)
         assert difference(got, wanted) <= most
-        plain = drawn_by(load_pipeline("world-dit", "cpu", "float32", root=root), prompt, seed)
+        plain = drawn_by(load_pipeline("world-dit", "cpu", "float32", root=student_zoo), prompt, seed)
         assert difference(wanted, plain) > 2 * most  # so that another network, or none, would be noticed
     shown = page.evaluate("""(() => { const canvas = document.querySelector('#draw canvas');
         return Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data); })()""")
@@ -240,7 +220,7 @@ def test_the_noise_is_torch_s(page: Any, address: str) -> None:
         np.testing.assert_allclose(got, wanted.numpy(), atol=1e-6)
 
 
-def test_the_png_says_how_it_was_made(page: Any, address: str, root: Path) -> None:
+def test_the_png_says_how_it_was_made(page: Any, address: str, student_zoo: Path) -> None:
     opened(page, address)
     for prompt, chunk in (("một ngôi sao đỏ", b"iTXtparameters"), (PROMPT, b"tEXtparameters")):
         page.locator("#prompt").fill(prompt)
@@ -254,7 +234,7 @@ def test_the_png_says_how_it_was_made(page: Any, address: str, root: Path) -> No
         assert (np.asarray(image) == pixels).all() and chunk in data
         said = image.info["parameters"]
         assert said.startswith(f"{prompt}\nSteps: 4, Sampler: DDIM, CFG scale: 1, Seed: 42, Size: 32x32, ")
-        assert f"Model hash: {zoo.entry('world-dit', root)['sha256'][:10]}, Model: world-dit-4, " in said
+        assert f"Model hash: {zoo.entry('world-dit', student_zoo)['sha256'][:10]}, Model: world-dit-4, " in said
         assert read_png(io.BytesIO(data))["prompt"] == prompt
 
 
@@ -296,14 +276,14 @@ def test_a_new_export_replaces_the_kept_one(
     assert len(page.evaluate("caches.keys()")) == 1
 
 
-def test_the_last_of_several_prompts_wins(page: Any, address: str, root: Path) -> None:
+def test_the_last_of_several_prompts_wins(page: Any, address: str, student_zoo: Path) -> None:
     opened(page, address)
     for prompt in ("a big", "a big red", "at night", "ban đêm"):
         page.locator("#prompt").fill(prompt)
         page.locator("#prompt").press("Enter")
     got = finished(page, "ban đêm")
     page.wait_for_timeout(500)
-    wanted = drawn_by(load_pipeline("world-dit-4", "cpu", "float32", root=root), "ban đêm", 42)
+    wanted = drawn_by(load_pipeline("world-dit-4", "cpu", "float32", root=student_zoo), "ban đêm", 42)
     assert difference(got, wanted) <= 4 and page.evaluate("minidiff.last.prompt") == "ban đêm"
     page.locator("#prompt").fill("")
     page.locator("#prompt").press_sequentially("a red star", delay=20)  # one drawing, not one for each letter

@@ -174,10 +174,14 @@ class TextToImage:
 
     # ---------------------------------------------------------------------------------------------------- from a request
 
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """How this model draws unless somebody asks for another sampler, other steps or another guidance scale."""
+        return {"sampler": self.scheduler.sampler, "steps": self.steps, "guidance_scale": self.guidance_scale}
+
     def request(self, prompt: str, **settings: Any) -> Request:
-        """A request with this model's own sampler, steps and guidance scale, unless `settings` name others."""
-        own = {"sampler": self.scheduler.sampler, "steps": self.steps, "guidance_scale": self.guidance_scale}
-        request = Request(prompt, **{**own, **settings})
+        """A request with this model's own settings, unless `settings` are others."""
+        request = Request(prompt, **{**self.own_settings, **settings})
         check_length(request, self.max_characters)
         return request
 

@@ -121,6 +121,11 @@ def sampling_models(root: Path | str | None = None) -> list[str]:
     return [name for name, row in zoo.manifest(root).items() if row["config"].keys() & {*NETWORKS, FEW_STEPS}]
 
 
+def quick_models(root: Path | str | None = None) -> list[str]:
+    """Those of them that draw in few steps."""
+    return [name for name, row in zoo.manifest(root).items() if FEW_STEPS in row["config"]]
+
+
 def read_row(name: str, root: Path | str | None = None) -> dict[str, Any]:
     """The arguments of `TextToImage` for a row of the zoo. Raises ValueError when the row holds no network that makes
     images, does not exist, or its configuration or files are damaged."""

@@ -11,7 +11,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -20,9 +19,9 @@ from starlette.middleware import Middleware
 from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.loras import dressed, strengths_of
 from minidiff.pipelines.messages import LANGS
-from minidiff.pipelines.request import Request, RequestError
+from minidiff.pipelines.request import RequestError
 from minidiff.pipelines.text_to_image import TextToImage
-from minidiff.pipelines.zoo_rows import sampling_models
+from minidiff.pipelines.zoo_rows import quick_models, sampling_models
 from minidiff.studio import callbacks, html, lora_picker, restore, security
 from minidiff.studio.labels import example_in, label
 from minidiff.studio.line import MODEL, Line
@@ -48,10 +47,12 @@ def build(
     others: Sequence[str] = (),
     load: Callable[[str], TextToImage] = load_pipeline,
     bucket: security.TokenBucket | None = None,
+    quick: str = "",
 ) -> gr.Blocks:
     """The whole page, ready for `launch`. others: models that may be chosen besides the given one, names that `load`
-    knows. bucket: what each visitor may ask for; without it about what two CPU cores can draw."""
-    models = Models(pipeline, others, load)
+    knows. bucket: what each visitor may ask for; without it about what two CPU cores can draw. quick: which of the models
+    draws while one types."""
+    models = Models(pipeline, others, load, quick)
     bucket = bucket or security.TokenBucket(burst=40, rate=2)
     blocks = gr.Blocks(title=label("title", lang), analytics_enabled=False, delete_cache=(300, 600))
     with blocks:
@@ -131,8 +132,8 @@ def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -
     def generate(
         prompt: str,
         negative_prompt: str = "",
-        sampler: str = "dpmpp",
-        steps: int = 20,
+        sampler: str | None = None,
+        steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int = 42,
         num_images: int = 1,
@@ -148,23 +149,23 @@ def _public_function(models: Models, bucket: security.TokenBucket, line: Line) -
         try:
             models.check(model)
             strengths = strengths_of({} if loras is None else loras, model)
-            scale = models.first.guidance_scale if guidance_scale is None else guidance_scale
+            pipeline = models.get(model)
+            asked = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
             interval: Any = (0.0, 1.0) if guidance_interval is None else guidance_interval
-            settings = Request(
-                prompt, negative_prompt, sampler, steps, scale, seed, num_images, eta, expand_prompt, interval,
-                guidance_rescale,
+            settings = pipeline.request(
+                prompt, negative_prompt=negative_prompt, seed=seed, num_images=num_images, eta=eta,
+                expand_prompt=expand_prompt, guidance_interval=interval, guidance_rescale=guidance_rescale,
+                **{name: value for name, value in asked.items() if value is not None},
             )  # fmt: skip
-            price = callbacks.cost(num_images, steps, settings.sampler)
+            price = callbacks.cost(num_images, settings.steps, settings.sampler)
             seconds = bucket.wait(client, price)
             if seconds:
                 raise gr.Error(label("too_often", "en", seconds=round(seconds + 0.5)), print_exception=False)
-            pipeline = dressed(models.get(model), strengths)
-            if guidance_scale is None:
-                settings = replace(settings, guidance_scale=pipeline.guidance_scale)
+            pipeline = dressed(pipeline, strengths)
             session = request.session_hash if request else None
             with callbacks.Bill(bucket, client, price) as bill:
                 for images in line.watched(callbacks.finish(pipeline, settings), session):
-                    bill.drawn += 1 / steps
+                    bill.drawn += 1 / settings.steps
                     files = callbacks.pngs(pipeline, settings, images, strengths) if images else []
                     yield [html.data_uri(png) for png in files]
         except (RequestError, TimeoutError) as error:
@@ -251,4 +252,5 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="minidiff-studio-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # before the page is built, which notes it
         bucket = security.TokenBucket(burst=12, rate=0.5) if seconds else None  # strangers share the model
-        launch(build(pipeline, lang, sampling_models(), bucket=bucket), host, port, lang, hosts=hosts, proxy=proxy)
+        quick = next(iter(quick_models()), "")
+        launch(build(pipeline, lang, sampling_models(), bucket=bucket, quick=quick), host, port, lang, hosts=hosts, proxy=proxy)

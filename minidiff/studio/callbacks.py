@@ -34,6 +34,7 @@ from minidiff.utils.images import contact_sheet
 MAX_SECONDS = 120.0  # for one request
 PUBLIC = False  # whether strangers share the page; then nothing is trained, and none of this machine's files is read
 EVALUATIONS = 40  # of the network, which cost a visitor one token: an image in 20 guided steps
+TYPED = 0.25  # tokens that a drawing costs at least which is made while somebody types
 STOPPING = threading.Event()  # set when the server ends: what is drawn then stops at its next step
 log = logging.getLogger(__name__)
 
@@ -89,16 +90,16 @@ def make_request(
     )  # fmt: skip
 
 
-def cost(images: int, steps: int, sampler: str) -> float:
-    """Tokens of a drawing, by how long the network works for it with guidance; at least 1."""
+def cost(images: int, steps: int, sampler: str, least: float = 1.0) -> float:
+    """Tokens of a drawing, by how long the network works for it with guidance; at least `least`."""
     each_step = 2 * (2 if sampler == "heun" else 1)
-    return max(1.0, images * steps * each_step / EVALUATIONS)
+    return max(least, images * steps * each_step / EVALUATIONS)
 
 
 @dataclass
 class Bill:
     """Tokens that a client has paid for a drawing. What isn't drawn, because somebody pressed Stop or something broke, is given
-    back at the end, but for one token. drawn: share of it."""
+    back at the end, but for one token at most. drawn: share of it."""
 
     bucket: TokenBucket | None
     client: str
@@ -110,7 +111,7 @@ class Bill:
 
     def __exit__(self, *_: object) -> None:
         if self.bucket is not None:
-            self.bucket.give_back(self.client, min(self.cost - 1, (1 - self.drawn) * self.cost))
+            self.bucket.give_back(self.client, max(0.0, min(self.cost - 1, (1 - self.drawn) * self.cost)))
 
 
 def whole(value: Any) -> Any:
@@ -129,13 +130,13 @@ def find(models: Models, name: Any) -> tuple[TextToImage | None, str]:
         return None, html.notice(html.both("model_broken", model=name), "bad")
 
 
-def generate_with(models: Models, name: Any, *rest: Any, loras: Any = None, judge: Judge | None = None) -> Iterator[View]:
+def generate_with(models: Models, name: Any, *rest: Any, **how: Any) -> Iterator[View]:
     """`generate` with the model of that name; the other arguments are those of `generate`."""
     pipeline, notice = find(models, name)
     if pipeline is None:
         yield View(notice=notice)
     else:
-        yield from generate(pipeline, *rest, loras=loras, judge=judge)
+        yield from generate(pipeline, *rest, **how)
 
 
 def generate(
@@ -148,11 +149,12 @@ def generate(
     *,
     loras: Any = None,
     judge: Judge | None = None,
+    typed: bool = False,
 ) -> Iterator[View]:
     """Samples, and yields what the page shows after each step. Never raises.
 
     values: the arguments of `make_request`. loras: strengths by name, for this drawing alone. judge: looks at the finished
-    pictures after they are shown.
+    pictures after they are shown. typed: drawn while somebody types; the last picture stays until this one is there.
     """
     if randomise:
         values = (*values[:5], new_seed(), *values[6:])
@@ -162,16 +164,16 @@ def generate(
     except RequestError as error:
         yield View(notice=html.notice(html.refusal(error), "bad"))
         return
-    price = cost(request.num_images, request.steps, request.sampler)
+    price = cost(request.num_images, request.steps, request.sampler, TYPED if typed else 1.0)
     seconds = bucket.wait(client, price) if bucket else 0.0
     if seconds:
         words = html.both("too_often", seconds=math.ceil(seconds))
-        yield View(notice=html.notice(words, "bad"), stage=html.stage())
+        yield View(notice=html.notice(words, "bad"), stage=None if typed else html.stage())
         return
     try:
         with Bill(bucket, client, price) as bill:
             kept = json.dumps([*values[:5], request.seed, *values[6:], pipeline.model, strengths], ensure_ascii=False)
-            yield from _generate(dressed(pipeline, strengths), request, clock, bill, strengths, kept, judge)
+            yield from _generate(dressed(pipeline, strengths), request, clock, bill, strengths, kept, judge, typed)
     except RequestError as error:  # no model takes every prompt
         yield View(notice=html.notice(html.refusal(error), "bad"), stage=html.stage())
     except Exception:  # the visitor learns that it failed, the log why
@@ -181,11 +183,11 @@ def generate(
 
 def _generate(
     pipeline: TextToImage, request: Request, clock: Callable[[], float], bill: Bill, loras: Mapping[str, float], kept: str,
-    judge: Judge | None,
+    judge: Judge | None, typed: bool,
 ) -> Iterator[View]:  # fmt: skip
     """kept: JSON of the settings, for the page's own history."""
     start, spent = clock(), 0.0  # spent: in the model, without the sending of previews
-    yield View(stage=html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
+    yield View(stage=None if typed else html.stage(words="waiting"), notice=html.notice(), seed=request.seed, running=True)
     previews = pipeline.stream(request)
     while True:
         before = clock()
@@ -199,7 +201,7 @@ def _generate(
         if said := out_of_time(clock() - start):
             yield View(notice=html.notice(said, "bad"), stage=render(pipeline, preview))
             return
-        yield View(stage=render(pipeline, preview), running=None)
+        yield View(stage=None if typed else render(pipeline, preview), running=None)
     prompts, files = pipeline.expanded_prompts(request), pngs(pipeline, request, preview.images, loras)
     yield View(
         stage=render(pipeline, preview),

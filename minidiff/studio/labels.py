@@ -41,6 +41,11 @@ LABELS: dict[str, dict[str, str]] = {
     "dice": {"en": "New seed", "vi": "Seed mới"},
     "recycle": {"en": "Last seed", "vi": "Seed vừa dùng"},
     "randomise": {"en": "A new seed each time", "vi": "Mỗi lần một seed mới"},
+    "typing": {"en": "Draw as I type", "vi": "Vẽ ngay khi gõ"},
+    "typing_info": {
+        "en": "At each pause in your typing, with a model of few steps.",
+        "vi": "Mỗi khi bạn ngừng tay, bằng một mô hình chỉ cần ít bước.",
+    },
     "images": {"en": "Images", "vi": "Số ảnh"},
     "eta": {"en": "Eta", "vi": "Eta"},
     "eta_info": {"en": "Fresh noise in each step; 0 adds none.", "vi": "Nhiễu mới ở mỗi bước; 0 là không thêm."},

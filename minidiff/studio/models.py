@@ -21,12 +21,15 @@ class Models:
         first: chosen when the page opens.
         others: names that `load` knows.
         load: name -> model; what it raises is passed on.
+        quick: the name of the one that draws in few steps, empty where there is none.
     """
 
     def __init__(
-        self, first: TextToImage, others: Sequence[str] = (), load: Callable[[str], TextToImage] = load_pipeline
-    ) -> None:
+        self, first: TextToImage, others: Sequence[str] = (), load: Callable[[str], TextToImage] = load_pipeline,
+        quick: str = "",
+    ) -> None:  # fmt: skip
         self.first, self.names = first, list(dict.fromkeys([first.model, *others]))
+        self.quick = quick if quick in self.names else ""
         self._loaded, self._load, self._lock = {first.model: first}, load, threading.Lock()
 
     def check(self, name: Any) -> None:

@@ -78,16 +78,18 @@ QUERY: dict[str, tuple[str, Callable[[str], Any]]] = {  # name in a link -> (fie
 }
 
 
-def from_link(query: Mapping[str, str], guidance: float) -> tuple[Request | None, str]:
-    """(the request a link carries, a notice); None when it carries none, or one that is not allowed."""
+def from_link(query: Mapping[str, str], own: Mapping[str, Any]) -> tuple[Request | None, str]:
+    """(the request a link carries, a notice); None when it carries none, or one that is not allowed. own: the model's
+    settings, for what the link leaves out."""
     if not query.get("prompt"):
         return None, html.notice()
     try:
         settings = {field: kind(query[name]) for name, (field, kind) in QUERY.items() if query.get(name)}
-        if not takes_eta(settings.get("sampler", "dpmpp_2m")):
+        settings = {**own, **settings}
+        if not takes_eta(settings["sampler"]):
             settings.pop("eta", None)
         interval = float(query.get("start", 0)), float(query.get("end", 1))
-        return Request(**{"guidance_scale": guidance, "guidance_interval": interval, **settings}), html.notice()
+        return Request(guidance_interval=interval, **settings), html.notice()
     except RequestError as error:
         words = _bad_link(error)
     except ValueError:
@@ -117,5 +119,5 @@ def restore(query: Mapping[str, str], models: Models) -> tuple[Request | None, s
     pipeline, notice = find(models, model)
     if pipeline is None:
         return None, models.first.model, notice
-    request, notice = from_link(query, pipeline.guidance_scale)
+    request, notice = from_link(query, pipeline.own_settings)
     return request, model, notice

@@ -13,7 +13,7 @@ from minidiff.studio.labels import IN_SCRIPTS, LABELS
 
 HERE = Path(__file__).parent
 STYLES = ("studio.css", "tabs.css", "create.css", "inside.css", "compare.css", "edit.css", "styles.css", "learn.css")
-SCRIPTS = ("studio.js", "tabs.js", "history.js", "inside.js", "edit.js")  # the first makes what the others use
+SCRIPTS = ("studio.js", "tabs.js", "history.js", "typing.js", "inside.js", "edit.js")  # the first makes what the others use
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 

@@ -27,6 +27,7 @@ from minidiff.studio.models import Models
 from minidiff.studio.security import TokenBucket
 
 MEASURED = ("sampler", "steps", "guidance", "images", "eta", "expand_prompt", "start", "end", "rescale")  # `benchmarks.knobs`
+TYPED = "() => window.minidiff.typed()"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -36,6 +37,8 @@ class Controls:
 
     prompt: gr.Textbox
     note: gr.HTML
+    typing: gr.Checkbox
+    typed: gr.Button
     draw: gr.Button
     stop: gr.Button
     notice: gr.HTML
@@ -80,7 +83,7 @@ def build(models: Models, lang: str) -> Controls:
     parts: dict[str, Any] = {"used_seed": gr.State(42)}
     with gr.Row(elem_id="layout"):  # the style sheet places these three; on a phone they follow one another
         with gr.Column(elem_id="ask", min_width=280):
-            parts |= _request(models.first, lang)
+            parts |= _request(models, lang)
         with gr.Column(elem_id="see", min_width=280):
             parts["stage"] = gr.HTML(html.stage(), elem_id="stage", apply_default_css=False)
             parts["results"] = gr.HTML("", elem_id="results", apply_default_css=False)
@@ -112,7 +115,8 @@ def most_characters(pipeline: TextToImage) -> int:
     return pipeline.max_characters or MAX_CHARACTERS
 
 
-def _request(pipeline: TextToImage, lang: str) -> dict[str, Any]:
+def _request(models: Models, lang: str) -> dict[str, Any]:
+    pipeline = models.first
     prompt = gr.Textbox(
         value=first_example(pipeline.model, lang),
         label=label("prompt", lang),
@@ -127,8 +131,14 @@ def _request(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     with gr.Row():
         draw = gr.Button(label("draw", lang), variant="primary", elem_id="draw", min_width=120)
         stop = gr.Button(label("stop", lang), elem_id="stop", min_width=80, interactive=False)
+    typing = gr.Checkbox(
+        False, label=label("typing", lang), info=label("typing_info", lang), visible=bool(models.quick), elem_id="typing"
+    )
+    typed = gr.Button("", elem_id="typed", visible="hidden")  # what a pause in the typing presses
     notice = gr.HTML(html.notice(), elem_id="notice", apply_default_css=False)
-    return {"prompt": prompt, "note": note, "draw": draw, "stop": stop, "notice": notice}
+    return {
+        "prompt": prompt, "note": note, "draw": draw, "stop": stop, "typing": typing, "typed": typed, "notice": notice,
+    }  # fmt: skip
 
 
 def _examples(pipeline: TextToImage) -> dict[str, Any]:
@@ -214,7 +224,8 @@ def own_eta(sampler: str) -> float:
 
 
 def _wire_model(c: Controls, models: Models) -> None:
-    """Choosing a model loads it and brings its guidance scale and examples; the note is about what it can read."""
+    """Choosing a model loads it and brings its own settings and examples; the note is about what it can read. To draw as one
+    types is to choose the quick one."""
 
     def choose(name: str, prompt: str, loras: list[str]) -> list[Any]:
         pipeline, notice = callbacks.find(models, name)
@@ -223,36 +234,52 @@ def _wire_model(c: Controls, models: Models) -> None:
         most = most_characters(pipeline)
         asked = gr.update(max_length=most, value=example_for(name, prompt))
         picker = lora_picker.for_model(name, loras)
-        return [asked, gr.update(max_length=most), pipeline.guidance_scale, *picker, notice]
+        return [asked, gr.update(max_length=most), *pipeline.own_settings.values(), *picker, notice]
+
+    def tick(typing: bool, name: str, prompt: str, loras: list[str]) -> list[Any]:
+        if not typing or name == models.quick:
+            return [gr.skip()] * (1 + len(changed))
+        return [models.quick, *choose(models.quick, prompt, loras)]
 
     describe = partial(callbacks.describe_with, models)
-    changed = [c.prompt, c.negative, c.guidance, c.loras, *c.lora_weights, c.notice]
+    changed = [c.prompt, c.negative, c.sampler, c.steps, c.guidance, c.loras, *c.lora_weights, c.notice]
     chosen = c.model.input(
         choose, [c.model, c.prompt, c.loras], changed, concurrency_limit=1, concurrency_id=MODEL, **QUIET
     )
     c.model.change(examples, c.model, c.examples, queue=False, **QUIET)
-    chosen.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET)
+    ticked = c.typing.input(
+        tick, [c.typing, c.model, c.prompt, c.loras], [c.model, *changed], concurrency_limit=1, concurrency_id=MODEL, **QUIET
+    )
+    for event in (chosen, ticked):
+        event.then(describe, [c.model, c.prompt], c.note, queue=False, **QUIET).then(None, js=TYPED, **QUIET)
     c.prompt.change(describe, [c.model, c.prompt], c.note, queue=False, trigger_mode="always_last", **QUIET)
 
 
 def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Line) -> None:
-    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def draw(typed: bool, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         client = request.client.host if request.client else ""
         asked, (model, randomise, names, *weights) = values[: len(c.values)], values[len(c.values) :]
         strengths = lora_picker.chosen(names, weights)
         views = callbacks.generate_with(
-            models, model, asked, bool(randomise), client, bucket, loras=strengths, judge=shared()
-        )
+            models, model, asked, bool(randomise), client, bucket, loras=strengths, typed=typed,
+            judge=None if typed else shared(),
+        )  # fmt: skip
         for view in line.watched(views, request.session_hash):
             yield updates(view)
 
+    def run(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        yield from draw(False, request, *values)
+
+    def run_typed(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        yield from draw(True, request, *values)
+
     outputs = [c.stage, c.results, c.notice, c.seed, c.used_seed, c.stop]
-    triggers = [c.draw.click, c.prompt.submit]
+    asked = [*c.values, c.model, c.randomise, c.loras, *c.lora_weights]
+    one_at_a_time: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": MODEL, **QUIET}
+    waiting = "(...values) => window.minidiff.waiting(...values)"
     running = [
-        gr.on(
-            triggers, run, [*c.values, c.model, c.randomise, c.loras, *c.lora_weights], outputs, concurrency_limit=1,
-            concurrency_id=MODEL, trigger_mode="once", js="(...values) => window.minidiff.waiting(...values)", **QUIET,
-        )
+        gr.on([c.draw.click, c.prompt.submit], run, asked, outputs, trigger_mode="once", js=waiting, **one_at_a_time),
+        c.typed.click(run_typed, asked, outputs, trigger_mode="always_last", **one_at_a_time),
     ]
     # a refusal leaves the stage as it was
     running[0].then(None, js="() => { window.minidiff.answered(); window.minidiff.remember(); }", **QUIET)
@@ -260,7 +287,7 @@ def _wire_generation(c: Controls, models: Models, bucket: TokenBucket, line: Lin
     c.recall.click(None, None, recalled, queue=False, js="() => window.minidiff.recall()", **QUIET)
     for button in c.examples:
         # the button's own words, not those of the page's language
-        button.click(lambda text: text, button, c.prompt, queue=False, **QUIET)
+        button.click(lambda text: text, button, c.prompt, queue=False, **QUIET).then(None, js=TYPED, **QUIET)
     c.stop.click(
         lambda: (gr.update(interactive=False), html.notice(html.both("stopped"))), None, [c.stop, c.notice],
         cancels=running, queue=False, **QUIET,
@@ -310,6 +337,7 @@ def relabel(lang: str) -> dict[str, Any]:
     for name in ("model", "seed", *MEASURED):
         named[name] = {"label": label(name, lang), "info": info(name, lang)}
     named["loras"] = {"label": label("loras", lang), "info": label("loras_info", lang)}
+    named["typing"] = {"label": label("typing", lang), "info": label("typing_info", lang)}
     for name in ("draw", "stop", "dice", "recycle", "copy_link"):
         named[name] = {"value": label(name, lang)}
     named["load_image"] = {"label": label("load_image", lang)}
