@@ -40,8 +40,10 @@ def ticked(page: Any, lang: str) -> Any:
 def test_a_pause_draws_what_is_typed(visit: Any, lang: str, size: dict[str, int]) -> None:
     page = visit(lang, size)
     prompt = ticked(page, lang)
+    page.evaluate("window.asked = 0; document.querySelector('#typed').addEventListener('click', () => window.asked += 1)")
     prompt.press_sequentially(WORDS[lang][1], delay=20)
     expect(page.locator("#results img")).to_have_attribute("alt", WORDS[lang][1], timeout=PATIENCE)
+    assert 1 <= page.evaluate("window.asked") < 5, "not one for each letter"
     expect(prompt).to_be_focused()
     expect(prompt).to_have_value(WORDS[lang][1])
     page.locator("#settings > button").click()
