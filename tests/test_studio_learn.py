@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,23 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import knobs
+from benchmarks import edit_knobs, knobs
 from minidiff.course import progress
 from minidiff.course.catalogue import folders, names
 from minidiff.course.progress import Points
 from minidiff.course.road import ROAD
+from minidiff.data.world.random_scenes import scene_at
+from minidiff.data.world.rendering import render
 from minidiff.evaluate.verdict import ATTRIBUTES
 from minidiff.pipelines.loading import load_pipeline
+from minidiff.pipelines.loras import shipped
+from minidiff.pretrained import zoo
 from minidiff.studio import app, callbacks, html, learn_html, lessons, measured, why_html
 from minidiff.studio.judged import Judge, Judgement
 from minidiff.studio.labels import LABELS, label
-from minidiff.studio.measured import Change, Measured
+from minidiff.studio.measured import Change, Measured, MeasuredEdits
 from minidiff.studio.models import Models
-from minidiff.studio.tabs import create, learn
+from minidiff.studio.tabs import create, edit, learn
 
 STEPS = Change("steps", "20", "40", 0.9, 0.914, 0.014, -0.031, 0.06, 1000.0, 2040.0)
 FOUND = Measured("world-dit", "abc", "2020-02-02", "A Processor", 48, 1, (STEPS,))
@@ -104,6 +109,48 @@ def test_the_benchmark_measures_a_change(models: Models) -> None:
     alike = knobs.interval([1.0] * 10, [1.0] * 10)  # nothing differs, which ten prompts don't prove
     torch.testing.assert_close(alike, (-1.96 / 12, 1.96 / 12))
     assert knobs.interval([0.0] * 10, [1.0] * 10)[0] > 0.5 and knobs.interval([1.0] * 10, [0.0] * 10)[1] < -0.5
+
+
+def test_edit_says_what_its_strengths_were_measured_to_do() -> None:
+    rows = edit_knobs.rows("strength", {0.4: (0.1, 0.99), 0.6: (0.25, 0.98), 0.8: (0.7, 0.9)})
+    found = MeasuredEdits("world-dit", "ab", "2026-01-02", "a processor", 60, tuple(rows))
+    assert measured.edit_info("strength", "How much.", "en", found) == (
+        "How much. **world-dit, 0.4 → 0.6 → 0.8: the new words are right in 10 → 25 → 70 of 100 pictures; "
+        "99 → 98 → 90 % of the rest stays.**"
+    )
+    assert "world-dit, 0,4 → 0,6 → 0,8: 10 → 25 → 70 trên 100 tranh" in measured.edit_info("strength", "", "vi", found)
+    assert measured.edit_info("feather", "How far.", "en", found) == "How far."
+    shipped = measured.shipped_edits()
+    assert shipped is not None and {change.knob for change in shipped.changes} == {"strength", "style_weight"}
+    assert edit.relabel("vi")["strength"]["info"].count("**") == 2
+
+
+def test_scenes_to_edit_differ_in_one_colour() -> None:
+    for old, new in islice(edit_knobs.recoloured(), 30):
+        colours = [group.colour for group in old.groups]
+        assert new.groups[0].colour not in colours
+        assert replace(new, groups=(replace(new.groups[0], colour=colours[0]), *new.groups[1:])) == old
+
+
+def test_the_benchmark_of_edit_tells_a_right_picture_from_an_old_and_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = load_pipeline(device="cpu", dtype="float32")
+    rendered = lambda scene, style="flat": Image.fromarray(render(scene, 128, style).image)  # noqa: E731
+    old, new = zip(*islice(edit_knobs.recoloured(), 4), strict=True)
+    for made, wanted in ((new, (1, 1)), (old, (0, 1)), (old[1:] + old[:1], (0, 0.9))):
+        images = iter([rendered(scene) for scene in made for _ in edit_knobs.STRENGTHS])
+        monkeypatch.setattr(edit_knobs, "img2img", lambda *_, images=images: [next(images)])
+        for shows, stays in edit_knobs.of_strength(pipeline, 4).values():
+            assert shows == wanted[0]
+            assert stays > 0.99 if wanted[1] == 1 else stays < 0.9
+    monkeypatch.setattr(edit_knobs, "restyle", lambda pipeline, picture: [picture])
+    assert {shows for shows, _ in edit_knobs.of_style_weight(pipeline, 2).values()} == {0}
+    monkeypatch.setattr(edit_knobs, "WEIGHTS", (1.0,))
+    names = [name for name in shipped(pipeline.model) if zoo.entry(name)["config"]["lora"].get("style")]
+    styles = [zoo.entry(name)["config"]["lora"]["style"] for name in names if not name.endswith("-dit")]
+    images = iter([rendered(scene_at(k, edit_knobs.SPLIT), style) for style in styles for k in range(2)])
+    monkeypatch.setattr(edit_knobs, "restyle", lambda *_: [next(images)])
+    [(shows, stays)] = edit_knobs.of_style_weight(pipeline, 2).values()
+    assert shows == 1 and stays >= 0.8
 
 
 # What expansion added

@@ -79,6 +79,14 @@ LABELS: dict[str, dict[str, str]] = {
         "lần.",
     },
     "measured_samplers": {"en": "Of 100 pictures right: {samplers}.", "vi": "Số tranh đúng trên 100: {samplers}."},
+    "measured_strength": {
+        "en": "{model}, {values}: the new words are right in {shows} of 100 pictures; {stays} % of the rest stays.",
+        "vi": "{model}, {values}: {shows} trên 100 tranh vẽ đúng lời mới; {stays} % phần còn lại được giữ nguyên.",
+    },
+    "measured_style_weight": {
+        "en": "{model}, {values}: in the style {shows} of 100 pictures; {stays} still show everything.",
+        "vi": "{model}, {values}: {shows} trên 100 tranh đúng phong cách; {stays} tranh vẫn còn đủ mọi thứ.",
+    },
     "measured_slower": {"en": " ({times} times the time)", "vi": " (thời gian gấp {times} lần)"},
     "measured_on": {"en": "on", "vi": "bật"},
     "measured_off": {"en": "off", "vi": "tắt"},

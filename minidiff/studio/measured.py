@@ -1,7 +1,8 @@
-"""What each control of Create costs and buys, as `python -m benchmarks.knobs` measured it for one model: measured.json.
+"""What controls cost and buy: those of Create as `python -m benchmarks.knobs` measured them for one model (measured.json), the
+strengths of Edit as `python -m benchmarks.edit_knobs` did (measured_edits.json).
 
-The page shows these figures only while that very model is chosen: its info lines are in bold from `**` on, and the style sheet
-hides what is bold while the note under the prompt doesn't say that the model is the measured one.
+Create shows these figures only while that very model is chosen: its info lines are in bold from `**` on, and the style sheet
+hides what is bold while the note under the prompt doesn't say that the model is the measured one. Edit names the model.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from minidiff.utils import strict_json
 from minidiff.utils.validation import build
 
 FILE = Path(__file__).parent / "measured.json"
+EDITS = Path(__file__).parent / "measured_edits.json"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,32 @@ class Measured:
         return [change for change in self.changes if change.knob == knob]
 
 
+@dataclass(frozen=True)
+class Edited:
+    """What happens when a control of Edit goes from one value to another, on the same pictures. shows: shares of pictures, 0 to
+    1, that show what was asked for; stays: the share of what was to stay and did."""
+
+    knob: str
+    before: str
+    after: str
+    shows_before: float
+    shows_after: float
+    stays_before: float
+    stays_after: float
+
+
+@dataclass(frozen=True)
+class MeasuredEdits:
+    """A run of `benchmarks.edit_knobs`. n: pictures that were edited."""
+
+    model: str
+    model_hash: str
+    date: str
+    processor: str
+    n: int
+    changes: tuple[Edited, ...]
+
+
 @cache
 def shipped(path: Path = FILE) -> Measured | None:
     """What was measured last, None where nothing was. Raises ValueError for a file that says something else."""
@@ -82,6 +110,29 @@ def info(knob: str, lang: str, measured: Measured | None = None) -> str:
         return plain
     told = of_samplers(changes, lang) if knob == "sampler" else " · ".join(of_change(change, lang) for change in changes)
     return f"{plain} **{told}**".strip()
+
+
+@cache
+def shipped_edits(path: Path = EDITS) -> MeasuredEdits | None:
+    """As `shipped`, of Edit's controls."""
+    return build(MeasuredEdits, strict_json.parse(path.read_text(encoding="utf-8")), path.name) if path.exists() else None
+
+
+def edit_info(knob: str, plain: str, lang: str, measured: MeasuredEdits | None = None) -> str:
+    """The info line of a control of Edit: what it does (`plain`), and in bold what was measured, where something was."""
+    found = measured or shipped_edits()
+    changes = [change for change in found.changes if change.knob == knob] if found else []
+    if found is None or not changes:
+        return plain
+    values = [changes[0].before, *(change.after for change in changes)]
+    shows = [changes[0].shows_before, *(change.shows_after for change in changes)]
+    stays = [changes[0].stays_before, *(change.stays_after for change in changes)]
+    shares = [" → ".join(f"{100 * share:.0f}" for share in row) for row in (shows, stays)]
+    told = label(
+        f"measured_{knob}", lang, model=found.model, values=" → ".join(value(text, lang) for text in values), shows=shares[0],
+        stays=shares[1],
+    )  # fmt: skip
+    return f"{plain} **{told}**"
 
 
 def about(lang: str) -> str:

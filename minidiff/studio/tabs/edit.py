@@ -24,6 +24,7 @@ from minidiff.studio import callbacks, edit_html, editing, html
 from minidiff.studio.editing import MOST_FEATHER, MOST_PIXELS, MOST_STEPS, MOST_WORDS, SIDES, WAYS, Edit
 from minidiff.studio.labels import EDITS, EXAMPLES_OF, LABELS, label
 from minidiff.studio.line import MODEL, Line
+from minidiff.studio.measured import edit_info
 from minidiff.studio.models import Models
 from minidiff.studio.refusals import Refusal
 from minidiff.studio.security import TokenBucket
@@ -147,7 +148,7 @@ def _to(pipeline: TextToImage, lang: str) -> dict[str, Any]:
     )  # fmt: skip
 
     def words(name: str) -> dict[str, Any]:
-        texts = {"label": label(named(name), lang), "info": label(INFOS[name], lang)}
+        texts = {"label": label(named(name), lang), "info": edit_info(name, label(INFOS[name], lang), lang)}
         return {**texts, "visible": name in USED["anew"], "elem_id": f"edit-{name.replace('_', '-')}"}
 
     choices = styles(lang)
@@ -471,6 +472,6 @@ def relabel(lang: str) -> dict[str, Any]:
     for name in ("draw_first", "upload", "from_create", "go", "again"):
         named_[name] = {"value": label(f"edit_{name}", lang)}
     for name in KNOBS:
-        named_[name] = {"label": label(named(name), lang), "info": label(INFOS[name], lang)}
+        named_[name] = {"label": label(named(name), lang), "info": edit_info(name, label(INFOS[name], lang), lang)}
     named_["sides"]["choices"], named_["style"]["choices"] = sides(lang), styles(lang)
     return {name: update(**values) for name, values in named_.items()}
