@@ -83,15 +83,14 @@ class FirstHour:
     """Write the seconds there."""
 
 
+def blocks(lang: str, kind: str) -> list[str]:
+    """What stands between the page's fences of a kind, "" or "python"."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[lang].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [block for named, block in found if named == kind]
+
+
 def commands(lang: str) -> list[str]:
-    """The lines of the page's fences that are no code, in order."""
-    blocks = re.findall(r"^```\n(.*?)^```$", PAGES[lang].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.splitlines()]
-
-
-def answer(lang: str) -> str:
-    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGES[lang].read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    return str(code)
+    return [line for block in blocks(lang, "") for line in block.splitlines()]
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -156,7 +155,7 @@ def notebook(lang: str, folder: Path, outside: dict[str, str]) -> list[tuple[str
     """The cells that the page names, run as it says: (what, seconds). Raises SystemExit when the mistake passes, or its mending
     doesn't."""
     write_whole(folder / "cells.py", CELLS)
-    write_whole(folder / "answer.txt", answer(lang))
+    write_whole(folder / "answer.txt", blocks(lang, "python")[0])
     command = ["minidiff-env/bin/python", "cells.py", "02_ddpm.ipynb", "answer.txt"]
     done = subprocess.run(command, cwd=folder, env=outside, check=True, capture_output=True, text=True)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
@@ -207,7 +206,7 @@ def main(run: FirstHour) -> None:
             total = sum(seconds for _, seconds in rows[: end + 1])
             print(f"{lang}: {total / 60:.1f} minutes to the mended mistake, of machine time", flush=True)
     if run.json:
-        about = {"date": time.strftime("%Y-%m-%d"), "processor": processor()[0], "cores": os.cpu_count(), "clone": run.clone}
+        about = {"date": time.strftime("%Y-%m-%d"), "processor": processor()[0], "cores": len(os.sched_getaffinity(0)), "clone": run.clone}
         about |= {"load": round(os.getloadavg()[2], 1), "seconds": told}
         write_whole(run.json, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
