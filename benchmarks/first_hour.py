@@ -205,10 +205,10 @@ def main(run: FirstHour) -> None:
             end = next(k for k, (line, _) in enumerate(rows) if line == "02.2: payoff")
             total = sum(seconds for _, seconds in rows[: end + 1])
             print(f"{lang}: {total / 60:.1f} minutes to the mended mistake, of machine time", flush=True)
-    if run.json:
-        about = {"date": time.strftime("%Y-%m-%d"), "processor": processor()[0], "cores": len(os.sched_getaffinity(0)), "clone": run.clone}
-        about |= {"load": round(os.getloadavg()[2], 1), "seconds": told}
-        write_whole(run.json, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+        if run.json:
+            about = {"date": time.strftime("%Y-%m-%d"), "processor": processor()[0], "cores": len(os.sched_getaffinity(0)), "clone": run.clone}
+            about |= {"load": round(os.getloadavg()[2], 1), "seconds": told}
+            write_whole(run.json, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

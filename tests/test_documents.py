@@ -51,7 +51,7 @@ READ_ONLY = {  # the beginning of a command: why it isn't run here
     "export web": "packages from npm; tests/test_web_page.py",
     "serve": "needs exported networks; tests/test_export_onnx.py",
     "grade": "tests/test_first_hour.py, tests/course/test_grade.py and the class below grade",
-    "course new": "writes into the library; tests/course/test_new.py",
+    "course new": "writes into the library; tests/course/test_build.py",
     "course accept": "writes into the library; tests/course/test_build.py",
     "course try": "half a minute for each lesson; tests/course/test_answers.py",
     "course build": "tests/course/test_course.py",
