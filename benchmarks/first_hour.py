@@ -36,7 +36,7 @@ PAGES = {"en": ROOT / "docs/first-hour.md", "vi": ROOT / "docs/gio-dau.md"}
 SERVERS = {"app": "http://127.0.0.1:7860", "lab": "http://127.0.0.1:8888/api"}  # what answers first, and is then stopped
 PORT = 8765
 
-CELLS = '''
+CELLS = """
 import sys, time, nbformat
 from nbclient import NotebookClient
 
@@ -66,7 +66,7 @@ with client.setup_kernel():
     book.cells[stub].source = answer.replace("(1 - a) * eps", "(1 - a).sqrt() * eps")
     timed("mended", (stub, stub + 1))
     timed("payoff", (stub + 2,))
-'''
+"""
 
 
 @dataclass
@@ -206,7 +206,12 @@ def main(run: FirstHour) -> None:
             total = sum(seconds for _, seconds in rows[: end + 1])
             print(f"{lang}: {total / 60:.1f} minutes to the mended mistake, of machine time", flush=True)
         if run.json:
-            about = {"date": time.strftime("%Y-%m-%d"), "processor": processor()[0], "cores": len(os.sched_getaffinity(0)), "clone": run.clone}
+            about = {
+                "date": time.strftime("%Y-%m-%d"),
+                "processor": processor()[0],
+                "cores": len(os.sched_getaffinity(0)),
+                "clone": run.clone,
+            }
             about |= {"load": round(os.getloadavg()[2], 1), "seconds": told}
             write_whole(run.json, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 

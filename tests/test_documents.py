@@ -1,8 +1,8 @@
 """Every command of every document works: it is run here, or read to its last option by the parser that would run it.
 
-Run: what draws, edits, prepares, plans and inspects, with the shipped models in a folder of small pictures; the teacher's and the
-students' shell lines in a copy of the class. Read only: what `READ_ONLY` lists, with the reason. Commands within the text are read,
-too; there an argument may be missing ("`minidiff grade`"). Notebooks have their own tests.
+Run: what draws, edits, prepares, plans and inspects, with the shipped models in a folder of small pictures; the teacher's
+and the students' shell lines in a copy of the class. Read only: what `READ_ONLY` lists, with the reason. Commands within the
+text are read, too; there an argument may be missing ("`minidiff grade`"). Notebooks have their own tests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from minidiff.utils import release
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    path for pattern in ("*.md", "docs/*.md", "deploy/**/README*", "classroom/**/README*", "docs/*.slurm") for path in ROOT.glob(pattern)
+    path for pattern in ("*.md", "docs/*.md", "docs/*.slurm", "deploy/**/README*", "classroom/**/README*")
+    for path in ROOT.glob(pattern)
     if path.name not in ("LOG.md", "CODE_OF_CONDUCT.md")  # LOG tells what was run then, by the options of its day
 )  # fmt: skip
 PROGRAMS = ("minidiff", "python", "make", "pip", "jupyter", "accelerate", "torchrun", "docker", "git", "sh")
@@ -312,7 +313,11 @@ def test_here_documents_are_read() -> None:
 
 
 def test_python_on_a_page_can_be_read() -> None:
-    codes = [code for page in PAGES for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.M)]
+    codes = [
+        code
+        for page in PAGES
+        for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.M)
+    ]
     assert len(codes) >= 6
     for code in codes:
         for node in ast.walk(ast.parse(code)):
@@ -332,9 +337,8 @@ def of_minidiff(words: list[str]) -> list[str]:
     return words[1:] if words[0] == "minidiff" else []
 
 
-TO_RUN = list(dict.fromkeys(
-    tuple(of_minidiff(words)) for _, line in FENCED for words in simple(line) if of_minidiff(words) and not is_read_only(of_minidiff(words))
-))  # fmt: skip
+OURS = [words for _, line in FENCED for command in simple(line) if (words := of_minidiff(command))]
+TO_RUN = list(dict.fromkeys(tuple(words) for words in OURS if not is_read_only(words)))
 
 
 @pytest.fixture(scope="module")
@@ -377,8 +381,7 @@ def test_a_command_is_run(words: tuple[str, ...], desk: Path, monkeypatch: pytes
 
 def test_enough_is_run_and_every_reason_is_needed() -> None:
     assert len(TO_RUN) >= 25
-    said = [of_minidiff(words) for _, line in FENCED for words in simple(line)]
-    used = {is_read_only(words) for words in said if words}
+    used = {is_read_only(words) for words in OURS}
     assert [why for why in READ_ONLY.values() if why not in used] == []
     for why in READ_ONLY.values():
         for pattern in re.findall(r"tests/\S+?\.py", why):
@@ -421,8 +424,8 @@ def test_the_students_lines_push_their_work(page: str, tmp_path: Path) -> None:
     (tmp_path / "minidiff").symlink_to(ROOT)
     shutil.copy(ROOT / "exercises/en/02_ddpm.ipynb", tmp_path / "work/exercises")
     git = "git -c init.defaultBranch=main"
-    shell(f"{git} init -q --bare ../there && {git} init -q && git remote add origin ../there && git config push.autoSetupRemote true",
-          tmp_path / "work")  # fmt: skip
+    shell(f"{git} init -q --bare ../there && {git} init -q && git remote add origin ../there", tmp_path / "work")
+    shell("git config push.autoSetupRemote true", tmp_path / "work")
     name = {f"GIT_{who}_{what}": "An@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     lines = [line for where, line in FENCED if where == page and line.startswith(("git ", "cp "))]
     for line in lines:
