@@ -78,7 +78,7 @@ class FirstHour:
     dist: Path = Path("dist")
     """What `make dist` made: it is served in place of the release."""
     clone: bool = False
-    """Install from a clone of this repository, with the weights in it, instead of the wheel."""
+    """Install from a clone of this repository, with the weights in it, instead of the wheel, and work in its folder."""
     json: Path | None = None
     """Write the seconds there."""
 
@@ -128,7 +128,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 300) ->
 def installing(line: str, run: FirstHour) -> str:
     """The page's line, with the release or the clone that are at hand."""
     if run.clone and release.WHEEL in line:
-        return f'git clone -q "{ROOT}" minidiff && pip install -q -c minidiff/constraints.txt -e "minidiff[app,course]"'
+        return 'pip install -q -c constraints.txt -e ".[app,course]"'
     return line.replace(release.FILES, f"http://127.0.0.1:{PORT}")
 
 
@@ -167,6 +167,10 @@ def notebook(lang: str, folder: Path, outside: dict[str, str]) -> list[tuple[str
 
 def follow(lang: str, folder: Path, outside: dict[str, str], run: FirstHour) -> list[tuple[str, float]]:
     rows: list[tuple[str, float]] = []
+    if run.clone:
+        start = time.monotonic()
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True, env=outside)
+        rows.append(("git clone", time.monotonic() - start))
     for line in commands(lang):
         new = not (folder / "minidiff-env").exists() or release.WHEEL in line
         if not new and line.startswith("python3 -m venv"):
@@ -196,8 +200,9 @@ def main(run: FirstHour) -> None:
     with tempfile.TemporaryDirectory(prefix="first-hour-") as name, served(run.dist):
         folder = Path(name)
         (folder / "home").mkdir()
-        (folder / "work").mkdir()
         outside = environment(folder / "home")
+        if not run.clone:
+            (folder / "work").mkdir()
         told = {}
         for lang in run.lang:
             rows = follow(lang, folder / "work", outside, run)
@@ -206,13 +211,8 @@ def main(run: FirstHour) -> None:
             total = sum(seconds for _, seconds in rows[: end + 1])
             print(f"{lang}: {total / 60:.1f} minutes to the mended mistake, of machine time", flush=True)
         if run.json:
-            about = {
-                "date": time.strftime("%Y-%m-%d"),
-                "processor": processor()[0],
-                "cores": len(os.sched_getaffinity(0)),
-                "clone": run.clone,
-            }
-            about |= {"load": round(os.getloadavg()[2], 1), "seconds": told}
+            about = {"date": time.strftime("%Y-%m-%d"), "processor": processor()[0], "clone": run.clone, "seconds": told}
+            about |= {"cores": len(os.sched_getaffinity(0)), "load": round(os.getloadavg()[2], 1)}
             write_whole(run.json, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
