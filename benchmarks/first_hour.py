@@ -181,9 +181,10 @@ def follow(lang: str, folder: Path, outside: dict[str, str], run: FirstHour) -> 
             continue
         if line.startswith("jupyter"):
             shutil.copy(ROOT / "exercises" / lang / "02_ddpm.ipynb", folder)
+        line = installing(line, run)
         start = time.monotonic()
         try:
-            step(installing(line, run), folder, outside)
+            step(line, folder, outside)
         except subprocess.CalledProcessError as error:
             if not line.startswith("minidiff grade"):  # 1: the notebook hasn't reached the pass mark, and shouldn't have
                 raise SystemExit(f"{error}; {folder}/log.txt says more") from None
