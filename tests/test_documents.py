@@ -7,6 +7,7 @@ text are read, too; there an argument may be missing ("`minidiff grade`"). Noteb
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import io
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tyro
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -160,16 +162,10 @@ def read_benchmark(module: str, words: list[str]) -> None:
     path = ROOT / module.replace(".", "/")
     source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__main__.py"
     assert source.exists(), f"there is no {module}"
-    if not re.search(r"argparse|tyro", source.read_text(encoding="utf-8")):
-        assert not words or module == "benchmarks", f"{module} takes no options"
+    text = source.read_text(encoding="utf-8")
+    if not re.search(r"argparse|tyro", text):
+        assert len(words) == len(set(re.findall(r"sys\.argv\[\d\]", text))), f"{module}: {words}"
         return
-
-    def stop(*_: Any, **__: Any) -> None:
-        raise Read
-
-    import argparse
-
-    import tyro
 
     real_parse, real_cli = argparse.ArgumentParser.parse_args, tyro.cli
 
