@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -176,6 +177,22 @@ def test_the_wheel_draws_and_serves_with_weights_from_the_release(built: Path, t
     site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
     (site / "others.pth").write_text(str(Path(tyro.__file__).parents[1]), encoding="utf-8")
     draws_and_serves(bin_, tmp_path / "work")
+
+
+@pytest.mark.timeout(600)
+def test_a_clone_is_found_from_the_folder_above_it(tmp_path: Path) -> None:
+    """There a notebook's first look is at the clone's folder, which is no package, but has the package's name."""
+    clone = tmp_path / "minidiff"
+    shutil.copytree(ROOT / "minidiff", clone / "minidiff", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, clone)
+    venv.create(tmp_path / "env", with_pip=True)
+    python = str(tmp_path / "env" / "bin" / "python")
+    environment = bare_environment(tmp_path / "home", "")
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-e", str(clone)], env=environment, check=True)
+    command = [python, "-c", "import minidiff; print(minidiff.__version__)"]
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert told.stdout == f"{minidiff.__version__}\n", told.stderr
 
 
 @pytest.mark.full

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs/requirements.md").read_text(encoding="utf-8")
 COUNTS = {"C": 6, "T": 13, "L": 7, "E": 5, "K": 9, "F": 7, "N": 9}
 LINES = re.findall(r"^\| [A-Z]\d.*$", PAGE, re.MULTILINE)
 ROWS = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in LINES]
-NAMED = re.findall(r"`([^`]+)`", "\n".join(row[2] for row in ROWS) + PAGE.rpartition("\n")[0].rpartition("\n")[2])
+NAMED = re.findall(r"`([^`]+)`", "\n".join(row[2] for row in ROWS) + PAGE.rpartition("\n\n")[2])
 COMMANDS = sorted({name for name in NAMED if name.startswith("minidiff ")})
 FILES = sorted({name for name in NAMED if name.startswith(("tests/", "lessons/", "exercises/"))})
 

@@ -1,19 +1,21 @@
-"""The course as it is committed: nothing derived is stale, both languages hold together, the README's table is true."""
+"""The course as it is committed: nothing derived is stale, both languages hold together, the tables of lessons are true."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from minidiff.course import table
 from minidiff.course.build import BuildRun, build, lesson_folders, target
 from minidiff.course.catalogue import exercise_files
 from minidiff.course.say import LANGS
-from minidiff.course.source import EXERCISE_ROLES, ROLES, read
-from minidiff.course.table import BEGIN, END, TableRun, command
+from minidiff.course.source import EXERCISE_ROLES, ROLES, SourceError, read
+from minidiff.course.table import TableRun, command
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = lesson_folders(ROOT)
@@ -28,10 +30,29 @@ def test_no_two_lessons_have_one_number() -> None:
     assert numbers == sorted(set(numbers)) and numbers[0] == "00"
 
 
-def test_the_table_of_the_readme_is_true(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tables_of_lessons_are_true() -> None:
     command(TableRun(root=ROOT, check=True))
-    assert capsys.readouterr().out.startswith(BEGIN)
-    assert END in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/course.md"])
+def test_a_stale_table_is_told_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    monkeypatch.setattr(table, "links", lambda root: "| links |")
+    monkeypatch.setattr(table, "costs", lambda root: "| costs |")
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "docs/course.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    command(TableRun(root=tmp_path, write=True))
+    command(TableRun(root=tmp_path, check=True))
+    true = (tmp_path / page).read_text(encoding="utf-8")
+    assert true.count("| links |" if page == "README.md" else "| costs |") == 1 and "# " in true
+    (tmp_path / page).write_text(re.sub(r"\| (links|costs) \|", "| old |", true), encoding="utf-8")
+    with pytest.raises(SourceError, match=f"{page} is stale"):
+        command(TableRun(root=tmp_path, check=True))
+    command(TableRun(root=tmp_path, write=True))
+    assert (tmp_path / page).read_text(encoding="utf-8") == true
+    (tmp_path / page).write_text("no place for it", encoding="utf-8")
+    with pytest.raises(SourceError, match="needs one place"):
+        command(TableRun(root=tmp_path))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
