@@ -136,6 +136,11 @@ def read_minidiff(words: list[str], whole: bool = True) -> None:
         assert stop.code in (0, None) and "--help" in rest
     except cli.UsageError as error:
         assert not whole and re.search(r"missing: |needs a value", str(error)), str(error)
+        chosen = rest[:1] if isinstance(commands, dict) else []
+        with contextlib.redirect_stdout(shown := io.StringIO()), pytest.raises(SystemExit):
+            cli.parse(commands, [*chosen, "--help"], f"minidiff {words[0]}")
+        known = set(re.findall(r"--[\w-]+", shown.getvalue()))  # what is missing was complained of before what is unknown
+        assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= known, rest
 
 
 def read_python(words: list[str], whole: bool) -> None:
