@@ -17,7 +17,11 @@ from minidiff.utils.marked_text import fill
 from minidiff.utils.release import COLAB, KAGGLE
 
 PLACE = "course table"
-LINKS = "| lesson | bài | do it in Colab | in Kaggle |\n|---|---|---|---|"
+BADGES = (
+    "![do it in Colab](https://colab.research.google.com/assets/colab-badge.svg)",
+    "![or in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)",
+)
+LINKS = f"| lesson | bài | {' | '.join(BADGES)} |\n|---|---|---|---|"
 COSTS = "| lesson | minutes | memory | exercises | points | wrong answers tried |\n|---|--:|--:|--:|--:|--:|"
 
 
