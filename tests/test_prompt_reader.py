@@ -24,7 +24,7 @@ from minidiff.pipelines.loading import load_pipeline
 from minidiff.pipelines.prompt_reader import CERTAIN, Reader, Reading, drawable, load_reader, reading_of
 from minidiff.pretrained import zoo
 from minidiff.recipes.world_parts import train_reader
-from minidiff.text.prompt_reader import PromptReader
+from minidiff.text.prompt_reader import ONE, PromptReader
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.train.reader import ReaderRun, ReaderTask, claim_to_read, with_stranger
 from minidiff.train.world_losses import IGNORED, WORLD, answered, answers, question_loss, question_of
@@ -126,8 +126,9 @@ def test_what_the_network_is_unsure_of_is_rather_not_there() -> None:
     network = Stub(Scene(None, (Group("cat"),)), 0.999)
     network.answers_given["count"] = torch.full_like(network.answers_given["count"], 0.2).log()
     found = network.answers(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool))["count"].exp()
-    assert found[..., 0].min() > 0.8 and torch.allclose(found.sum(-1), torch.ones(1, WORLD.questions))
-    assert torch.allclose(found[..., 1], found[..., 4])
+    assert found[..., 0].min() > 0.75 and torch.allclose(found.sum(-1), torch.ones(1, WORLD.questions))
+    assert torch.allclose(found[..., 2], found[..., 4])
+    assert torch.allclose(found[..., 1] / found[..., 2], torch.tensor(ONE).exp()), "one thing is asked for more often than two"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_a_prompt_becomes_a_caption_in_its_own_language(tokenizer: Tokenizer) ->
     assert reader.caption("a red star", 0) == "a red star", "a caption is left alone"
 
 
-@pytest.mark.parametrize(("claim", "chance"), [(Scene(None, (Group("cat"),)), 0.9), (Scene(None, ()), 0.9999)])
+@pytest.mark.parametrize(("claim", "chance"), [(Scene(None, (Group("cat"),)), 0.8), (Scene(None, ()), 0.9999)])
 def test_what_is_not_certain_or_nothing_is_left_as_it_was_typed(tokenizer: Tokenizer, claim: Scene, chance: float) -> None:
     reader = Reader(tokenizer, Stub(claim, chance))
     reading = reader.read(["zzz"])[0]

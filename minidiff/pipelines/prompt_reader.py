@@ -41,7 +41,7 @@ from minidiff.text.prompt_reader import UNSAID, PromptReader, Vocabulary
 from minidiff.text.tokenizer import Tokenizer
 from minidiff.utils.validation import build, shown
 
-CERTAIN = 0.5  # below this a prompt is left as it is
+CERTAIN = 0.3  # below this a prompt is left as it is
 KEPT = 256     # readings remembered: every image of a prompt asks for the same one
 
 

@@ -19,6 +19,7 @@ from minidiff.nn.attention import Attention
 UNSAID = 0           # class 0 of every question but the number of things; class k + 1 is entry k of the list
 PAIR_WIDTH = 32
 ABSENT = 3.0         # log of how many times as many questions are about things that aren't there as about those that are
+ONE = 1.0            # log of how much more often people mean a single thing than the captions of training do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,9 @@ class PromptReader(nn.Module):
 
     def answers(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Log-probabilities of all answers. Training weighs the few things that are there as much as the many that are not, so
-        the network sees too many; their true share is put back here (logit adjustment, Menon et al. 2021)."""
+        the network sees too many, and several of a thing more often than people ask for them; the true shares are put back
+        here (logit adjustment, Menon et al. 2021)."""
         logits = {name: value.float() for name, value in self(ids, mask).items()}
-        logits["count"] = torch.cat([logits["count"][..., :1] + ABSENT, logits["count"][..., 1:]], dim=-1)
+        shares = logits["count"].new_tensor([ABSENT, ONE])
+        logits["count"] = torch.cat([logits["count"][..., :2] + shares, logits["count"][..., 2:]], dim=-1)
         return {name: value.log_softmax(-1) for name, value in logits.items()}
