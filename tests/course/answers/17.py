@@ -1234,3 +1234,328 @@ def sampler_step(x, v, t, s, table, eta, noise):
         return b**0.5 * x0 + (1 - b) ** 0.5 * eps
     var = eta * eta * (1 - b) / (1 - a) * (1 - a / b)
     return b**0.5 * x0 + (1 - b - var) ** 0.5 * eps + var**0.5 * noise
+
+# %% 17.1 wrong whole_times whole times only
+import torch
+import torch.nn.functional as F
+
+
+def time_embedding(t, width, period=10_000.0):
+    half = width // 2
+    a = (t * 1000).long().float()[:, None] * period ** (-torch.arange(half) / half)
+    return F.pad(torch.stack([a.sin(), a.cos()], -1).flatten(1), (0, width % 2))
+
+# %% 17.3 wrong skips_detached kept without its gradient
+import torch
+
+
+def down_and_up(h, levels, middle):
+    kept = [h]
+    for level in levels:
+        for block in level.down:
+            h = block(h)
+            kept.append(h)
+        if level.shrink is not None:
+            h = level.shrink(h)
+            kept.append(h)
+    h = middle(h)
+    for level in reversed(levels):
+        if level.grow is not None:
+            h = level.grow(h, kept[-1].shape[-2:])
+        for block in level.up:
+            h = block(torch.cat([h, kept.pop().detach()], dim=1))
+    return h
+
+# %% 17.3 wrong levels_turned_round reverses the list that it was given
+import torch
+
+
+def down_and_up(h, levels, middle):
+    kept = [h]
+    for level in levels:
+        for block in level.down:
+            h = block(h)
+            kept.append(h)
+        if level.shrink is not None:
+            h = level.shrink(h)
+            kept.append(h)
+    h = middle(h)
+    levels.reverse()
+    for level in levels:
+        if level.grow is not None:
+            h = level.grow(h, kept[-1].shape[-2:])
+        for block in level.up:
+            h = block(torch.cat([h, kept.pop()], dim=1))
+    return h
+
+# %% 17.4 wrong - a bias that only hides
+from torch import nn
+
+
+class CrossAttention(nn.Module):
+    def __init__(self, width, heads, head_width):
+        super().__init__()
+        self.heads, self.d = heads, head_width
+        self.to_q, self.to_out = nn.Linear(width, heads * head_width, bias=False), nn.Linear(heads * head_width, width)
+    def forward(self, x, keys, values, bias):
+        B, C, H, W = x.shape
+        q = self.to_q(x.flatten(2).mT).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        p = (q @ keys.mT / self.d ** 0.5).masked_fill(bias < 0, -1e9).softmax(-1)
+        return self.to_out((p @ values).transpose(1, 2).flatten(2)).mT.reshape(B, C, H, W)
+
+# %% 17.4 wrong bias_divided bias inside the root
+from torch import nn
+
+
+class CrossAttention(nn.Module):
+    def __init__(self, width, heads, head_width):
+        super().__init__()
+        self.heads, self.d = heads, head_width
+        self.to_q, self.to_out = nn.Linear(width, heads * head_width, bias=False), nn.Linear(heads * head_width, width)
+    def forward(self, x, keys, values, bias):
+        B, C, H, W = x.shape
+        q = self.to_q(x.flatten(2).mT).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        p = ((q @ keys.mT + bias) / self.d ** 0.5).softmax(-1)
+        return self.to_out((p @ values).transpose(1, 2).flatten(2)).mT.reshape(B, C, H, W)
+
+# %% 17.5 wrong - float32 inside
+import torch
+import torch.nn.functional as F
+
+
+def alpha_bars(steps):
+    beta = ((torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, steps) ** 2) * 1000 / steps).clamp(max=0.999)
+    r = F.pad((1 - beta).cumprod(0), (1, 0), value=1.0).sqrt()
+    return (((r - r[-1]) / (1 - r[-1])) ** 2).double()
+
+# %% 17.7 wrong bias_ignored the padding read as words
+import torch
+
+
+def weighted_loss(network, x0, t, eps, words, bias, weight, table):
+    a = table[t].to(x0.dtype)
+    b = a.view(-1, *[1] * (x0.dim() - 1))
+    v = b.sqrt() * eps - (1 - b).sqrt() * x0
+    e = (network(add_noise(x0, torch.zeros_like(t), t, eps, table), a, words, torch.zeros_like(bias)) - v).square().flatten(1).mean(1)
+    return (weight * e).sum() / weight.sum()
+
+# %% 17.7 wrong at_least_1 weights below 1
+import torch
+
+
+def weighted_loss(network, x0, t, eps, words, bias, weight, table):
+    a = table[t].to(x0.dtype)
+    b = a.view(-1, *[1] * (x0.dim() - 1))
+    v = b.sqrt() * eps - (1 - b).sqrt() * x0
+    e = (network(add_noise(x0, torch.zeros_like(t), t, eps, table), a, words, bias) - v).square().flatten(1).mean(1)
+    return (weight * e).sum() / weight.sum().clamp(min=1)
+
+# %% 17.10 wrong cut_off detached
+import torch
+import torch.nn.functional as F
+
+
+def sentence_vector(tokens, weights):
+    x = torch.where(weights[..., None] > 0, tokens, 0).detach()
+    return F.normalize((x * weights[..., None].to(x.dtype)).sum(1), dim=-1)
+
+# %% 17.11 wrong cut_off no_grad around the layers
+import torch
+
+
+def keys_and_values(words, bias, layers):
+    n = int((bias == 0).any(0).flatten().nonzero().max()) + 1
+    words, bias = words[:, :n], bias[..., :n]
+    def heads(z, h): return z.unflatten(2, (h, -1)).transpose(1, 2)
+    with torch.no_grad():
+        return bias, {k: (heads(l.to_k(words), l.heads), heads(l.to_v(words), l.heads)) for k, l in layers.items()}
+
+# %% 17.12 wrong cut_off detached
+import torch
+import torch.nn.functional as F
+
+
+def drop_words(words, bias, empty, lots, drop):
+    B, L, D = words.shape
+    E = len(empty)
+    p = F.pad(empty.detach(), (0, 0, 0, L - E)); b = torch.full((L,), HIDDEN); b[:E] = 0
+    g = lots < drop
+    return torch.where(g[:, None, None], p, words.detach()), torch.where(g[:, None, None, None], b, bias)
+
+# %% 17.14 wrong only_smaller shrinks only (ratio at most 1)
+def guide(conditional, unconditional, scale, rescale=0.7):
+    g = unconditional + scale * (conditional - unconditional)
+    d = tuple(range(1, g.dim()))
+    r = (conditional.std(d, keepdim=True) / g.std(d, keepdim=True)).clamp(max=1)
+    return g * (rescale * r + 1 - rescale)
+
+# %% 17.14 wrong - rescale applied only where scale is above 1
+def guide(conditional, unconditional, scale, rescale=0.7):
+    g = unconditional + scale * (conditional - unconditional)
+    if scale <= 1:
+        return g
+    d = tuple(range(1, g.dim()))
+    r = conditional.std(d, keepdim=True) / g.std(d, keepdim=True)
+    return g * (rescale * r + 1 - rescale)
+
+# %% 17.16 wrong - detached at the end only
+import torch
+
+
+def draw(model, prompts, noise, steps, scale):
+    B = len(prompts)
+    ids, words = model.read([*prompts, *[""] * B])
+    bias, pairs = keys_and_values(words, padding_bias(ids, model.end), model.layers)
+    grid, x = time_grid(steps, len(model.table) - 1).tolist(), noise
+    for t, s in zip(grid, grid[1:]):
+        a = model.table[t].to(x.dtype).expand(2 * B)
+        both = model.network(torch.cat([x, x]), a, pairs, bias)
+        x = sampler_step(x, guide(*both.chunk(2), scale), t, s, model.table, 0.0, None)
+    return model.decode(x).detach()
+
+# %% 17.1 right complex numbers
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def time_embedding(t: Tensor, width: int, period: float = 10_000.0) -> Tensor:
+    half = width // 2
+    k = torch.arange(half, dtype=torch.float64, device=t.device)
+    phase = 1000 * t.double()[:, None] * period ** (-k / half)
+    z = torch.polar(torch.ones_like(phase), torch.pi / 2 - phase)   # sin + i cos
+    return F.pad(torch.view_as_real(z).flatten(1), (0, width - 2 * half)).float()
+
+# %% 17.3 right deque, appendleft
+import torch
+from torch import Tensor
+
+
+from collections import deque
+
+def down_and_up(h: Tensor, levels: list[Any], middle: Callable) -> Tensor:
+    kept = deque([h])
+    for level in levels:
+        for block in level.down:
+            h = block(h)
+            kept.appendleft(h)
+        if level.shrink:
+            h = level.shrink(h)
+            kept.appendleft(h)
+    h = middle(h)
+    for level in levels[::-1]:
+        if level.grow:
+            h = level.grow(h, tuple(kept[0].shape[-2:]))
+        for block in level.up:
+            h = block(torch.concat([h, kept.popleft()], dim=-3))
+    assert not kept
+    return h
+
+# %% 17.4 right a loop over heads
+import math
+
+import torch
+from torch import nn
+
+
+class CrossAttention(nn.Module):
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.width, self.heads, self.head_width = width, heads, head_width
+        self.to_q = nn.Linear(width, heads * head_width, bias=False)
+        self.to_out = nn.Linear(heads * head_width, width, bias=True)
+
+    def forward(self, x, keys, values, bias):
+        B, C, H, W = x.shape
+        tokens = x.permute(0, 2, 3, 1).reshape(B, H * W, C)
+        q = self.to_q(tokens)
+        d, outs = self.head_width, []
+        for i in range(self.heads):
+            qi = q[:, :, i * d : (i + 1) * d]
+            att = torch.bmm(qi, keys[:, i].transpose(1, 2)) / math.sqrt(d) + bias[:, 0]
+            outs.append(torch.bmm(att.softmax(dim=-1), values[:, i]))
+        return self.to_out(torch.cat(outs, -1)).transpose(1, 2).view(B, C, H, W) if False else \
+            self.to_out(torch.cat(outs, -1)).permute(0, 2, 1).reshape(B, C, H, W)
+
+# %% 17.5 right affine by two unknowns
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def alpha_bars(steps):
+    if steps == 1:
+        roots = torch.tensor([math.sqrt(0.00085)], dtype=torch.double)
+    else:
+        i = torch.arange(steps, dtype=torch.double)
+        roots = math.sqrt(0.00085) + (math.sqrt(0.012) - math.sqrt(0.00085)) * i / (steps - 1)
+    betas = torch.minimum(roots * roots * (1000 / steps), torch.tensor(0.999, dtype=torch.double))
+    a = F.pad((1 - betas).cumprod(0), (1, 0), value=1.0)
+    r = a.sqrt()
+    m = 1 / (r[0] - r[-1])
+    n = -m * r[-1]
+    return (m * r + n).square()
+
+# %% 17.7 right np.average's cousin, dot product
+import torch
+
+
+def weighted_loss(network, x0, t, eps, words, bias, weight, table):
+    zeros = torch.zeros(t.shape, dtype=torch.long)
+    noisy = add_noise(x0, zeros, t, eps, table)
+    a = torch.index_select(table, 0, t).type_as(x0)
+    n = x0[0].numel()
+    column = lambda z: z.unsqueeze(1)
+    v = column(a.sqrt()) * eps.reshape(-1, n) - column((1 - a).sqrt()) * x0.reshape(-1, n)
+    diff = network(noisy, a, words, bias).reshape(-1, n) - v
+    per = (diff * diff).sum(1) / n
+    return torch.dot(weight.to(per.dtype), per) / weight.sum()
+
+# %% 17.11 right chunk into heads
+import torch
+
+
+def keys_and_values(words, bias, layers):
+    read = (bias == 0).flatten(0, 2).any(0)
+    length = int(torch.where(read)[0][-1]) + 1
+    words = words[:, :length].contiguous()
+
+    def heads(made, n):
+        return torch.stack(made.chunk(n, dim=-1), dim=1)
+
+    return bias[..., :length], {name: (heads(l.to_k(words), l.heads), heads(l.to_v(words), l.heads)) for name, l in layers.items()}
+
+# %% 17.14 right var, row by row
+import torch
+
+
+def guide(conditional, unconditional, scale, rescale=0.7):
+    out = []
+    for c, u in zip(conditional, unconditional):
+        g = scale * c + (1 - scale) * u
+        out.append(g * (rescale * torch.sqrt(c.var() / g.var()) + (1 - rescale)))
+    return torch.stack(out)
+
+# %% 17.16 right set_grad_enabled restored, index loop
+import torch
+
+
+def draw(model, prompts, noise, steps, scale):
+    before = torch.is_grad_enabled()
+    torch.set_grad_enabled(False)
+    try:
+        n = len(prompts)
+        ids, words = model.read(prompts + n * [""])
+        bias = padding_bias(ids, model.end)
+        bias, kv = keys_and_values(words, bias, model.layers)
+        grid = time_grid(steps, model.table.numel() - 1)
+        x = noise
+        for i in range(len(grid) - 1):
+            a = torch.ones(2 * n, dtype=x.dtype) * model.table[grid[i]].to(x.dtype)
+            v = model.network(torch.cat((x, x), 0), a, kv, bias)
+            v = guide(v[0:n], v[n : 2 * n], scale=scale)
+            x = sampler_step(x, v, grid[i].item(), grid[i + 1].item(), table=model.table, eta=0.0, noise=None)
+        return model.decode(x)
+    finally:
+        torch.set_grad_enabled(before)

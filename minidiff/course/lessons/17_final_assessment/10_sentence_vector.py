@@ -55,13 +55,13 @@ def sentence_vector(tokens: Tensor, weights: Tensor) -> Tensor:
 # %% [markdown] lang="en" role="checks"
 # - shape and dtype
 # - words that all count alike
-# - words of several weights
+# - words of several weights, and the gradient
 # - nan in the padding
 # - a sentence without words
-# %% [markdown] lang="vi" of="06b14113"
+# %% [markdown] lang="vi" of="c0e05676"
 # - kích thước và kiểu số
 # - các từ được tính như nhau
-# - các từ có trọng số khác nhau
+# - các từ có trọng số khác nhau, và gradient
 # - nan trong phần đệm
 # - một câu không có từ nào
 
@@ -76,12 +76,21 @@ def normal(*shape, seed):
 TOKENS = normal(3, 5, 4, seed=1)
 WORDS = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]).double()
 EMPHASIS = torch.tensor([[0.5, 2, 1, 1, 3], [1, 4, 1, 0, 0], [2, 0, 0, 1, 0]]).double()
+
+
+def slope(f, tokens, weights):
+    """The gradient at the tokens."""
+    tokens = tokens.clone().requires_grad_()
+    made = f(tokens, weights)[:, 0].sum()
+    return torch.autograd.grad(made, tokens)[0] if made.requires_grad else None
+
+
 HOLES = torch.where(WORDS[..., None] > 0, TOKENS, torch.nan)
 
 probe(lambda f, tokens, weights: [list(f(tokens, weights).shape), str(f(tokens.float(), weights.float()).dtype)],
       tokens=TOKENS, weights=WORDS)
 probe(lambda f, tokens, weights: f(tokens, weights), tokens=TOKENS, weights=WORDS)
-probe(lambda f, tokens, weights: f(tokens, weights), tokens=TOKENS, weights=EMPHASIS)
+probe(lambda f, tokens, weights: [f(tokens, weights), slope(f, tokens, weights)], tokens=TOKENS, weights=EMPHASIS)
 probe(lambda f, tokens, weights: f(tokens, weights), tokens=HOLES, weights=WORDS)
 probe(lambda f, tokens, weights: f(tokens, weights), tokens=TOKENS, weights=WORDS * torch.tensor([1.0, 0, 1])[:, None])
 
@@ -148,6 +157,13 @@ patch("norm(dim=1,", "norm(dim=0,")
 # hay ít.
 # %% role="wrong" name="normed_first"
 patch("(share * shown)", "(share * F.normalize(shown, dim=2))")
+
+# %% [markdown] lang="en" role="mistake" name="cut_off"
+# No gradient reaches the text tower: this vector can't teach it. Look for detach, item or no_grad.
+# %% [markdown] lang="vi" of="a3068c1b"
+# Không gradient nào đến được tháp văn bản: vector này không dạy được nó. Hãy tìm detach, item hoặc no_grad.
+# %% role="wrong" name="cut_off"
+patch("torch.where(share > 0, tokens, 0) ", "torch.where(share > 0, tokens, 0).detach() ")
 
 # %% role="library"
 import torch

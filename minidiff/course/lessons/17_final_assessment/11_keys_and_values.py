@@ -77,15 +77,15 @@ def keys_and_values(
 # - keys and values of layers with other heads and widths
 # - the bias
 # - a hidden word in the middle
-# - nothing to cut
+# - nothing to cut, and the gradient
 # - how often each layer is called, and for what
-# %% [markdown] lang="vi" of="5e4dd851"
+# %% [markdown] lang="vi" of="a5ca22a8"
 # - tên và kích thước
 # - khóa và giá trị của một lớp
 # - khóa và giá trị của các lớp có số đầu và bề rộng khác
 # - bias
 # - một từ bị che ở giữa
-# - không có gì để bỏ
+# - không có gì để bỏ, và gradient
 # - mỗi lớp được gọi mấy lần, với đầu vào nào
 
 # %% role="probes"
@@ -110,6 +110,13 @@ def made(f, words, bias, names):
 
 def pairs(f, words, bias, names):
     return {name: list(two) for name, two in made(f, words, bias, names)[1].items()}
+
+
+def slope(f, words, bias):
+    """The gradient at the words."""
+    words = words.clone().requires_grad_()
+    total = sum(part.square().sum() for part in made(f, words, bias, ["low"])[1]["low"])
+    return torch.autograd.grad(total, words)[0] if total.requires_grad else None
 
 
 def calls(f, words, bias):
@@ -143,7 +150,7 @@ probe(lambda f, words, bias: pairs(f, words, bias, ["low"]), points=3, words=WOR
 probe(lambda f, words, bias: pairs(f, words, bias, ["high", "middle"]), points=2, words=WORDS, bias=SHORT)
 probe(lambda f, words, bias: made(f, words, bias, ["low"])[0], words=WORDS, bias=SHORT)
 probe(lambda f, words, bias: [made(f, words, bias, ["low"])[0], pairs(f, words, bias, ["low"])], words=WORDS, bias=HOLE)
-probe(lambda f, words, bias: [made(f, words, bias, ["low"])[0], pairs(f, words, bias, ["low"])], words=WORDS, bias=FULL)
+probe(lambda f, words, bias: [pairs(f, words, bias, ["low"]), slope(f, words, bias)], words=WORDS, bias=FULL)
 probe(calls, words=WORDS, bias=SHORT)
 
 # %% [markdown] lang="en" role="mistake" name="not_cut"
@@ -246,6 +253,13 @@ patch("layer.to_v(words)", "torch.cat([layer.to_v(row) for row in words.split(1)
 patch("words, bias = words[:, :length], bias[..., :length]", "bias = bias[..., :length]")
 patch("layer.to_k(words)", "layer.to_k(words)[:, :length]")
 patch("layer.to_v(words)", "layer.to_v(words)[:, :length]")
+
+# %% [markdown] lang="en" role="mistake" name="cut_off"
+# No gradient goes through the keys and values, so `to_k` and `to_v` learn nothing. Look for detach or no_grad.
+# %% [markdown] lang="vi" of="74c2a2a6"
+# Không gradient nào đi qua các khóa và giá trị, nên `to_k` và `to_v` không học được gì. Hãy tìm detach hoặc no_grad.
+# %% role="wrong" name="cut_off"
+patch("    for name, layer in layers.items():\n", "    words = words.detach()\n    for name, layer in layers.items():\n")
 
 # %% role="library"
 from minidiff.nn.attention import split_heads

@@ -63,13 +63,13 @@ def drop_words(
 # - the words, some rows dropped
 # - their bias
 # - an empty sentence as long as the others, and lots on the edge
-# - nothing dropped, and everything
-# %% [markdown] lang="vi" of="ed57ab6e"
+# - nothing dropped, and everything; the gradient
+# %% [markdown] lang="vi" of="1c87d67e"
 # - kích thước
 # - các từ, khi vài hàng bị bỏ
 # - bias của chúng
 # - câu rỗng dài bằng các câu khác, và số ngẫu nhiên đúng ở ngưỡng
-# - không bỏ gì, và bỏ tất cả
+# - không bỏ gì, và bỏ tất cả; gradient
 
 # %% role="probes"
 import torch
@@ -84,11 +84,19 @@ BIAS = -1e4 * torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1], [
 EMPTY = normal(2, 3, seed=2)
 KIT = dict(words=WORDS, bias=BIAS, lots=LOTS)
 
+
+def slope(f, words, empty, **kit):
+    """The gradient at the words and at the empty sentence."""
+    words, empty = words.clone().requires_grad_(), empty.clone().requires_grad_()
+    made = f(words=words, empty=empty, drop=0.2, **kit)[0].square().sum()
+    return torch.autograd.grad(made, (words, empty), allow_unused=True) if made.requires_grad else None
+
+
 probe(lambda f, drop=0.2, **kit: [list(part.shape) for part in f(drop=drop, **kit)], empty=EMPTY, **KIT)
 probe(lambda f, **kit: f(drop=0.2, **kit)[0], empty=EMPTY, **KIT)
 probe(lambda f, **kit: f(drop=0.2, **kit)[1], empty=EMPTY, **KIT)
 probe(lambda f, lots, **kit: f(drop=0.25, lots=torch.tensor([0.25, 0.75, 0.2, 0.8]), **kit), empty=normal(5, 3, seed=3), **KIT)
-probe(lambda f, **kit: [f(drop=0.0, **kit), f(drop=1.0, **kit)], empty=EMPTY, **KIT)
+probe(lambda f, **kit: [f(drop=0.0, **kit), f(drop=1.0, **kit), slope(f, **kit)], empty=EMPTY, **KIT)
 
 # %% [markdown] lang="en" role="mistake" name="the_others"
 # The other rows were dropped: `torch.where` takes its second argument where the condition is true.
@@ -147,6 +155,13 @@ patch("(0, 0, 0, L - E)", "(0, 0, L - E, 0)")
 # %% role="wrong" name="rest_kept"
 patch("torch.where(dropped[:, None, None], nothing, words)",
       "torch.where(dropped[:, None, None] & (torch.arange(L)[:, None] < E), nothing, words)")
+
+# %% [markdown] lang="en" role="mistake" name="cut_off"
+# No gradient reaches the words: a text tower could learn nothing from this loss. Look for detach or no_grad.
+# %% [markdown] lang="vi" of="3d0d2e1e"
+# Không gradient nào đến được các từ: tháp văn bản không học được gì từ hàm mất mát này. Hãy tìm detach hoặc no_grad.
+# %% role="wrong" name="cut_off"
+patch("return words, torch", "return words.detach(), torch")
 
 # %% role="library"
 def drop_words(words, bias, empty, lots, drop):

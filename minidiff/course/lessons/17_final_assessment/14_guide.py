@@ -62,14 +62,14 @@ def guide(
 # - full rescaling
 # - as much of it as when nothing is said
 # - scale 1 is the conditional, scale 0 without rescaling the unconditional
-# - points, which have two axes
-# %% [markdown] lang="vi" of="230e4a85"
+# - points, which have two axes, at a scale below 1
+# %% [markdown] lang="vi" of="17cc0e14"
 # - kích thước, với ảnh và với điểm
 # - không co giãn
 # - co giãn hoàn toàn
 # - co giãn ở mức khi không nói gì thêm
 # - scale 1 là dự đoán có điều kiện, scale 0 không co giãn là không điều kiện
-# - điểm, vốn có hai trục
+# - điểm, vốn có hai trục, với scale nhỏ hơn 1
 
 # %% role="probes"
 import torch
@@ -88,7 +88,7 @@ probe(lambda f, c, u: f(c, u, 5.0, 0.0), **KIT)
 probe(lambda f, c, u: f(c, u, 5.0, 1.0), **KIT)
 probe(lambda f, c, u: f(c, u, 3.0), **KIT)
 probe(lambda f, c, u: [f(c, u, 1.0), f(c, u, 0.0, 0.0)], **KIT)
-probe(lambda f, c, u: f(c[:, :, 0, 0], u[:, :, 0, 0], 2.0), **KIT)
+probe(lambda f, c, u: f(c[:, :, 0, 0], u[:, :, 0, 0], 0.5), **KIT)
 
 # %% [markdown] lang="en" role="mistake" name="from_the_conditional"
 # The way begins at the conditional prediction, so scale 0 is the conditional one and 1 goes beyond it.
@@ -161,6 +161,13 @@ patch("conditional.std(dims, keepdim=True) / far.std(dims, keepdim=True)",
 # Độ lệch được đưa về gần dự đoán không điều kiện. Phải là dự đoán có điều kiện.
 # %% role="wrong" name="towards_the_unconditional"
 patch("ratio = conditional.std", "ratio = unconditional.std")
+
+# %% [markdown] lang="en" role="mistake" name="only_smaller"
+# The deviation is only ever made smaller. At a scale below 1 it is too small, and the ratio is more than 1.
+# %% [markdown] lang="vi" of="03f837ff"
+# Độ lệch chuẩn chỉ được thu nhỏ. Với scale nhỏ hơn 1 thì nó quá nhỏ, và tỉ số lớn hơn 1.
+# %% role="wrong" name="only_smaller"
+patch("(rescale * ratio + 1", "(rescale * ratio.clamp(max=1) + 1")
 
 # %% role="library"
 from minidiff.diffusion.guidance import combine, match_std

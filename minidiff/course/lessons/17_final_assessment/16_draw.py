@@ -104,7 +104,7 @@ WIDTH, GAIN = normal(20, 5, seed=4), torch.ones(())
 TABLE = torch.cos(torch.linspace(0, torch.pi / 2, 41, dtype=torch.float64)) ** 2
 
 
-def toy(gain=GAIN):
+def toy(gain=GAIN, kept=None):
     """A small model, which writes down how it is used. A letter is a token, 0 and 19 end and pad."""
     used = []
 
@@ -119,6 +119,8 @@ def toy(gain=GAIN):
 
     def network(x, a, pairs, bias):
         used.append(["network", list(x.shape), [round(float(part), 5) for part in a]])
+        if kept is not None:
+            kept.append(x.requires_grad)
         keys, values = pairs["only"]
         asked = (x.mean((2, 3)) @ MATRIX[:2, :4]).unflatten(1, (2, 2)).unsqueeze(2)
         told = ((asked @ keys.mT + bias).softmax(-1) @ values)[:, :, 0].flatten(1)
@@ -140,9 +142,10 @@ def used(f, noise, prompts, steps, scale):
 
 
 def graph(f, noise, prompts, steps, scale):
-    """Whether anything that could be learnt is kept."""
-    gain = torch.ones((), requires_grad=True)
-    return f(toy(gain), prompts, noise, steps, scale).requires_grad
+    """Whether anything that could be learnt is kept, from one step to the next or in the end."""
+    gain, kept = torch.ones((), requires_grad=True), []
+    made = f(toy(gain, kept), prompts, noise, steps, scale)
+    return any(kept) or made.requires_grad
 
 
 TWO = dict(noise=normal(2, 2, 3, 3, seed=1), prompts=["a cat", "một ngôi nhà"], steps=6, scale=4.0)

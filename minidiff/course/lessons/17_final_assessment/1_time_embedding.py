@@ -70,7 +70,7 @@ def time_embedding(t: Tensor, width: int, period: float = 10_000.0) -> Tensor:
 # %% role="probes"
 import torch
 
-T = torch.tensor([0.0, 0.037, 1.0])
+T = torch.tensor([0.0, 0.0375, 1.0])
 
 probe(lambda f, t: [list(f(t, width).shape) for width in (8, 7, 2)], t=T)
 probe(lambda f, t: [str(f(t, 6).dtype), str(f(t.double(), 6).dtype)], t=T)
@@ -147,6 +147,13 @@ patch("t.float()", "t")
 # Chu kỳ lúc nào cũng là một số, dù được truyền vào số nào. Hãy dùng đối số.
 # %% role="wrong" name="period_fixed"
 patch("period ** (", "10_000.0 ** (")
+
+# %% [markdown] lang="en" role="mistake" name="whole_times"
+# 1000 times t was made a whole number. A time may lie between two: keep the fraction.
+# %% [markdown] lang="vi" of="1f2471f0"
+# 1000 lần t bị đổi thành số nguyên. Thời điểm có thể nằm giữa hai số nguyên: hãy giữ phần lẻ.
+# %% role="wrong" name="whole_times"
+patch("1000 * t.float()", "(1000 * t).long().float()")
 
 # %% role="library"
 import torch

@@ -79,12 +79,14 @@ def down_and_up(h: Tensor, levels: list[Any], middle: Callable) -> Tensor:
 # - values, three levels, 9 x 7
 # - values, levels of two blocks, 5 x 6
 # - what each block of the way up is given (stand-ins)
-# %% [markdown] lang="vi" of="5e1d5381"
+# - gradients take every way, and `levels` stays as it was
+# %% [markdown] lang="vi" of="151df877"
 # - kích thước kết quả, ba tầng, ảnh 9 x 7
 # - giá trị, hai tầng, ảnh 8 x 8
 # - giá trị, ba tầng, ảnh 9 x 7
 # - giá trị, mỗi tầng hai khối, ảnh 5 x 6
 # - mỗi khối của đường lên nhận được gì (với các khối giả)
+# - gradient đi qua mọi đường, và `levels` giữ nguyên
 
 # %% role="probes"
 from types import SimpleNamespace
@@ -124,6 +126,15 @@ def run(f, x, depth, blocks):
     return f(x, u(depth, blocks), lambda h: h * h - 0.5)
 
 
+def slope(f, x):
+    """The gradient at x, and whether the levels still stand in their order."""
+    levels = u(2, 1)
+    before = list(levels)
+    made = f(x.requires_grad_(), levels, lambda h: h * h - 0.5)
+    gradient = torch.autograd.grad(made.sum(), x)[0] if made.requires_grad else None
+    return [gradient, levels == before]
+
+
 def told(f, x):
     """Means of the two halves that each block of the way up is given. Nothing shrinks here, so that a wrong order is no error."""
     seen = []
@@ -151,10 +162,11 @@ def told(f, x):
 
 
 probe(lambda f, x: list(run(f, x, 3, 1).shape), x=normal(2, 2, 9, 7, seed=1))
-probe(lambda f, x: run(f, x, 2, 1), points=2, x=normal(2, 2, 8, 8, seed=2))
+probe(lambda f, x: run(f, x, 2, 1), x=normal(2, 2, 8, 8, seed=2))
 probe(lambda f, x: run(f, x, 3, 1), points=2, x=normal(2, 2, 9, 7, seed=3))
 probe(lambda f, x: run(f, x, 2, 2), points=2, x=normal(1, 2, 5, 6, seed=4))
 probe(told, x=normal(1, 2, 5, 4, seed=5))
+probe(slope, changes=("x",), x=normal(1, 2, 5, 6, seed=6))
 
 # %% [markdown] lang="en" role="mistake" name="queue_and_short"
 # Both faults are still there: what `shrink` makes is not kept, and the way up takes the oldest tensor, `pop(0)`, in place of
@@ -232,6 +244,20 @@ patch("[h, kept.pop()]", "[kept.pop(), h]")
 # `middle` không hề được gọi: đường lên bắt đầu ngay với thứ ra khỏi tầng sâu nhất.
 # %% role="wrong" name="no_middle"
 patch("    h = middle(h)\n", "")
+
+# %% [markdown] lang="en" role="mistake" name="skips_detached"
+# No gradient goes through the kept tensors, so the way down learns nothing from them. Keep them as they are, without detach.
+# %% [markdown] lang="vi" of="f4a731c7"
+# Không gradient nào đi qua các tensor được giữ, nên đường xuống không học được gì từ chúng. Hãy giữ nguyên chúng, đừng detach.
+# %% role="wrong" name="skips_detached"
+patch("[h, kept.pop()]", "[h, kept.pop().detach()]")
+
+# %% [markdown] lang="en" role="mistake" name="levels_turned_round"
+# The list `levels` itself was turned round, so the next call begins at the deepest level. `reversed(levels)` leaves it as it was.
+# %% [markdown] lang="vi" of="a57fb492"
+# Chính danh sách `levels` bị đảo ngược, nên lần gọi sau sẽ bắt đầu từ tầng sâu nhất. `reversed(levels)` để nguyên danh sách.
+# %% role="wrong" name="levels_turned_round"
+patch("    for level in reversed(levels):\n", "    levels.reverse()\n    for level in levels:\n")
 
 # %% role="library"
 import torch

@@ -10,9 +10,9 @@ vary("CrossAttention", "WordAttention", "AskWords")
 # `to_q` is linear, without bias, from `width` to `heads * head_width`; `to_out` is linear, with bias, and leads back.
 #
 # The forward pass is given feature maps x (B, C, H, W), C = `width`. Each place is a token, row by row, and asks: softmax of
-# $QK^T / \sqrt d$ + `bias`, times V, with d = `head_width`. Head 0 has the first d numbers of a query. The result has x's
-# shape; x itself is not added.
-# %% [markdown] lang="vi" of="f3c19c45"
+# $QK^T / \sqrt d$ + `bias`, times V, with d = `head_width`. A bias may also lie between 0 and `HIDDEN`, or above 0. Head 0 has
+# the first d numbers of a query. The result has x's shape; x itself is not added.
+# %% [markdown] lang="vi" of="5053cb08"
 # ## Phần 1, U-Net: ảnh hỏi lời
 #
 # Chú ý chéo, mà khóa và giá trị đã được **làm sẵn** (bạn sẽ làm chúng ở bài 17.11, mỗi prompt một lần). Hãy viết lớp (class)
@@ -20,8 +20,8 @@ vary("CrossAttention", "WordAttention", "AskWords")
 # lại.
 #
 # Lượt truyền xuôi nhận bản đồ đặc trưng x (B, C, H, W), C = `width`. Mỗi vị trí là một token, lần lượt từng hàng, và đặt câu
-# hỏi: softmax của $QK^T / \sqrt d$ + `bias`, nhân với V, với d = `head_width`. Đầu 0 giữ d số đầu của truy vấn. Kết quả có kích
-# thước của x; không cộng chính x vào.
+# hỏi: softmax của $QK^T / \sqrt d$ + `bias`, nhân với V, với d = `head_width`. Bias cũng có thể nằm giữa 0 và `HIDDEN`, hoặc
+# lớn hơn 0. Đầu 0 giữ d số đầu của truy vấn. Kết quả có kích thước của x; không cộng chính x vào.
 
 # %% [markdown] lang="en" role="hints"
 # (B, C, H, W) to (B, H · W, C), and back at the end: flatten, then transpose; transpose, then reshape.
@@ -78,15 +78,15 @@ class CrossAttention(nn.Module):
 # - names and shapes of the weights
 # - shape: 2 maps of 3 x 4
 # - values, no padding
-# - values, some words hidden
+# - values, some words hidden, others with a bias of their own
 # - values, as many places as words and one head
 # - hidden words make no difference
 # - gradients reach the map, keys, values and weights
-# %% [markdown] lang="vi" of="ea1ae2f0"
+# %% [markdown] lang="vi" of="d990df40"
 # - tên và kích thước của các trọng số
 # - kích thước: 2 bản đồ 3 x 4
 # - giá trị, không có phần đệm
-# - giá trị, có vài từ bị che
+# - giá trị, có vài từ bị che, vài từ có bias riêng
 # - giá trị, số vị trí bằng số từ và chỉ một đầu
 # - các từ bị che không ảnh hưởng gì
 # - gradient đến được bản đồ, khóa, giá trị và trọng số
@@ -127,12 +127,13 @@ def reached(f, x, keys, values, bias):
 X, K, V = normal(2, 6, 3, 4, seed=1), normal(2, 3, 5, 4, seed=2), normal(2, 3, 5, 4, seed=3)
 NONE = torch.zeros(2, 1, 1, 5)
 SOME = torch.tensor([[0, 0, 0, -1e4, -1e4], [0, 0, -1e4, -1e4, -1e4]])[:, None, None]
+SOFT = SOME + torch.tensor([[0, -0.7, 1.2, 0, 0], [0.9, 0, 0, 0, 0]])[:, None, None]
 ALL = dict(x=X, keys=K, values=V)
 
 probe(lambda f: {name: list(w.shape) for name, w in f(6, 3, 4).state_dict().items()})
 probe(lambda f, **kw: list(run(f, **kw).shape), **ALL, bias=NONE)
 probe(run, points=2, **ALL, bias=NONE)
-probe(run, **ALL, bias=SOME)
+probe(run, **ALL, bias=SOFT)
 probe(run, x=normal(2, 4, 1, 4, seed=4), keys=normal(2, 1, 4, 4, seed=5), values=normal(2, 1, 4, 4, seed=6), bias=NONE[..., :4])
 probe(hidden, **ALL, bias=SOME)
 probe(reached, changes=("x", "keys", "values"), **ALL, bias=SOME)
@@ -226,6 +227,20 @@ patch(", bias=False)", ")")
 # Các trọng số cộng các khóa lại. Chúng phải cộng các giá trị.
 # %% role="wrong" name="keys_for_values"
 patch("@ values", "@ keys")
+
+# %% [markdown] lang="en" role="mistake" name="only_a_mask"
+# The bias only decides who is hidden. It is added to the logits: a small one makes a word weaker, not invisible.
+# %% [markdown] lang="vi" of="1476cd49"
+# Bias chỉ quyết định từ nào bị che. Phải cộng nó vào logit: bias nhỏ làm một từ yếu đi chứ không làm nó biến mất.
+# %% role="wrong" name="only_a_mask"
+patch("** 0.5 + bias ", "** 0.5 + torch.where(bias < -1e3, bias, 0) ")
+
+# %% [markdown] lang="en" role="mistake" name="bias_divided"
+# The bias was divided by the root of d, too. It is added behind the division.
+# %% [markdown] lang="vi" of="1ea87bc5"
+# Bias cũng bị chia cho căn của d. Phải cộng nó sau phép chia.
+# %% role="wrong" name="bias_divided"
+patch("q @ keys.mT / q.shape[-1] ** 0.5 + bias", "(q @ keys.mT + bias) / q.shape[-1] ** 0.5")
 
 # %% role="library"
 import torch.nn.functional as F

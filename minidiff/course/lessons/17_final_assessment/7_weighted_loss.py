@@ -114,7 +114,7 @@ def slope(f, **kit):
 
 KIT = dict(
     x0=normal(3, 2, 4, 2, seed=1), t=torch.tensor([1, 5, 10]), eps=normal(3, 2, 4, 2, seed=2), words=normal(3, 5, 4, seed=3),
-    bias=torch.zeros(3, 1, 1, 5).double(), weight=torch.tensor([0.5, 2.0, 0.25]).double(),
+    bias=0.3 * normal(3, 1, 1, 5, seed=4), weight=torch.tensor([0.05, 0.2, 0.025]).double(),
     table=torch.cos(torch.linspace(0, 1.5, 11, dtype=torch.float64)) ** 2,
 )
 EVEN = {**KIT, "weight": torch.ones(3).double()}
@@ -208,6 +208,20 @@ patch("flatten(1).mean(1)", "flatten(1).sum(1)")
 # Không gradient nào đến được mạng: hàm mất mát này không dạy được gì. Hãy tìm detach, item hay no_grad.
 # %% role="wrong" name="cut_off"
 patch("each = error.flatten(1)", "each = error.detach().flatten(1)")
+
+# %% [markdown] lang="en" role="mistake" name="bias_ignored"
+# The network was not told `bias`: it reads the padding as words.
+# %% [markdown] lang="vi" of="516429ed"
+# Mạng không được báo `bias`: nó đọc cả phần đệm như từ.
+# %% role="wrong" name="bias_ignored"
+patch("network(x, a, words, bias)", "network(x, a, words, torch.zeros_like(bias))")
+
+# %% [markdown] lang="en" role="mistake" name="at_least_1"
+# The sum of the weights is taken as 1 where it is smaller, so small weights make a small loss. Divide by the sum itself.
+# %% [markdown] lang="vi" of="6ddfbef5"
+# Tổng các trọng số bị coi là 1 khi nó nhỏ hơn 1, nên trọng số nhỏ cho hàm mất mát nhỏ. Hãy chia cho chính tổng ấy.
+# %% role="wrong" name="at_least_1"
+patch("/ weight.sum()", "/ weight.sum().clamp(min=1)")
 
 # %% role="library"
 import torch
