@@ -8,13 +8,15 @@ vary("sentence_vector", "pooled", "text_vector")
 #
 # tokens (B, L, D) are a text tower's vectors, weights (B, L) say how much each word counts: 0 is padding, 2 is a word that is
 # meant twice as much. Take the weighted mean of a sentence's vectors and give it length 1, so that a product of two of them is
-# a cosine. Where a weight is 0, anything may stand in `tokens`, even nan. A sentence whose weights are all 0 gets zeros.
-# %% [markdown] lang="vi" of="20325151"
+# a cosine. Where a weight is 0, anything may stand in `tokens`, even nan. A sentence whose weights are all 0 gets zeros. The tower
+# learns from this vector: gradients have to pass.
+# %% [markdown] lang="vi" of="d5525634"
 # ## Phần 3, lời: một vector cho một câu
 #
 # tokens (B, L, D) là các vector do tháp văn bản cho ra, weights (B, L) nói mỗi từ được tính bao nhiêu: 0 là phần đệm, 2 là từ
 # được nhấn gấp đôi. Hãy lấy trung bình có trọng số của các vector trong câu rồi đưa về độ dài 1, để tích của hai vector như vậy
 # là cosin. Nơi trọng số bằng 0, trong `tokens` có thể là bất cứ thứ gì, kể cả nan. Câu có mọi trọng số bằng 0 nhận toàn số 0.
+# Tháp văn bản học từ vector này: gradient phải đi qua được.
 
 # %% [markdown] lang="en" role="hints"
 # 0 times nan is nan: multiplying doesn't hide it.

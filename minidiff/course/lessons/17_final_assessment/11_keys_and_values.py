@@ -13,8 +13,9 @@ vary("keys_and_values", "read_words", "word_pairs")
 # First shorten the sentences: columns behind the last one that **any** sentence of the batch reads (its `bias` is 0) are cut
 # off, from words and bias alike. A hidden column in between stays.
 #
-# Return the shortened bias and a dict {name: (keys, values)}, each (B, heads, L', d), head 0 first.
-# %% [markdown] lang="vi" of="e661331f"
+# Return the shortened bias and a dict {name: (keys, values)}, each (B, heads, L', d), head 0 first. Training calls it, too:
+# gradients have to pass.
+# %% [markdown] lang="vi" of="c63e01b8"
 # ## Phần 3, lời: khóa và giá trị, mỗi prompt một lần
 #
 # Các từ không đổi qua mọi bước của bộ lấy mẫu, nên khóa và giá trị của chúng chỉ cần làm một lần, cho mọi lớp chú ý chéo.
@@ -24,7 +25,8 @@ vary("keys_and_values", "read_words", "word_pairs")
 # Trước hết hãy rút ngắn các câu: bỏ những cột đứng sau cột cuối cùng mà **bất kỳ** câu nào trong lô còn đọc (`bias` của nó bằng
 # 0), ở các từ lẫn ở bias. Cột bị che nằm xen giữa thì giữ lại.
 #
-# Trả về bias đã rút ngắn và một dict {tên: (khóa, giá trị)}, mỗi thứ (B, heads, L', d), đầu 0 trước.
+# Trả về bias đã rút ngắn và một dict {tên: (khóa, giá trị)}, mỗi thứ (B, heads, L', d), đầu 0 trước. Khi huấn luyện cũng gọi
+# hàm này: gradient phải đi qua được.
 
 # %% [markdown] lang="en" role="hints"
 # `(bias == 0)` is (B, 1, 1, L). Which columns does anybody read?

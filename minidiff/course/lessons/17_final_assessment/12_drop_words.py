@@ -10,13 +10,13 @@ vary(("lots < drop", "lots <= drop", "is below `drop`", "nhỏ hơn `drop`"),
 #
 # For guidance the network must learn to draw without words, too. Each row of `words` (B, L, D) has a random number from 0 to 1
 # in `lots`; where it is below `drop`, the row becomes the empty sentence: its E vectors `empty` (E, D), E at most L, then zeros
-# up to L; and its bias is 0 for these E and `HIDDEN` behind them. Other rows stay as they are.
-# %% [markdown] lang="vi" of="c56fe579"
+# up to L; and its bias is 0 for these E and `HIDDEN` behind them. Other rows stay as they are. Gradients have to pass.
+# %% [markdown] lang="vi" of="ce2faab8"
 # ## Phần 3, lời: một số câu bị quên
 #
 # Để có dẫn hướng, mạng cũng phải học vẽ khi không có lời. Mỗi hàng của `words` (B, L, D) có một số ngẫu nhiên từ 0 đến 1 trong
 # `lots`; nếu số ấy nhỏ hơn `drop` thì hàng trở thành câu rỗng: E vector `empty` (E, D) của nó, E không quá L, rồi toàn số 0
-# cho đủ L; còn bias của nó bằng 0 ở E chỗ này và bằng `HIDDEN` ở phía sau. Các hàng khác giữ nguyên.
+# cho đủ L; còn bias của nó bằng 0 ở E chỗ này và bằng `HIDDEN` ở phía sau. Các hàng khác giữ nguyên. Gradient phải đi qua được.
 
 # %% [markdown] lang="en" role="hints"
 # Make the empty row and its bias once, as long as the others.

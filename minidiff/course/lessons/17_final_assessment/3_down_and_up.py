@@ -16,8 +16,8 @@ vary('given="queue_and_short"', 'given="wrong_way"', 'given="swapped_and_bare"')
 # - `up`: a list of blocks. Each is given what came from below and then, behind it along the channels, the kept tensor that was
 #   **last** kept and not yet used.
 #
-# Between the ways lies `middle(h)`. Sizes may be odd. In the end nothing that was kept is left over.
-# %% [markdown] lang="vi" of="75011c08"
+# Between the ways lies `middle(h)`. Sizes may be odd. In the end nothing that was kept is left over. Gradients have to pass.
+# %% [markdown] lang="vi" of="72a8869c"
 # ## Phần 1, U-Net: gỡ lỗi đường xuống và đường lên
 #
 # Đây là cách nối chữ U của một người khác. Trong đó có **hai** lỗi. `levels` có tầng mịn nhất đứng trước; mỗi tầng có
@@ -29,7 +29,8 @@ vary('given="queue_and_short"', 'given="wrong_way"', 'given="swapped_and_bare"')
 # - `up`: danh sách các khối. Mỗi khối nhận thứ đến từ bên dưới, rồi tiếp ngay sau theo chiều kênh là tensor được giữ **sau
 #   cùng** mà chưa dùng.
 #
-# Giữa hai đường là `middle(h)`. Kích thước có thể lẻ. Cuối cùng, không còn thứ gì được giữ mà chưa dùng.
+# Giữa hai đường là `middle(h)`. Kích thước có thể lẻ. Cuối cùng, không còn thứ gì được giữ mà chưa dùng. Gradient phải đi qua
+# được.
 
 # %% [markdown] lang="en" role="hints"
 # Write down what is kept for two levels of one block each, and who takes what.
