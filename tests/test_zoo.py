@@ -159,4 +159,4 @@ def test_environment_names_the_zoo(small: Path, monkeypatch: pytest.MonkeyPatch)
 def test_shipped_weights_are_whole_and_small() -> None:
     text, healthy = zoo.table(zoo.SHIPPED)
     assert healthy, text
-    assert sum(row["bytes"] for row in zoo.manifest(zoo.SHIPPED).values()) <= 105e6
+    assert sum(row["bytes"] for row in zoo.manifest(zoo.SHIPPED).values()) <= 150e6
